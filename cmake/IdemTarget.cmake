@@ -1,0 +1,32 @@
+# What every target of the project is compiled with. Layers are kept apart by their include paths:
+# core sees include/ and itself, a backend, the command and the examples see include/ alone.
+
+# Sets language level, warnings and sanitizers of one target.
+function(idem_target_defaults target)
+  set_target_properties(${target} PROPERTIES
+    C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF
+    CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
+    C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+    $<$<BOOL:${IDEM_WERROR}>:-Werror>)
+  if(IDEM_SANITIZE)
+    target_compile_options(${target} PRIVATE
+      -fsanitize=${IDEM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${IDEM_SANITIZE})
+  endif()
+endfunction()
+
+# idem_add_layer(NAME sources…): one layer of the library, as objects.
+function(idem_add_layer name)
+  add_library(${name} OBJECT ${ARGN})
+  idem_target_defaults(${name})
+  set_property(GLOBAL APPEND PROPERTY IDEM_LAYERS ${name})
+endfunction()
+
+# idem_add_program(NAME sources…): a program on the public headers, linked with the static library.
+function(idem_add_program name)
+  add_executable(${name} ${ARGN})
+  idem_target_defaults(${name})
+  target_link_libraries(${name} PRIVATE idem_static)
+endfunction()

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file idem/backend.h
+ * @brief For those who write backends. Stable within a minor version.
+ *
+ * A backend keeps records and can compare and swap them. It knows nothing of claims, leases or
+ * callers: the protocol is written once, in the library. A backend is one `static const`
+ * ::idem_backend_ops, made known with idem_backend_register(), and an instance that begins with
+ * an ::idem_backend. `examples/custom_backend.c` is a complete one.
+ *
+ * @par What the store promises a backend
+ * -# Keys have 1 to IDEM_KEY_MAX + IDEM_PREFIX_MAX bytes, of any value; the prefix is in them.
+ * -# An instance is entered by one thread at a time, unless the backend has the trait
+ *    IDEM_TRAIT_CONCURRENT. It needs no locks of its own. `close` is the last call.
+ * -# `open` is given a configuration whose parameters are parsed, checked and filled with their
+ *    defaults, and which lives until `close` has returned.
+ * -# Every op of a batch is complete in its upper half and blank in its lower half.
+ *    A batch has at least one op and at most IDEM_BATCH_MAX. Two ops of one batch may name the
+ *    same key: they are carried out in their order.
+ * -# A record to be stored has a fresh version, a token that is not zero, a response only if it is
+ *    completed, and `live_ms` at least 1. No duration is longer than IDEM_DURATION_MAX_MS.
+ * -# An operation that failed with IDEM_ERR_UNAVAILABLE or IDEM_ERR_UNCERTAIN is repeated by the
+ *    store until the caller's deadline, unless the backend said that this can't help.
+ * -# `at_fork` (if there is one) is called when no other call is under way.
+ *
+ * @par What a backend promises the store
+ * -# *Atomic.* insert, replace and remove compare and change as one step, against every other
+ *    instance and process that uses the same records. Of two inserts of an absent key one applies.
+ * -# *Exact.* Every field of a record comes back as it was stored, byte for byte, `age_ms` and
+ *    `memory` apart.
+ * -# *Durable or said so.* When an op is reported as applied, it is in place for every other
+ *    instance; with IDEM_TRAIT_DURABLE it survives the end of the process.
+ * -# *Honest about doubt.* IDEM_ERR_UNAVAILABLE is reported only if nothing was and nothing will be
+ *    changed; otherwise IDEM_ERR_UNCERTAIN. Never success without having done it.
+ * -# *One clock.* `age_ms` and the end of `live_ms` are judged by one clock that all users of the
+ *    records share, never by comparing two machines' clocks. A record whose `live_ms` is over is
+ *    absent for every op, purged or not.
+ * -# *On time.* submit returns by its deadline, and leaves no op half done in its own memory.
+ * -# *Careful with what it can't read.* A record that can't be understood gives IDEM_ERR_CORRUPT
+ *    for that op, with its key in the message (idem_quote()), and is left as it is; only a remove
+ *    with `any_version` takes it away.
+ * -# *Quiet.* No output, no signals, no exit; no secret in a message.
+ * -# *Forkable.* After fork(), parent and child share nothing that would disturb the other.
+ */
+#ifndef IDEM_BACKEND_H
+#define IDEM_BACKEND_H
+
+#include <idem/idem.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The longest `prefix` of a store, in bytes. */
+#define IDEM_PREFIX_MAX 256u
+/** The most ops that one batch has. */
+#define IDEM_BATCH_MAX 256u
+/** The longest duration that is accepted anywhere: 100 years. */
+#define IDEM_DURATION_MAX_MS UINT64_C(3155760000000)
+
+/* ------------------------------------------------------------------------------ operations */
+
+typedef enum {
+    IDEM_OP_INSERT = 1, /**< store the record if the key is absent, else find what is there */
+    IDEM_OP_REPLACE,    /**< store it if the one there has this version, else find what is there */
+    IDEM_OP_REMOVE,     /**< delete the one there if it has this version, else find what is there */
+    IDEM_OP_GET         /**< find what is there */
+} idem_op_kind;
+
+/**
+ * One operation on one key: an upper half to read, a lower half to fill in.
+ *
+ * The lower half is blank when the op arrives (`error.code` is IDEM_OK, all else zero). A backend
+ * sets `applied` if it made the change, fills `found` (with idem_record_copy() or
+ * idem_record_decode()) and sets `has_found` if it did not make it because of what is there, and
+ * leaves both alone if the key is absent. What went wrong goes in with idem_op_fail().
+ */
+typedef struct {
+    /* for the backend to read */
+    idem_op_kind kind;
+    bool any_version;          /**< remove: delete whatever is there */
+    idem_bytes key;            /**< the same as record->key where there is a record */
+    const idem_record *record; /**< insert, replace: what to store */
+    uint64_t live_ms;          /**< insert, replace: how long from now until it counts as absent */
+    uint64_t expected;         /**< replace, remove: the version that has to be there */
+
+    /* for the backend to fill in */
+    bool applied;
+    bool has_found;
+    bool permanent;     /**< the error is of a kind that repeating does not mend */
+    idem_record found;  /**< with its age_ms; the store clears it */
+    idem_error error;   /**< use idem_op_fail() */
+} idem_op;
+
+/** Makes an op fail: sets its error unless it has one already. `permanent`: the store shall not
+ *  repeat it (read-only, wrong password, …). */
+IDEM_API void idem_op_fail(idem_op *op, bool permanent, int code, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 4, 5)))
+#endif
+    ;
+
+/** Sets an error unless it holds one already (the first message wins). `error` may be NULL.
+ *  @return `code`, so that `return idem_error_set(…)` reads well. */
+IDEM_API int idem_error_set(idem_error *error, int code, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+
+/** Room for what idem_quote() writes. */
+#define IDEM_QUOTE_SIZE 100
+
+/** Writes bytes from strangers so that they can stand in a message: in double quotes, control and
+ *  non-ASCII bytes as `\xNN`, cut with `…` when long. @return `buf`. */
+IDEM_API const char *idem_quote(idem_bytes bytes, char buf[IDEM_QUOTE_SIZE]);
+
+/* --------------------------------------------------------------------------------- records */
+
+/** How long a record lives from its last write: its ttl_ms, and while it is in progress at least
+ *  its lease_ms. */
+IDEM_API uint64_t idem_record_live_ms(const idem_record *record);
+
+/** Makes `copy` (blank before) a copy of `record` that owns its bytes.
+ *  @return IDEM_ERR_NO_MEMORY */
+IDEM_API IDEM_MUST_CHECK int idem_record_copy(const idem_record *record, idem_record *copy,
+                                              idem_error *error);
+
+/** A growing run of bytes. All zero is an empty one; end it with idem_buffer_clear(). */
+typedef struct {
+    char *data;
+    size_t len;
+    size_t capacity;
+} idem_buffer;
+
+/** Appends bytes. @return IDEM_ERR_NO_MEMORY */
+IDEM_API IDEM_MUST_CHECK int idem_buffer_append(idem_buffer *buffer, const void *data, size_t len,
+                                                idem_error *error);
+IDEM_API void idem_buffer_clear(idem_buffer *buffer);
+
+/**
+ * Appends a record's JSON form to a buffer: everything but its key, age and memory.
+ *
+ * The text begins with `{"version":"` and 16 hexadecimal digits, so that a script can compare the
+ * version without parsing; response and checkpoint are embedded byte for byte.
+ * @return IDEM_ERR_NO_MEMORY
+ */
+IDEM_API IDEM_MUST_CHECK int idem_record_encode(const idem_record *record, idem_buffer *buffer,
+                                                idem_error *error);
+
+/**
+ * Reads a record's JSON form into `record` (blank before), which then owns its bytes.
+ *
+ * Unknown members are ignored. A text without `token` is a record of an older format that is
+ * never taken over: its token stays zero, and so do its lease_ms and ttl_ms, which the backend may
+ * fill in with what it knows of the key's remaining life.
+ *
+ * @param key  goes into the record, and into the message if the text can't be understood.
+ * @return IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY
+ */
+IDEM_API IDEM_MUST_CHECK int idem_record_decode(idem_bytes key, const char *text, size_t len,
+                                                idem_record *record, idem_error *error);
+
+/* -------------------------------------------------------------------------- configuration */
+
+/** What a URL parameter's value looks like. */
+typedef enum {
+    IDEM_PARAM_DURATION = 1, /**< `500ms`, `30s`, `5m`, `24h`; value.number in milliseconds */
+    IDEM_PARAM_SIZE,         /**< `64KiB`, `8MiB`; value.number in bytes */
+    IDEM_PARAM_COUNT,        /**< a whole number from 1 up */
+    IDEM_PARAM_TEXT,         /**< any text; value.text, NUL-terminated */
+    IDEM_PARAM_CHOICE        /**< one of `choices`; value.number is its index */
+} idem_param_type;
+
+/** One row of a backend's table of URL parameters. It drives the parser, the error messages,
+ *  `idem backends` and the documents. */
+typedef struct {
+    const char *name;
+    idem_param_type type;
+    uint32_t reserved;
+    const char *fallback; /**< the default, written as in a URL; NULL: not set */
+    const char *help;     /**< one line */
+    const char *choices;  /**< IDEM_PARAM_CHOICE: `full|normal` */
+} idem_param;
+
+/** A parameter's value. */
+typedef struct {
+    const char *text; /**< as written, percent-decoded; the default's text; NULL if not set */
+    uint64_t number;
+} idem_value;
+
+/** What an instance is opened for. */
+typedef enum {
+    IDEM_ROLE_ANY = 1, /**< every op */
+    IDEM_ROLE_READER   /**< get and scan only; other instances write */
+} idem_role;
+
+/** What a backend is opened with. It lives until `close` has returned. */
+typedef struct {
+    size_t size;
+    const char *scheme;
+    /* The URL's parts, percent-decoded and NUL-terminated; NULL where the URL has none. A part
+       with a NUL inside is refused before the backend sees it. */
+    const char *user;
+    const char *password;    /**< a secret: never in a message */
+    const char *host;        /**< `memory://NAME`: NAME */
+    const char *path;        /**< with its leading slash behind an authority; `sqlite:a/b`: a/b */
+    uint32_t port;           /**< 0: none */
+    idem_role role;
+    const idem_value *values; /**< one for each row of the backend's params, in their order */
+    const char *display;      /**< the URL without secrets, for messages */
+    idem_clock clock;         /**< with IDEM_TRAIT_CLOCK: use it if now_ms is not NULL */
+    void *context;            /**< what idem_open_backend() was given; else NULL */
+    uint64_t deadline_ms;     /**< open returns by then (idem_monotonic_ms()) */
+} idem_config;
+
+/* --------------------------------------------------------------------------------- backends */
+
+typedef struct idem_backend_ops idem_backend_ops;
+
+/** What every instance begins with; `open` sets it. */
+typedef struct idem_backend {
+    const idem_backend_ops *ops;
+} idem_backend;
+
+/** The moments of a fork(), as told to `at_fork`. */
+typedef enum {
+    IDEM_FORK_PREPARE = 1, /**< in the parent, before: lock, or close what must not be shared */
+    IDEM_FORK_PARENT,      /**< in the parent, after: undo it */
+    IDEM_FORK_CHILD        /**< in the child, whose only thread is the one that forked */
+} idem_fork_phase;
+
+/** One page of a scan: an upper half to read, a lower half to fill in. */
+typedef struct {
+    /* for the backend to read */
+    idem_bytes prefix;  /**< give only keys that begin with it; may be empty */
+    uint64_t limit;     /**< about so many records are enough for a page */
+    uint64_t cursor;    /**< 0 at first, then what the last page left in `next` */
+    int (*emit)(void *emit_user, const idem_record *record, idem_error *error); /**< call it
+                             for each record, with its key and age_ms; stop if it fails and
+                             return what it returned */
+    void *emit_user;
+
+    /* for the backend to fill in */
+    uint64_t next; /**< where to go on; 0: this was the last page */
+} idem_scan_page;
+
+/** What `check` found: something that could lose records or run work twice. */
+typedef struct {
+    const char *what; /**< one line: the setting and its value */
+    const char *mend; /**< one line: what to do */
+} idem_finding;
+
+typedef void (*idem_finding_fn)(void *user, const idem_finding *finding);
+
+/**
+ * A backend's operations. Fill it with designated initialisers; members are only ever appended.
+ *
+ * Times called `deadline_ms` are points in idem_monotonic_ms().
+ */
+struct idem_backend_ops {
+    size_t size;             /**< sizeof(idem_backend_ops) */
+    const char *scheme;      /**< what URLs begin with: lower-case letters, digits, `+`, `-`, `.` */
+    const char *summary;     /**< one line, for `idem backends` */
+    const char *example;     /**< a URL, likewise */
+    uint64_t traits;         /**< CONCURRENT, DURABLE, SHARED, CLOCK and the IDEM_BACKEND_ bits */
+    const idem_param *params; /**< may be NULL */
+    size_t params_count;
+    uint64_t lanes;          /**< how many instances a store may open for all ops; 0 means 1 */
+    uint64_t readers;        /**< how many more it may open for gets and scans alone */
+
+    /**
+     * Opens an instance. Must be provided.
+     * @param[out] backend  the instance, which begins with an ::idem_backend
+     * @return as idem_open(); IDEM_ERR_UNAVAILABLE if there is nothing to connect to
+     */
+    int (*open)(const idem_config *config, idem_backend **backend, idem_error *error);
+
+    /**
+     * Carries out a batch. Must be provided.
+     *
+     * @return IDEM_OK if every op has its answer (which may be an error of its own); else the code
+     *         with `error` set, which the store takes for the answer of every op that has none:
+     *         IDEM_ERR_UNAVAILABLE only if none of these was carried out.
+     */
+    int (*submit)(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
+                  idem_error *error);
+
+    /** Closes an instance and frees it. Must be provided. */
+    void (*close)(idem_backend *backend);
+
+    /**
+     * Gives one page of records. May be provided; without it idem_scan() is unsupported.
+     * Expired records are not given. A record that can't be understood is IDEM_ERR_CORRUPT.
+     */
+    int (*scan)(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
+                idem_error *error);
+
+    /**
+     * Drops expired records, at most `limit`. May be provided; without it idem_purge() is
+     * unsupported, as for stores that drop them by themselves.
+     */
+    int (*purge)(idem_backend *backend, uint64_t limit, uint64_t *removed, uint64_t deadline_ms,
+                 idem_error *error);
+
+    /** Reports settings that could lose records or run work twice. May be provided; without it
+     *  there is nothing to report. */
+    int (*check)(idem_backend *backend, idem_finding_fn emit, void *emit_user, uint64_t deadline_ms,
+                 idem_error *error);
+
+    /**
+     * Takes the instance across a fork(). May be provided; without it the instance goes on in
+     * parent and child as it is, which is right for one that keeps no descriptor and no lock.
+     */
+    void (*at_fork)(idem_backend *backend, idem_fork_phase phase);
+};
+
+/** A get costs much less than an insert that finds something: begin looks before it inserts. */
+#define IDEM_BACKEND_LOOK_FIRST (UINT64_C(1) << 32)
+/** Ops may be submitted by the calling thread only: no keepalive. */
+#define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)
+
+/**
+ * Makes a backend known to idem_open() under its scheme, for the rest of the process.
+ *
+ * The table is copied; what it points to has to stay. One that is smaller than this header's
+ * (an older backend) is filled up with zeros.
+ * @return IDEM_ERR_ARGUMENT: a slot that must be provided is missing, or the scheme is malformed
+ *         or taken.
+ * @par Threads  any number at once.
+ */
+IDEM_API int idem_backend_register(const idem_backend_ops *ops, idem_error *error);
+
+/** The backend at an index of the sorted list of all, from 0; NULL behind the last. The table
+ *  stays for the rest of the process. */
+IDEM_API const idem_backend_ops *idem_backend_at(size_t index);
+
+/** The parameters that every store takes. @param[out] count  how many. Static. */
+IDEM_API const idem_param *idem_common_params(size_t *count);
+
+/**
+ * Opens a store on a backend that need not be registered, such as one on a connection of the
+ * caller's own.
+ *
+ * @param options  parameters as in a URL's query (`lease=30s&prefix=x`); may be NULL.
+ * @param context  handed to `open` in the configuration.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_open_backend(const idem_backend_ops *ops, void *context,
+                                               const char *options, idem_store **store,
+                                               idem_error *error);
+
+/* ---------------------------------------------------------------------------------- helpers */
+
+/** Milliseconds of the system's monotonic clock: deadlines are points in it. */
+IDEM_API uint64_t idem_monotonic_ms(void);
+/** Milliseconds of Unix time. */
+IDEM_API int64_t idem_wall_ms(void);
+/** Fills a buffer from the system's random source. @return IDEM_ERR_INTERNAL */
+IDEM_API IDEM_MUST_CHECK int idem_random(void *buf, size_t len, idem_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file idem/idem.h
+ * @brief Make an operation happen once, however often it is asked for.
+ *
+ * A caller attaches a *key* to an operation and asks a store to *begin*. It does the work only
+ * when told that the key is new, and stores the response with *complete*; every later begin of
+ * that key is given the stored response, byte for byte. Stores are chosen at run time by URL.
+ *
+ * @code
+ * idem_outcome out;
+ * if (idem_begin(store, IDEM_REQUEST(.key = idem_str("charge-42")), &out, &error))
+ *     return fail(&error);
+ * if (out.kind == IDEM_NEW) {
+ *     charge();
+ *     if (idem_complete(store, out.claim, idem_str("{\"charged\":true}"), &error))
+ *         return fail(&error);
+ * }
+ * idem_outcome_clear(&out);
+ * @endcode
+ *
+ * @par Rules common to all calls
+ * - *Arguments.* Lengths are explicit (::idem_bytes); nothing is read until a NUL. Inputs are
+ *   copied if they are needed after the call, so the caller's memory is free again on return.
+ * - *Errors.* A call that can fail returns IDEM_OK (0) or one of the IDEM_ERR codes, and takes an
+ *   ::idem_error as its last argument, which may be NULL. The error is cleared at the start of
+ *   each call, and on failure holds one line that names the thing and says what to do. It never
+ *   holds a password, a token, or a response.
+ * - *Outputs.* Out-parameters are written on success only. What an out-parameter receives is the
+ *   caller's to free or clear; a pointer that is returned is borrowed.
+ * - *What happened to the key is no error.* That a key is in progress, or completed, or was used
+ *   with other content, is an outcome of idem_begin().
+ * - *Threads.* An ::idem_store may be used by any number of threads at once. An ::idem_claim, an
+ *   ::idem_outcome and an ::idem_record belong to one thread at a time.
+ * - *Blocking.* A call that goes to the store returns by its deadline: the store's `timeout` (5 s
+ *   unless the URL says otherwise), plus the wait that idem_begin() was asked for.
+ * - *Repeating.* Every call may be repeated when its reply was lost; the library does so itself
+ *   until the deadline. A store that can't be reached is an error, never IDEM_NEW.
+ * - *The process is left alone.* No signal handlers, no output, no exit, no SIGPIPE. A store that
+ *   was opened before fork() works on in the parent and in the child.
+ */
+#ifndef IDEM_IDEM_H
+#define IDEM_IDEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IDEM_VERSION_MAJOR 0
+#define IDEM_VERSION_MINOR 1
+#define IDEM_VERSION_PATCH 0
+
+/* Marked "must check" is what leaves an output unset when it fails. */
+#if defined(__GNUC__)
+#define IDEM_API __attribute__((visibility("default")))
+#define IDEM_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define IDEM_API
+#define IDEM_MUST_CHECK
+#endif
+
+/** The longest key, in bytes. */
+#define IDEM_KEY_MAX 1024u
+/** The longest fingerprint, in bytes. */
+#define IDEM_FINGERPRINT_MAX 64u
+/** The size of a token, in bytes. */
+#define IDEM_TOKEN_SIZE 16u
+
+/** A store: a handle on one place where records are kept. Any number of threads may use it. */
+typedef struct idem_store idem_store;
+
+/** A claim: the right to do the work of one key. One thread at a time. */
+typedef struct idem_claim idem_claim;
+
+/** A run of bytes that somebody else owns. `{NULL, 0}` means "none". */
+typedef struct {
+    const void *data;
+    size_t len;
+} idem_bytes;
+
+/** The bytes of a NUL-terminated string, without the NUL. NULL gives `{NULL, 0}`. */
+static inline idem_bytes idem_str(const char *text)
+{
+    idem_bytes bytes = {text, text ? strlen(text) : 0};
+    return bytes;
+}
+
+/* ------------------------------------------------------------------------------------ errors */
+
+/** Every error code: name, number, meaning. Numbers are never reused. */
+#define IDEM_ERROR_MAP(X)                                                                          \
+    X(ARGUMENT, 1, "an argument, an option or the input is not valid")                             \
+    X(UNKNOWN_BACKEND, 2, "no backend answers to this URL's scheme")                               \
+    X(UNAVAILABLE, 3, "the store can't be used now; nothing was changed")                          \
+    X(UNCERTAIN, 4, "the reply was lost; the change may have been made")                           \
+    X(LOST, 5, "the claim is held by another caller, or has ended")                                \
+    X(NOT_FOUND, 6, "there is no record of this key")                                              \
+    X(CORRUPT, 7, "what is stored can't be understood; it was left as it is")                      \
+    X(FULL, 8, "the store is full")                                                                \
+    X(TOO_LARGE, 9, "the value is larger than the store's limit")                                  \
+    X(UNSUPPORTED, 10, "this store can't do this")                                                 \
+    X(NO_MEMORY, 11, "out of memory")                                                              \
+    X(INTERNAL, 12, "internal error")
+
+/** What a call returns: IDEM_OK, or IDEM_ERR_ARGUMENT and so on. */
+typedef enum {
+    IDEM_OK = 0,
+#define IDEM__ERROR_CODE(name, number, text) IDEM_ERR_##name = number,
+    IDEM_ERROR_MAP(IDEM__ERROR_CODE)
+#undef IDEM__ERROR_CODE
+} idem_error_code;
+
+/** Why a call failed. The caller's own; needs no initialisation and no clearing. */
+typedef struct {
+    int code;          /**< the code that the call returned; IDEM_OK after a success */
+    char message[256]; /**< one line, NUL-terminated; empty after a success */
+} idem_error;
+
+/**
+ * The meaning of an error code, as one line. Static text; an unknown code gives "unknown error".
+ */
+IDEM_API const char *idem_strerror(int code);
+
+/** The library's version, such as "0.1.0". Static text. */
+IDEM_API const char *idem_version(void);
+
+/* ------------------------------------------------------------------------------------ stores */
+
+/** A source of time: milliseconds from any origin, never falling. May be called by any thread. */
+typedef struct {
+    uint64_t (*now_ms)(void *user); /**< NULL: the backend's own clock */
+    void *user;
+} idem_clock;
+
+/** What an ::idem_event tells. */
+typedef enum {
+    IDEM_EVENT_RETRY = 1,        /**< an operation failed and is about to be repeated */
+    IDEM_EVENT_RENEW_FAILED = 2, /**< a keepalive renewal failed and will be tried again */
+    IDEM_EVENT_CLAIM_LOST = 3    /**< a keepalive found that its claim is lost */
+} idem_event_kind;
+
+/** Something that no call returned. Valid during the call of the hook only. */
+typedef struct {
+    idem_event_kind kind;
+    int code;            /**< the IDEM_ERR code behind it */
+    idem_bytes key;      /**< the key as the caller named it */
+    const char *message; /**< one line */
+} idem_event;
+
+/** What can be given to a store besides its URL. Zero means the default. */
+typedef struct {
+    size_t size;      /**< sizeof(idem_options) */
+    idem_clock clock; /**< judges leases and retention, for tests: a backend whose traits lack
+                           IDEM_TRAIT_CLOCK refuses it with IDEM_ERR_UNSUPPORTED */
+    void (*on_event)(void *user, const idem_event *event); /**< observes; any thread may call it,
+                           and it must not call back into the store */
+    void *event_user;
+} idem_options;
+
+/**
+ * Opens a store.
+ *
+ * @param url    `memory://`, `sqlite:///path/to.db`, …, with `?name=value&…` behind it. Every
+ *               store takes `lease`, `ttl`, `prefix`, `max_response` and `timeout`.
+ * @param[out] store  receives the handle; end it with idem_close().
+ * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
+ *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
+ *         (the message lists what does); IDEM_ERR_UNAVAILABLE: the store can't be reached or
+ *         created; IDEM_ERR_CORRUPT: what is there is no store; IDEM_ERR_UNSUPPORTED: it was
+ *         written by a newer version; IDEM_ERR_NO_MEMORY.
+ * @par Blocking   up to the store's `timeout`.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_open(const char *url, idem_store **store, idem_error *error);
+
+/**
+ * Opens a store with options that a URL can't carry. See idem_open().
+ *
+ * @param options  may be NULL.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_open_with(const char *url, const idem_options *options,
+                                            idem_store **store, idem_error *error);
+
+/**
+ * Closes a store. Claims that are still held stay in the store until their lease runs out; their
+ * ::idem_claim objects stay valid for idem_claim_free() and idem_outcome_clear(), and are of no
+ * other use. NULL is fine.
+ *
+ * @par Threads   no other call on this store may be under way, or follow.
+ */
+IDEM_API void idem_close(idem_store *store);
+
+/** What a store can do, as bits. */
+#define IDEM_TRAIT_CONCURRENT UINT64_C(1) /**< many threads at once inside the backend */
+#define IDEM_TRAIT_DURABLE    UINT64_C(2) /**< what was acknowledged survives the process */
+#define IDEM_TRAIT_SHARED     UINT64_C(4) /**< other processes can use the same records */
+#define IDEM_TRAIT_CLOCK      UINT64_C(8) /**< takes the clock of idem_options */
+#define IDEM_TRAIT_KEEPALIVE  UINT64_C(16) /**< takes IDEM_KEEPALIVE */
+#define IDEM_TRAIT_SCAN       UINT64_C(32) /**< takes idem_scan() */
+#define IDEM_TRAIT_PURGE      UINT64_C(64) /**< takes idem_purge() */
+
+/** The traits of this store: IDEM_TRAIT_ bits. */
+IDEM_API uint64_t idem_traits(const idem_store *store);
+
+/** The largest response that this store takes, in bytes. */
+IDEM_API uint64_t idem_max_response(const idem_store *store);
+
+/* ----------------------------------------------------------------------------------- begin */
+
+/** The store renews the claim's lease until the claim ends (a thread per store does it). */
+#define IDEM_KEEPALIVE UINT64_C(1)
+/** A claim whose lease ran out is reported (IDEM_IN_DOUBT), not taken over. */
+#define IDEM_NO_TAKEOVER UINT64_C(2)
+
+/** What idem_begin() is asked. Zero means the store's default. Make one with IDEM_REQUEST(). */
+typedef struct {
+    size_t size;            /**< sizeof(idem_request) */
+    idem_bytes key;         /**< names the operation; 1 to IDEM_KEY_MAX bytes, any bytes */
+    idem_bytes fingerprint; /**< stands for the request's content; up to IDEM_FINGERPRINT_MAX */
+    uint64_t lease_ms;      /**< how long the claim is good for without renewal */
+    uint64_t ttl_ms;        /**< how long the record lives after its last change */
+    uint64_t timeout_ms;    /**< how long the call may take, `wait_ms` apart */
+    uint64_t wait_ms;       /**< wait this long for a key that is in progress */
+    const uint8_t *token;   /**< IDEM_TOKEN_SIZE bytes, not all zero: begin again as the same
+                                 caller; NULL: a fresh token */
+    uint64_t flags;         /**< IDEM_KEEPALIVE, IDEM_NO_TAKEOVER */
+} idem_request;
+
+/** Zeroes a request and sets its size. */
+static inline void idem_request_init(idem_request *request)
+{
+    memset(request, 0, sizeof *request);
+    request->size = sizeof *request;
+}
+
+/* IDEM_REQUEST(.key = …, .lease_ms = …) is a pointer to a request with these fields set, valid
+   to the end of the enclosing block (C) or full expression (C++). It is at the end of this file. */
+
+/** What idem_begin() found out about the key. */
+typedef enum {
+    IDEM_NEW = 1,     /**< do the work, then complete or release the claim */
+    IDEM_IN_PROGRESS, /**< another caller is at it; its lease is live */
+    IDEM_COMPLETED,   /**< done; here is the response */
+    IDEM_MISMATCH,    /**< the key was used with another fingerprint */
+    IDEM_IN_DOUBT     /**< a claim's lease ran out, and IDEM_NO_TAKEOVER was asked for */
+} idem_outcome_kind;
+
+/** The answer of idem_begin(). Clear it with idem_outcome_clear(). */
+typedef struct {
+    idem_outcome_kind kind;
+    uint32_t attempt;        /**< New: 1, or more after a crash; InDoubt: the one that stopped */
+    idem_claim *claim;       /**< New: owned by the outcome. To keep it beyond
+                                  idem_outcome_clear(), set this to NULL and call
+                                  idem_claim_free() later */
+    idem_bytes response;     /**< Completed; valid until idem_outcome_clear() */
+    idem_bytes checkpoint;   /**< New after a takeover, InDoubt; valid as above; may be empty */
+    uint64_t retry_after_ms; /**< InProgress: what is left of the lease */
+    int64_t created_at_ms;   /**< when the key was first claimed, Unix time */
+    void *memory;            /**< the library's */
+    uint64_t reserved[3];
+} idem_outcome;
+
+/**
+ * Asks whether the operation that `request->key` names is new, and claims it if so.
+ *
+ * | record of the key | outcome |
+ * |---|---|
+ * | none | IDEM_NEW, attempt 1 |
+ * | in progress, my own token | IDEM_NEW, the same attempt: an earlier reply of mine was lost |
+ * | in progress, lease live | IDEM_IN_PROGRESS with retry_after_ms |
+ * | in progress, lease expired | IDEM_NEW, attempt + 1, with the last checkpoint; the work may
+ *   have been done in part |
+ * | the same, IDEM_NO_TAKEOVER | IDEM_IN_DOUBT with attempt and checkpoint |
+ * | completed | IDEM_COMPLETED with the response |
+ * | any, both fingerprints present and different | IDEM_MISMATCH |
+ *
+ * @param[out] outcome  written on success only; end it with idem_outcome_clear().
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE: nothing was claimed; IDEM_ERR_UNCERTAIN: a
+ *         claim may have been made: begin again with the same token, or wait for the lease to run
+ *         out; IDEM_ERR_CORRUPT; IDEM_ERR_FULL; IDEM_ERR_UNSUPPORTED: IDEM_KEEPALIVE on a store
+ *         that can't; IDEM_ERR_NO_MEMORY.
+ * @par Ownership  the outcome owns its claim and its bytes.
+ * @par Threads    any number at once.
+ * @par Blocking   up to timeout_ms + wait_ms.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_begin(idem_store *store, const idem_request *request,
+                                        idem_outcome *outcome, idem_error *error);
+
+/** Frees what an outcome holds, its claim object included, and zeroes it. The claim's record
+ *  stays as it is, and a keepalive ends: complete or release first. NULL and zeroed are fine. */
+IDEM_API void idem_outcome_clear(idem_outcome *outcome);
+
+/* ---------------------------------------------------------------------------------- claims */
+
+/**
+ * Stores the response and ends the claim: from now on every begin of the key returns it.
+ *
+ * A lease that ran out, but that nobody took over, still counts. Repeating is fine: if the key
+ * is completed under this claim's token already, the answer is IDEM_OK, and the response that is
+ * stored stays.
+ *
+ * @param response  a JSON text (RFC 8259, any value, nested at most 1,024 deep), kept byte for
+ *                  byte; at most idem_max_response() bytes.
+ * @return IDEM_ERR_LOST: another caller took the claim over, or completed it; IDEM_ERR_NOT_FOUND:
+ *         the record is gone (released, forgotten, or its retention ended); IDEM_ERR_ARGUMENT: not
+ *         a JSON text (the message says where); IDEM_ERR_TOO_LARGE; IDEM_ERR_UNAVAILABLE: not
+ *         stored; IDEM_ERR_UNCERTAIN: may be stored; complete again; IDEM_ERR_CORRUPT;
+ *         IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
+ * @par Ownership  the claim stays the caller's (or the outcome's) to free.
+ * @par Threads    one at a time per claim.
+ * @par Blocking   up to the store's timeout.
+ */
+IDEM_API int idem_complete(idem_store *store, idem_claim *claim,
+                                           idem_bytes response, idem_error *error);
+
+/**
+ * Starts the claim's lease anew.
+ *
+ * @param lease_ms  the new lease; 0 keeps the length that the claim has.
+ * @return as idem_complete(); a claim that is completed is IDEM_ERR_LOST.
+ */
+IDEM_API int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms,
+                                        idem_error *error);
+
+/**
+ * Leaves a JSON text in the unfinished record, for whoever continues after a crash, and starts
+ * the lease anew. It replaces the last one; an empty text removes it.
+ *
+ * @return as idem_complete(); a claim that is completed is IDEM_ERR_LOST.
+ */
+IDEM_API int idem_checkpoint(idem_store *store, idem_claim *claim, idem_bytes json,
+                                             idem_error *error);
+
+/**
+ * Gives the key back: the next begin is IDEM_NEW, attempt 1. If the claim is not held any more,
+ * nothing is changed and the answer is IDEM_OK.
+ */
+IDEM_API int idem_release(idem_store *store, idem_claim *claim, idem_error *error);
+
+/**
+ * Takes up a claim that another process made, by its token.
+ *
+ * A key that was completed under this token can be resumed too, so that a repeated complete finds
+ * out that it was done.
+ *
+ * @param[out] claim  the caller's; end it with idem_claim_free().
+ * @return IDEM_ERR_LOST: the key is held under another token; IDEM_ERR_NOT_FOUND;
+ *         IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_resume(idem_store *store, idem_bytes key,
+                                         const uint8_t token[16], idem_claim **claim,
+                                         idem_error *error);
+
+/** Frees a claim object; the record stays as it is, and a keepalive ends. NULL is fine. */
+IDEM_API void idem_claim_free(idem_claim *claim);
+
+/** The claim's token, IDEM_TOKEN_SIZE bytes, borrowed from the claim. Whoever has it can act as
+ *  this caller: treat it as a password. */
+IDEM_API const uint8_t *idem_claim_token(const idem_claim *claim);
+
+/** True once a call or the keepalive has found the claim lost. Any thread may ask. */
+IDEM_API bool idem_claim_lost(const idem_claim *claim);
+
+/** Sets how long the record lives after the next change made through this claim. 0 changes
+ *  nothing. */
+IDEM_API void idem_claim_set_ttl(idem_claim *claim, uint64_t ttl_ms);
+
+/* --------------------------------------------------------------------------------- records */
+
+/** The two stored states. A key without a record is absent. */
+typedef enum { IDEM_STATUS_IN_PROGRESS = 1, IDEM_STATUS_COMPLETED = 2 } idem_status;
+
+/** What a store holds for a key. Clear the ones that calls give with idem_record_clear(). */
+typedef struct {
+    idem_bytes key;
+    idem_bytes fingerprint;         /**< empty if none was given */
+    idem_bytes response;            /**< completed: the caller's own bytes */
+    idem_bytes checkpoint;          /**< in progress: the last one; empty if none */
+    idem_status status;
+    uint32_t attempt;
+    uint8_t token[IDEM_TOKEN_SIZE]; /**< the claimer's; zeroed in what idem_get() and idem_scan()
+                                         give, since it is as good as a password */
+    uint64_t version;               /**< stamped afresh by every write */
+    int64_t created_at_ms;          /**< first claimed, Unix time; to be shown, never judged by */
+    int64_t updated_at_ms;          /**< last written, likewise */
+    uint64_t lease_ms;
+    uint64_t ttl_ms;
+    uint64_t age_ms;                /**< since the last write, by the backend's clock */
+    void *memory;                   /**< what the bytes live in if the record owns them */
+    uint64_t reserved[2];
+} idem_record;
+
+/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed. */
+IDEM_API uint64_t idem_record_lease_left_ms(const idem_record *record);
+
+/** What is left of the record's retention. */
+IDEM_API uint64_t idem_record_retention_left_ms(const idem_record *record);
+
+/** Frees what a record owns and zeroes it. NULL and zeroed are fine. */
+IDEM_API void idem_record_clear(idem_record *record);
+
+/**
+ * Reads the record of a key and changes nothing.
+ *
+ * @param[out] record  the caller's; end it with idem_record_clear().
+ * @return IDEM_ERR_NOT_FOUND; IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT;
+ *         IDEM_ERR_NO_MEMORY.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_get(idem_store *store, idem_bytes key, idem_record *record,
+                                      idem_error *error);
+
+/**
+ * Removes the record of a key, whatever it is: for operators. An owner that is still at work will
+ * be told IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST. A key without a record is IDEM_OK.
+ */
+IDEM_API int idem_forget(idem_store *store, idem_bytes key, idem_error *error);
+
+/** Which records idem_scan() gives. NULL, or zero in a field, means all. */
+typedef struct {
+    size_t size;       /**< sizeof(idem_filter) */
+    idem_bytes prefix; /**< keys that begin with these bytes */
+    uint64_t status;   /**< an ::idem_status */
+    uint64_t limit;    /**< at most so many */
+} idem_filter;
+
+/** Is given one record; it is valid during the call only. Non-zero ends the scan. It may call
+ *  into the store. */
+typedef int (*idem_scan_fn)(const idem_record *record, void *user);
+
+/**
+ * Gives the records of this store's prefix, in no order. A record that is there from beginning to
+ * end is given at least once; one that comes or goes in the meantime may be given or not.
+ *
+ * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_SCAN; IDEM_ERR_ARGUMENT;
+ *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
+ * @par Blocking   up to the store's timeout for each page of records.
+ */
+IDEM_API int idem_scan(idem_store *store, const idem_filter *filter,
+                                       idem_scan_fn fn, void *user, idem_error *error);
+
+/**
+ * Drops records whose retention has ended. Never needed for a right answer, since expired records
+ * are treated as absent; it gives their space back.
+ *
+ * @param limit         at most so many; 0: all.
+ * @param[out] removed  how many there were; may be NULL.
+ * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_PURGE; IDEM_ERR_UNAVAILABLE;
+ *         IDEM_ERR_UNCERTAIN; IDEM_ERR_NO_MEMORY.
+ */
+IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed,
+                                        idem_error *error);
+
+/* -------------------------------------------------------------------- keys and fingerprints */
+
+/**
+ * Joins parts (tenant, method, path, the client's key) into one key, so that no two different
+ * lists of parts give the same key: `%` and `:` inside a part are written `%25` and `%3A`, and
+ * the parts are joined by `:`.
+ *
+ * @param[out] buf  receives the key, without a NUL; IDEM_KEY_MAX bytes are always enough.
+ * @param[out] len  receives the key's length.
+ * @return IDEM_ERR_ARGUMENT: no parts, or one empty part; IDEM_ERR_TOO_LARGE: the key is longer
+ *         than `size` or IDEM_KEY_MAX: put a fingerprint of the parts in its place.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_key_compose(const idem_bytes *parts, size_t count, char *buf,
+                                              size_t size, size_t *len, idem_error *error);
+
+/**
+ * The SHA-256 of parts, each taken with its length, so that no two different lists of parts are
+ * hashed as the same input.
+ *
+ * @param[out] out  receives 32 bytes.
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_NO_MEMORY; IDEM_ERR_INTERNAL: libcrypto has no SHA-256.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_fingerprint(const idem_bytes *parts, size_t count,
+                                              uint8_t out[32], idem_error *error);
+
+#ifdef __cplusplus
+} /* extern "C" */
+
+/* C++ has no pointer to a compound literal: a lambda fills a request field by field (`.key = k`
+   is pasted behind the object's name), in any order of the fields, from C++11 on. */
+static inline const idem_request *idem__request_address(const idem_request &request)
+{
+    return &request;
+}
+/* clang-format off */
+#define IDEM__SET_1(set) idem_request_ set;
+#define IDEM__SET_2(set, ...) idem_request_ set; IDEM__SET_1(__VA_ARGS__)
+#define IDEM__SET_3(set, ...) idem_request_ set; IDEM__SET_2(__VA_ARGS__)
+#define IDEM__SET_4(set, ...) idem_request_ set; IDEM__SET_3(__VA_ARGS__)
+#define IDEM__SET_5(set, ...) idem_request_ set; IDEM__SET_4(__VA_ARGS__)
+#define IDEM__SET_6(set, ...) idem_request_ set; IDEM__SET_5(__VA_ARGS__)
+#define IDEM__SET_7(set, ...) idem_request_ set; IDEM__SET_6(__VA_ARGS__)
+#define IDEM__SET_8(set, ...) idem_request_ set; IDEM__SET_7(__VA_ARGS__)
+#define IDEM__PICK(a, b, c, d, e, f, g, h, name, ...) name
+#define IDEM__SET(...)                                                                             \
+    IDEM__PICK(__VA_ARGS__, IDEM__SET_8, IDEM__SET_7, IDEM__SET_6, IDEM__SET_5, IDEM__SET_4,       \
+               IDEM__SET_3, IDEM__SET_2, IDEM__SET_1, 0)(__VA_ARGS__)
+#define IDEM_REQUEST(...)                                                                          \
+    idem__request_address([&]() {                                                                  \
+        idem_request idem_request_;                                                                \
+        idem_request_init(&idem_request_);                                                         \
+        IDEM__SET(__VA_ARGS__)                                                                     \
+        return idem_request_;                                                                      \
+    }())
+/* clang-format on */
+#else
+#define IDEM_REQUEST(...) (&(idem_request){.size = sizeof(idem_request), __VA_ARGS__})
+#endif
+
+#endif
