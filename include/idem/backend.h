@@ -272,7 +272,9 @@ struct idem_backend_ops {
     /**
      * Opens an instance. Must be provided.
      * @param[out] backend  the instance, which begins with an ::idem_backend
-     * @return as idem_open(); IDEM_ERR_UNAVAILABLE if there is nothing to connect to
+     * @return as idem_open(); IDEM_ERR_UNAVAILABLE if there is nothing to connect to;
+     *         IDEM_ERR_UNSUPPORTED for an IDEM_ROLE_READER where this store can have none, and
+     *         the store then reads where it writes
      */
     int (*open)(const idem_config *config, idem_backend **backend, idem_error *error);
 
@@ -319,6 +321,14 @@ struct idem_backend_ops {
 #define IDEM_BACKEND_LOOK_FIRST (UINT64_C(1) << 32)
 /** Ops may be submitted by the calling thread only: no keepalive. */
 #define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)
+
+/** Reads a duration such as `500ms`, `30s`, `5m`, `24h`, from 1 ms to IDEM_DURATION_MAX_MS.
+ *  @return IDEM_ERR_ARGUMENT, with a message that says what is accepted */
+IDEM_API IDEM_MUST_CHECK int idem_duration_parse(const char *text, uint64_t *ms, idem_error *error);
+
+/** Reads a size such as `64KiB`, `8MiB`, `512B` or a plain number of bytes, from 1 byte up.
+ *  @return IDEM_ERR_ARGUMENT, with a message that says what is accepted */
+IDEM_API IDEM_MUST_CHECK int idem_size_parse(const char *text, uint64_t *bytes, idem_error *error);
 
 /**
  * Makes a backend known to idem_open() under its scheme, for the rest of the process.

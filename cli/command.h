@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of commands: it drives dispatch, help, and the error that lists what there is. */
+#ifndef IDEM_CLI_COMMAND_H
+#define IDEM_CLI_COMMAND_H
+
+#include "options.h"
+
+typedef struct cli_command cli_command;
+
+/** One call of a command, as read from the command line. */
+typedef struct {
+    const cli_command *command;
+    cli_options options;
+    char **operands; /**< KEY and so on */
+    int operands_count;
+    char **program; /**< CMD and its arguments, with a NULL behind them; NULL: none */
+} cli_call;
+
+/** One row of the table. */
+struct cli_command {
+    const char *name;
+    const char *synopsis;      /**< what follows the name */
+    const char *summary;       /**< one line */
+    const char *details;       /**< the rest of its help, in lines */
+    const cli_option *options; /**< its own, apart from --store and --help; NULL: none */
+    int operands_min;
+    int operands_max;
+    bool takes_program; /**< `-- CMD…` follows */
+    bool needs_store;
+    /** @param store  open if needs_store, else NULL  @return the exit code */
+    int (*run)(idem_store *store, const cli_call *call);
+};
+
+/** The command of that name; NULL if there is none. */
+const cli_command *cli_command_find(const char *name);
+
+/** Reads what follows a command's name, which is `argv[0]`, into `call` (blank, but for the
+ *  command and what is in its options already). End it with cli_call_clear().
+ *  @return CLI_OK, or CLI_USAGE after saying why */
+int cli_call_parse(int argc, char **argv, cli_call *call);
+void cli_call_clear(cli_call *call);
+
+/** Says that there is no such command, and lists what there is. @return CLI_USAGE */
+int cli_command_unknown(const char *name);
+
+/** Prints the list of commands, or the help of one. @return the exit code */
+int cli_help_all(void);
+int cli_help_command(const cli_command *command);
+
+/* The commands. */
+int cli_run(idem_store *store, const cli_call *call);
+int cli_begin(idem_store *store, const cli_call *call);
+int cli_complete(idem_store *store, const cli_call *call);
+int cli_renew(idem_store *store, const cli_call *call);
+int cli_checkpoint(idem_store *store, const cli_call *call);
+int cli_release(idem_store *store, const cli_call *call);
+int cli_get(idem_store *store, const cli_call *call);
+int cli_forget(idem_store *store, const cli_call *call);
+int cli_ls(idem_store *store, const cli_call *call);
+int cli_purge(idem_store *store, const cli_call *call);
+int cli_backends(idem_store *store, const cli_call *call);
+int cli_version(idem_store *store, const cli_call *call);
+int cli_help(idem_store *store, const cli_call *call);
+
+#endif

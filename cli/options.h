@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of all commands, as rows of tables, and what they are read into. */
+#ifndef IDEM_CLI_OPTIONS_H
+#define IDEM_CLI_OPTIONS_H
+
+#include "report.h"
+
+/** A token from the command line. */
+typedef struct {
+    bool given;
+    uint8_t bytes[IDEM_TOKEN_SIZE];
+} cli_token;
+
+/** What the options of any command are read into. Zero: not given. */
+typedef struct {
+    const char *store_url;
+    const char *fingerprint;
+    const char *prefix;
+    uint64_t lease_ms;
+    uint64_t ttl_ms;
+    uint64_t wait_ms;
+    uint64_t limit;
+    uint64_t status; /**< an ::idem_status */
+    cli_token token;
+    bool keep_failures;
+    bool no_takeover;
+    bool json;
+    bool help;
+} cli_options;
+
+/** What an option's value looks like, and with it the type of its field. */
+typedef enum {
+    CLI_FLAG = 1, /**< takes none; bool */
+    CLI_TEXT,     /**< const char * */
+    CLI_DURATION, /**< uint64_t, in milliseconds */
+    CLI_COUNT,    /**< uint64_t, from 1 up */
+    CLI_STATUS,   /**< uint64_t, an ::idem_status */
+    CLI_TOKEN     /**< cli_token */
+} cli_option_kind;
+
+/** One row of a command's table of options. The last row of a table has no name. */
+typedef struct {
+    const char *name;  /**< without the dashes */
+    const char *value; /**< how help shows the value; NULL for a flag */
+    cli_option_kind kind;
+    size_t offset;    /**< of its field in cli_options */
+    const char *help; /**< lines; each line break begins a new one in the same column */
+} cli_option;
+
+/** How many options a command may have, those that every command has included. */
+#define CLI_OPTIONS_MAX 16
+
+/** `--store`, for the commands that use one, and `--help`. */
+extern const cli_option cli_option_store;
+extern const cli_option cli_option_help;
+
+/** Reads an option's value. @return CLI_OK, or CLI_USAGE after saying why */
+int cli_option_read(const char *command, const cli_option *option, const char *text,
+                    cli_options *options);
+
+/** Reads a token's 32 hexadecimal digits. @return false if they aren't */
+bool cli_token_parse(const char *text, cli_token *token);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The claim object. It remembers the record as last known, version included, so that a change
+ * needs one operation; if it remembers wrongly, the operation finds what is there, and the
+ * protocol goes on from that. So an update that fails for want of memory does no harm.
+ */
+#include "claim.h"
+
+#include "error.h"
+#include "keepalive.h"
+
+#include <idem/backend.h>
+
+#include <stdlib.h>
+
+int idem__claim_new(const idem_record *held, size_t prefix_len, idem_claim **claim,
+                    idem_error *error)
+{
+    idem_claim *made = calloc(1, sizeof *made);
+    if (!made)
+        return idem__error_no_memory(error);
+    int rc = idem_record_copy(held, &made->held, error);
+    if (rc) {
+        free(made);
+        return rc;
+    }
+    memcpy(made->token, held->token, IDEM_TOKEN_SIZE);
+    made->prefix_len = prefix_len;
+    made->refs = 1;
+    atomic_init(&made->lost, false);
+    *claim = made;
+    return IDEM_OK;
+}
+
+void idem__claim_destroy(idem_claim *claim)
+{
+    idem_record_clear(&claim->held);
+    free(claim);
+}
+
+void idem__claim_update(idem_claim *claim, const idem_record *held)
+{
+    idem_record copy;
+    if (idem_record_copy(held, &copy, NULL) != IDEM_OK)
+        return;
+    idem_record_clear(&claim->held);
+    claim->held = copy;
+}
+
+idem_bytes idem__claim_key(const idem_claim *claim)
+{
+    idem_bytes key = claim->held.key;
+    key.data = (const char *)key.data + claim->prefix_len;
+    key.len -= claim->prefix_len;
+    return key;
+}
+
+void idem_claim_free(idem_claim *claim)
+{
+    if (!claim)
+        return;
+    if (!claim->kept) {
+        idem__claim_destroy(claim);
+        return;
+    }
+    idem__keepalive_lock();
+    idem__keepalive_remove(claim);
+    bool last = --claim->refs == 0;
+    idem__keepalive_unlock();
+    if (last)
+        idem__claim_destroy(claim);
+}
+
+const uint8_t *idem_claim_token(const idem_claim *claim)
+{
+    return claim ? claim->token : NULL;
+}
+
+bool idem_claim_lost(const idem_claim *claim)
+{
+    return claim && atomic_load(&claim->lost);
+}
+
+void idem_claim_set_ttl(idem_claim *claim, uint64_t ttl_ms)
+{
+    if (claim && ttl_ms > 0)
+        claim->ttl_ms = ttl_ms < IDEM_DURATION_MAX_MS ? ttl_ms : IDEM_DURATION_MAX_MS;
+}

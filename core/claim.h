@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Claims: what a caller knows of the record that it holds. */
+#ifndef IDEM_CORE_CLAIM_H
+#define IDEM_CORE_CLAIM_H
+
+#include <idem/idem.h>
+
+#include <stdatomic.h>
+
+typedef struct idem__keeper idem__keeper;
+
+/* Without keepalive a claim belongs to one thread. With it, everything but `lost` and `token` is
+   guarded by idem__keepalive_lock(). */
+struct idem_claim {
+    idem_record held;   /* the record as last known, under its full key; owned */
+    uint8_t token[IDEM_TOKEN_SIZE];
+    size_t prefix_len;  /* of the store's prefix in held.key */
+    uint64_t ttl_ms;    /* for the next change; 0: as it is */
+    atomic_bool lost;
+
+    bool kept;          /* the caller asked for keepalive */
+    bool ending;        /* complete or release is under way */
+    uint32_t refs;      /* the owner's, and the keeper's while it renews */
+    idem__keeper *keeper; /* NULL: not on a keeper's list */
+    idem_claim *next;
+    uint64_t due_ms;    /* when to renew next, idem_monotonic_ms() */
+};
+
+/** Makes a claim on a copy of `held`. @return IDEM_ERR_NO_MEMORY */
+int idem__claim_new(const idem_record *held, size_t prefix_len, idem_claim **claim,
+                    idem_error *error);
+
+/** Frees the object itself. */
+void idem__claim_destroy(idem_claim *claim);
+
+/** Takes in what the record is now. */
+void idem__claim_update(idem_claim *claim, const idem_record *held);
+
+/** The key as the caller named it. */
+idem_bytes idem__claim_key(const idem_claim *claim);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The system's clocks. Deadlines are points in the monotonic clock; wall time is written into
+ * records for people to read and decides nothing.
+ */
+#include "clock.h"
+
+#include <errno.h>
+#include <time.h>
+
+static int64_t read_clock_ms(clockid_t id)
+{
+    struct timespec now;
+    if (clock_gettime(id, &now))
+        return 0;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+uint64_t idem_monotonic_ms(void)
+{
+    return (uint64_t)read_clock_ms(CLOCK_MONOTONIC);
+}
+
+int64_t idem_wall_ms(void)
+{
+    return read_clock_ms(CLOCK_REALTIME);
+}
+
+uint64_t idem__clock_deadline(uint64_t timeout_ms)
+{
+    return idem_monotonic_ms() + timeout_ms;
+}
+
+void idem__clock_sleep_until(uint64_t deadline_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
+                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+    }
+}
+
+int idem__clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes))
+        return -1;
+    int failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) ||
+                 pthread_cond_init(cond, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    return failed ? -1 : 0;
+}
+
+bool idem__clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
+                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
+}

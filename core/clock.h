@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Deadlines and waiting, on the monotonic clock. */
+#ifndef IDEM_CORE_CLOCK_H
+#define IDEM_CORE_CLOCK_H
+
+#include <idem/backend.h>
+
+#include <pthread.h>
+
+/** The point in idem_monotonic_ms() that is `timeout_ms` from now. */
+uint64_t idem__clock_deadline(uint64_t timeout_ms);
+
+/** Sleeps until a point in idem_monotonic_ms(), through signals. */
+void idem__clock_sleep_until(uint64_t deadline_ms);
+
+/** Makes a condition variable that waits on the monotonic clock. @return 0, or -1 */
+int idem__clock_cond_init(pthread_cond_t *cond);
+
+/** Waits until signalled (true, or spuriously true) or until the deadline (false). */
+bool idem__clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms);
+
+#endif

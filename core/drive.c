@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The driver: it stamps operations, sends them by the right way, hands the answers to the
+ * protocol, pauses before what has to be repeated, and ends what the deadline has reached. It
+ * takes many calls as easily as one: their operations travel in one batch.
+ */
+#include "drive.h"
+
+#include "clock.h"
+#include "random.h"
+#include "store.h"
+
+#define FIRST_PAUSE_MS 1u
+#define PAUSE_LIMIT_MS 100u
+
+void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key)
+{
+    memset(call, 0, sizeof *call);
+    call->kind = kind;
+    call->key = key;
+}
+
+uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms)
+{
+    uint64_t bits = 0;
+    *pause_ms = *pause_ms ? *pause_ms * 2 : FIRST_PAUSE_MS;
+    if (*pause_ms > limit_ms)
+        *pause_ms = limit_ms;
+    (void)idem__random_draw(&bits, sizeof bits, NULL);
+    return *pause_ms / 2 + bits % (*pause_ms / 2 + 1) + 1;
+}
+
+/* Gives op a fresh version if it writes. False if there are no random bits: op has failed then. */
+static bool stamp(idem__call *call, int64_t wall_ms)
+{
+    uint64_t version = 0;
+    if (!call->op.record)
+        return true;
+    int rc = idem__random_draw(&version, sizeof version, &call->op.error);
+    if (rc == IDEM_OK)
+        idem__protocol_stamp(call, version, wall_ms);
+    return rc == IDEM_OK;
+}
+
+/* Sends operations by their ways: reads by a reader if all writers are busy. */
+static void send(idem_store *store, idem_op *const *ops, size_t count, bool read_only,
+                 uint64_t deadline_ms)
+{
+    if (read_only && store->readers.max > 0 && !idem__lanes_idle(&store->writers) &&
+        idem__lanes_submit(&store->readers, ops, count, deadline_ms))
+        return;
+    (void)idem__lanes_submit(&store->writers, ops, count, deadline_ms);
+}
+
+static void carry_out(idem_store *store, idem__call *const *calls, size_t count,
+                      uint64_t deadline_ms)
+{
+    idem_op *reads[IDEM_BATCH_MAX];
+    idem_op *writes[IDEM_BATCH_MAX];
+    size_t read_count = 0;
+    size_t write_count = 0;
+    int64_t wall_ms = idem_wall_ms();
+    for (size_t i = 0; i < count; i++) {
+        if (!stamp(calls[i], wall_ms))
+            continue;
+        if (calls[i]->op.kind == IDEM_OP_GET)
+            reads[read_count++] = &calls[i]->op;
+        else
+            writes[write_count++] = &calls[i]->op;
+    }
+    if (read_count > 0)
+        send(store, reads, read_count, true, deadline_ms);
+    if (write_count > 0)
+        send(store, writes, write_count, false, deadline_ms);
+}
+
+static void tell_retry(idem_store *store, const idem__call *call)
+{
+    if (!store->on_event)
+        return;
+    idem_event event = {.kind = IDEM_EVENT_RETRY,
+                        .code = call->op.error.code,
+                        .key = {(const char *)call->key.data + store->prefix.len,
+                                call->key.len - store->prefix.len},
+                        .message = call->op.error.message};
+    store->on_event(store->event_user, &event);
+}
+
+/* Calls that have to wait for a pause stand in front. */
+typedef struct {
+    idem__call *calls[IDEM_BATCH_MAX];
+    size_t paused;
+    size_t count;
+} pending;
+
+static void add(pending *left, idem__call *call, bool pause)
+{
+    if (pause) {
+        left->calls[left->count++] = left->calls[left->paused];
+        left->calls[left->paused++] = call;
+    } else {
+        left->calls[left->count++] = call;
+    }
+}
+
+/* Takes in all answers and keeps the calls that are not done. */
+static void take_answers(pending *left)
+{
+    size_t count = left->count;
+    left->count = 0;
+    left->paused = 0;
+    for (size_t i = 0; i < count; i++) {
+        idem__call *call = left->calls[i];
+        idem__step step = idem__protocol_answer(call);
+        if (step != IDEM__STEP_DONE)
+            add(left, call, step == IDEM__STEP_AGAIN);
+    }
+}
+
+static void give_up(pending *left)
+{
+    for (size_t i = 0; i < left->count; i++) {
+        idem_op_fail(&left->calls[i]->op, false, IDEM_ERR_UNAVAILABLE,
+                     "the deadline came before the call was done; call again, or set a longer "
+                     "timeout");
+        idem__protocol_give_up(left->calls[i]);
+    }
+    left->count = 0;
+}
+
+/* Pauses, no longer than until the deadline, and makes the paused calls ready again. */
+static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now,
+                                uint64_t deadline_ms)
+{
+    for (size_t i = 0; i < left->paused; i++)
+        tell_retry(store, left->calls[i]);
+    uint64_t until = now + idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
+    idem__clock_sleep_until(until < deadline_ms ? until : deadline_ms);
+    for (size_t i = 0; i < left->paused; i++)
+        idem__protocol_again(left->calls[i]);
+}
+
+void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint64_t deadline_ms)
+{
+    pending left;
+    uint64_t pause_ms = 0;
+    left.count = 0;
+    for (; left.count < count; left.count++) {
+        left.calls[left.count] = calls[left.count];
+        idem__protocol_start(calls[left.count]);
+    }
+    for (;;) {
+        carry_out(store, left.calls, left.count, deadline_ms);
+        take_answers(&left);
+        if (left.count == 0)
+            return;
+        uint64_t now = idem_monotonic_ms();
+        if (now >= deadline_ms)
+            give_up(&left);
+        else if (left.paused > 0)
+            pause_before_repeat(store, &left, &pause_ms, now, deadline_ms);
+        if (left.count == 0)
+            return;
+    }
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork() with open stores. Before it, everything is brought to rest: no lane is in use, and all
+ * locks are held, so that the child finds them in a known state; backends close or lock what must
+ * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
+ * the child has none of them, and no keepalive thread.
+ *
+ * Lock order: the list of stores, the keepalive, the registry, each store's writers, its readers,
+ * a backend's own.
+ */
+#include "fork.h"
+
+#include "registry.h"
+#include "store.h"
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static idem_store *stores;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_failed;
+
+static void prepare(void)
+{
+    (void)pthread_mutex_lock(&list_lock);
+    idem__keepalive_lock();
+    idem__registry_lock();
+    for (idem_store *store = stores; store; store = store->next) {
+        idem__lanes_fork(&store->writers, IDEM_FORK_PREPARE);
+        idem__lanes_fork(&store->readers, IDEM_FORK_PREPARE);
+    }
+}
+
+static void resume(idem_fork_phase phase)
+{
+    for (idem_store *store = stores; store; store = store->next) {
+        idem__lanes_fork(&store->readers, phase);
+        idem__lanes_fork(&store->writers, phase);
+        if (phase == IDEM_FORK_CHILD)
+            idem__keepalive_child(&store->keeper);
+    }
+    idem__registry_unlock();
+    idem__keepalive_unlock();
+    (void)pthread_mutex_unlock(&list_lock);
+}
+
+static void resume_parent(void)
+{
+    resume(IDEM_FORK_PARENT);
+}
+
+static void resume_child(void)
+{
+    resume(IDEM_FORK_CHILD);
+}
+
+static void register_handlers(void)
+{
+    once_failed = pthread_atfork(prepare, resume_parent, resume_child);
+}
+
+int idem__fork_add(idem_store *store, idem_error *error)
+{
+    (void)pthread_once(&once, register_handlers);
+    if (once_failed)
+        return idem_error_set(error, IDEM_ERR_INTERNAL, "fork handlers can't be registered");
+    (void)pthread_mutex_lock(&list_lock);
+    store->next = stores;
+    stores = store;
+    (void)pthread_mutex_unlock(&list_lock);
+    return IDEM_OK;
+}
+
+void idem__fork_remove(idem_store *store)
+{
+    (void)pthread_mutex_lock(&list_lock);
+    idem_store **at = &stores;
+    while (*at && *at != store)
+        at = &(*at)->next;
+    if (*at)
+        *at = store->next;
+    (void)pthread_mutex_unlock(&list_lock);
+}

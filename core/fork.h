@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Open stores, and how they go through a fork(). */
+#ifndef IDEM_CORE_FORK_H
+#define IDEM_CORE_FORK_H
+
+#include <idem/idem.h>
+
+/** Makes a store known to fork(). @return IDEM_ERR_INTERNAL */
+int idem__fork_add(idem_store *store, idem_error *error);
+void idem__fork_remove(idem_store *store);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keepalive renews a claim when a third of its lease has passed, all that are due in one
+ * batch. One process-wide lock guards the lists and the kept claims, since a claim may be freed
+ * after its store was closed; it is never held while the store is called. The keeper works on a
+ * copy of what the claim knows, so the owner may complete at the same time: versions decide.
+ */
+#include "keepalive.h"
+
+#include "clock.h"
+#include "drive.h"
+#include "error.h"
+#include "store.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define BATCH        32u
+#define STACK_SIZE   (512u * 1024u)
+#define RETRY_MIN_MS 10u
+
+static pthread_mutex_t keepers = PTHREAD_MUTEX_INITIALIZER;
+
+void idem__keepalive_lock(void)
+{
+    (void)pthread_mutex_lock(&keepers);
+}
+
+void idem__keepalive_unlock(void)
+{
+    (void)pthread_mutex_unlock(&keepers);
+}
+
+int idem__keepalive_init(idem__keeper *keeper, idem_store *store, idem_error *error)
+{
+    memset(keeper, 0, sizeof *keeper);
+    keeper->store = store;
+    if (idem__clock_cond_init(&keeper->changed))
+        return idem_error_set(error, IDEM_ERR_INTERNAL, "a condition variable can't be made");
+    return IDEM_OK;
+}
+
+static uint64_t interval_ms(const idem_claim *claim)
+{
+    return claim->held.lease_ms / 3 + 1;
+}
+
+void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim)
+{
+    claim->due_ms = idem_monotonic_ms() + interval_ms(claim);
+    if (!claim->keeper) {
+        claim->keeper = keeper;
+        claim->next = keeper->first;
+        keeper->first = claim;
+    }
+    (void)pthread_cond_broadcast(&keeper->changed);
+}
+
+void idem__keepalive_remove(idem_claim *claim)
+{
+    if (!claim->keeper)
+        return;
+    idem_claim **at = &claim->keeper->first;
+    while (*at != claim)
+        at = &(*at)->next;
+    *at = claim->next;
+    claim->keeper = NULL;
+    claim->next = NULL;
+}
+
+void idem__keepalive_child(idem__keeper *keeper)
+{
+    while (keeper->first) {
+        keeper->first->refs = 1; /* what the thread held is gone with it */
+        idem__keepalive_remove(keeper->first);
+    }
+    keeper->running = false;
+    (void)idem__clock_cond_init(&keeper->changed);
+}
+
+/* ---------------------------------------------------------------------------------- renewing */
+
+/* A claim's renewal: the claim is referenced, and `held` is a copy. */
+typedef struct {
+    idem_claim *claim;
+    idem_record held;
+    idem__call call;
+} renewal;
+
+/* Takes the claims that are due, up to BATCH; *next_ms is when to look again. Lock held. */
+static size_t take_due(idem__keeper *keeper, renewal *batch, uint64_t now, uint64_t *next_ms)
+{
+    size_t count = 0;
+    *next_ms = UINT64_MAX;
+    for (idem_claim *claim = keeper->first; claim; claim = claim->next) {
+        if (claim->due_ms <= now && count < BATCH &&
+            idem_record_copy(&claim->held, &batch[count].held, NULL) == IDEM_OK) {
+            batch[count++].claim = claim;
+            claim->refs++;
+            claim->due_ms = now + interval_ms(claim);
+        }
+        if (claim->due_ms < *next_ms)
+            *next_ms = claim->due_ms;
+    }
+    return count;
+}
+
+static void renew(idem__keeper *keeper, renewal *batch, size_t count, uint64_t now)
+{
+    idem__call *calls[BATCH];
+    uint64_t limit_ms = keeper->store->timeout_ms;
+    for (size_t i = 0; i < count; i++) {
+        idem__drive_init(&batch[i].call, IDEM__CALL_RENEW, batch[i].held.key);
+        batch[i].call.held = batch[i].held;
+        if (batch[i].held.lease_ms / 3 < limit_ms)
+            limit_ms = batch[i].held.lease_ms / 3;
+        calls[i] = &batch[i].call;
+    }
+    idem__drive(keeper->store, calls, count, now + limit_ms);
+}
+
+static void tell(idem__keeper *keeper, idem_event_kind kind, const renewal *done)
+{
+    idem_store *store = keeper->store;
+    if (!store->on_event)
+        return;
+    idem_bytes key = done->held.key;
+    key.data = (const char *)key.data + store->prefix.len;
+    key.len -= store->prefix.len;
+    idem_event event = {
+        .kind = kind, .code = done->call.code, .key = key, .message = done->call.error.message};
+    store->on_event(store->event_user, &event);
+}
+
+/* Takes in one renewal's answer. Lock held. @return what to tell, or 0 */
+static int settle(renewal *done)
+{
+    idem_claim *claim = done->claim;
+    uint64_t retry_ms = claim->held.lease_ms / 10;
+    int code = done->call.code;
+    if (!claim->keeper) /* it ended in the meantime */
+        return 0;
+    if (code == IDEM_OK) {
+        idem__claim_update(claim, &done->call.held);
+        return 0;
+    }
+    if (code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND) {
+        if (claim->ending) /* by its owner, most likely; he finds out for himself */
+            return 0;
+        atomic_store(&claim->lost, true);
+        idem__keepalive_remove(claim);
+        return IDEM_EVENT_CLAIM_LOST;
+    }
+    claim->due_ms = idem_monotonic_ms() + (retry_ms > RETRY_MIN_MS ? retry_ms : RETRY_MIN_MS);
+    return IDEM_EVENT_RENEW_FAILED;
+}
+
+/* Renews what is due, with the lock open in between. */
+static void renew_due(idem__keeper *keeper, renewal *batch, size_t count, uint64_t now)
+{
+    idem__keepalive_unlock();
+    renew(keeper, batch, count, now);
+    for (size_t i = 0; i < count; i++) {
+        idem__keepalive_lock();
+        int event = settle(&batch[i]);
+        bool last = --batch[i].claim->refs == 0;
+        idem__keepalive_unlock();
+        if (event)
+            tell(keeper, (idem_event_kind)event, &batch[i]);
+        if (last)
+            idem__claim_destroy(batch[i].claim);
+        idem__protocol_clear(&batch[i].call);
+        idem_record_clear(&batch[i].held);
+    }
+    idem__keepalive_lock();
+}
+
+static void *keep(void *argument)
+{
+    idem__keeper *keeper = argument;
+    renewal batch[BATCH];
+    idem__keepalive_lock();
+    while (!keeper->stopping) {
+        uint64_t next_ms;
+        uint64_t now = idem_monotonic_ms();
+        size_t count = take_due(keeper, batch, now, &next_ms);
+        if (count > 0)
+            renew_due(keeper, batch, count, now);
+        else if (next_ms == UINT64_MAX)
+            (void)pthread_cond_wait(&keeper->changed, &keepers);
+        else /* a claim that is due but could not be copied waits for memory */
+            (void)idem__clock_cond_wait(&keeper->changed, &keepers,
+                                        next_ms > now ? next_ms : now + RETRY_MIN_MS);
+    }
+    idem__keepalive_unlock();
+    return NULL;
+}
+
+/* ---------------------------------------------------------------------------------- the thread */
+
+/* Signals are the host's: none is delivered to this thread. */
+static int start_thread(idem__keeper *keeper)
+{
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes))
+        return -1;
+    (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&keeper->thread, &attributes, keep, keeper);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return failed;
+}
+
+int idem__keepalive_start(idem__keeper *keeper, idem_error *error)
+{
+    int failed = 0;
+    idem__keepalive_lock();
+    if (!keeper->running) {
+        failed = start_thread(keeper);
+        keeper->running = !failed;
+    }
+    idem__keepalive_unlock();
+    if (failed)
+        return idem_error_set(error, IDEM_ERR_INTERNAL,
+                              "no thread could be started for the keepalive; renew the claim "
+                              "yourself, or raise the limit on threads");
+    return IDEM_OK;
+}
+
+void idem__keepalive_stop(idem__keeper *keeper)
+{
+    idem__keepalive_lock();
+    bool running = keeper->running;
+    keeper->stopping = true;
+    (void)pthread_cond_broadcast(&keeper->changed);
+    idem__keepalive_unlock();
+    if (running)
+        (void)pthread_join(keeper->thread, NULL);
+    idem__keepalive_lock();
+    while (keeper->first)
+        idem__keepalive_remove(keeper->first);
+    idem__keepalive_unlock();
+    (void)pthread_cond_destroy(&keeper->changed);
+}

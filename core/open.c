@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and closing stores: URL to backend, parameters to defaults, first lane to the backend.
+ */
+#include "error.h"
+#include "fork.h"
+#include "registry.h"
+#include "store.h"
+
+#include "clock.h"
+
+#include <stdlib.h>
+
+/* Reads the caller's struct, which may be of an older version of the header. */
+static int read_options(const idem_options *options, idem_options *read, idem_error *error)
+{
+    memset(read, 0, sizeof *read);
+    if (!options)
+        return IDEM_OK;
+    if (options->size < offsetof(idem_options, on_event))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the options' size is not set; write .size = sizeof(idem_options)");
+    memcpy(read, options, options->size < sizeof *read ? options->size : sizeof *read);
+    return IDEM_OK;
+}
+
+static int read_params(idem_store *store, char *query, idem_error *error)
+{
+    store->own = calloc(store->ops.params_count + 1, sizeof *store->own);
+    if (!store->own)
+        return idem__error_no_memory(error);
+    int rc = idem__params_parse(query, &store->ops, store->common, store->own, error);
+    if (rc)
+        return rc;
+    store->lease_ms = store->common[IDEM__PARAM_LEASE].number;
+    store->ttl_ms = store->common[IDEM__PARAM_TTL].number;
+    store->timeout_ms = store->common[IDEM__PARAM_TIMEOUT].number;
+    store->max_response = store->common[IDEM__PARAM_MAX_RESPONSE].number;
+    store->prefix = idem_str(store->common[IDEM__PARAM_PREFIX].text);
+    return IDEM_OK;
+}
+
+static int read_clock(idem_store *store, const idem_options *options, idem_error *error)
+{
+    store->on_event = options->on_event;
+    store->event_user = options->event_user;
+    if (options->clock.now_ms && !(store->ops.traits & IDEM_TRAIT_CLOCK))
+        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                              "%s: keeps its own time and takes no clock", store->ops.scheme);
+    return IDEM_OK;
+}
+
+static size_t lane_count(const idem_store *store)
+{
+    return store->ops.lanes ? (size_t)store->ops.lanes : 1;
+}
+
+/* Opens the first lane and makes the store known to fork(). */
+static int start(idem_store *store, const idem_config *config, idem_error *error)
+{
+    int rc = idem__lanes_init(&store->writers, &store->ops, config, IDEM_ROLE_ANY,
+                              lane_count(store), error);
+    if (rc)
+        return rc;
+    rc = idem__lanes_init(&store->readers, &store->ops, config, IDEM_ROLE_READER,
+                          (size_t)store->ops.readers, error);
+    if (rc)
+        goto close_writers;
+    rc = idem__keepalive_init(&store->keeper, store, error);
+    if (rc)
+        goto close_readers;
+    rc = idem__lanes_open(&store->writers, idem__clock_deadline(store->timeout_ms), error);
+    if (rc == IDEM_OK)
+        rc = idem__fork_add(store, error);
+    if (rc == IDEM_OK)
+        return IDEM_OK;
+    idem__keepalive_stop(&store->keeper);
+close_readers:
+    idem__lanes_close(&store->readers);
+close_writers:
+    idem__lanes_close(&store->writers);
+    return rc;
+}
+
+static void destroy(idem_store *store)
+{
+    idem__url_clear(&store->url);
+    free(store->own);
+    free(store);
+}
+
+/* From here on it is the same for all ways of opening: `store` has its ops and its URL. */
+static int open_store(idem_store *store, const idem_options *options, void *context,
+                      idem_error *error)
+{
+    idem_options read;
+    int rc = read_options(options, &read, error);
+    if (rc == IDEM_OK)
+        rc = read_params(store, store->url.query, error);
+    if (rc == IDEM_OK)
+        rc = read_clock(store, &read, error);
+    if (rc)
+        return rc;
+    store->look_first = (store->ops.traits & IDEM_BACKEND_LOOK_FIRST) != 0;
+    idem_config config = {
+        .size = sizeof config,
+        .scheme = store->ops.scheme,
+        .user = store->url.user,
+        .password = store->url.password,
+        .host = store->url.host,
+        .path = store->url.path,
+        .port = store->url.port,
+        .values = store->own,
+        .display = store->url.display ? store->url.display : store->ops.scheme,
+        .clock = read.clock,
+        .context = context,
+    };
+    return start(store, &config, error);
+}
+
+int idem_open_with(const char *url, const idem_options *options, idem_store **store,
+                   idem_error *error)
+{
+    const idem_backend_ops *ops;
+    idem__error_clear(error);
+    if (!url || !store)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the URL, or the place for the store, is "
+                                                        "NULL");
+    idem_store *made = calloc(1, sizeof *made);
+    if (!made)
+        return idem__error_no_memory(error);
+    int rc = idem__url_parse(url, &made->url, error);
+    if (rc == IDEM_OK)
+        rc = idem__registry_find(made->url.scheme, &ops, error);
+    if (rc == IDEM_OK) {
+        made->ops = *ops;
+        rc = open_store(made, options, NULL, error);
+    }
+    if (rc)
+        destroy(made);
+    else
+        *store = made;
+    return rc;
+}
+
+int idem_open(const char *url, idem_store **store, idem_error *error)
+{
+    return idem_open_with(url, NULL, store, error);
+}
+
+int idem_open_backend(const idem_backend_ops *ops, void *context, const char *options,
+                      idem_store **store, idem_error *error)
+{
+    idem__error_clear(error);
+    if (!store)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the place for the store is NULL");
+    idem_store *made = calloc(1, sizeof *made);
+    if (!made)
+        return idem__error_no_memory(error);
+    int rc = idem__registry_adopt(ops, &made->ops, error);
+    if (rc == IDEM_OK && options) {
+        made->url.memory = strdup(options);
+        made->url.query = made->url.memory;
+        if (!made->url.memory)
+            rc = idem__error_no_memory(error);
+    }
+    if (rc == IDEM_OK)
+        rc = open_store(made, NULL, context, error);
+    if (rc)
+        destroy(made);
+    else
+        *store = made;
+    return rc;
+}
+
+void idem_close(idem_store *store)
+{
+    if (!store)
+        return;
+    idem__keepalive_stop(&store->keeper);
+    idem__fork_remove(store);
+    idem__lanes_close(&store->readers);
+    idem__lanes_close(&store->writers);
+    destroy(store);
+}
+
+uint64_t idem_traits(const idem_store *store)
+{
+    if (!store)
+        return 0;
+    uint64_t traits = store->ops.traits & (IDEM_TRAIT_CONCURRENT | IDEM_TRAIT_DURABLE |
+                                           IDEM_TRAIT_SHARED | IDEM_TRAIT_CLOCK);
+    if (!(store->ops.traits & IDEM_BACKEND_NO_BACKGROUND))
+        traits |= IDEM_TRAIT_KEEPALIVE;
+    if (store->ops.scan)
+        traits |= IDEM_TRAIT_SCAN;
+    if (store->ops.purge)
+        traits |= IDEM_TRAIT_PURGE;
+    return traits;
+}
+
+uint64_t idem_max_response(const idem_store *store)
+{
+    return store ? store->max_response : 0;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Records: what core does with them beyond idem/backend.h. */
+#ifndef IDEM_CORE_RECORD_H
+#define IDEM_CORE_RECORD_H
+
+#include <idem/backend.h>
+
+/** True if nobody can prove to hold the claim: a record of the older format. */
+bool idem__record_is_tokenless(const idem_record *record);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What operators do with records: get, forget, scan, purge. A scan collects a page while it is on
+ * a lane, and gives it to the caller after it has left, so that the caller may call the store.
+ */
+#include "call_key.h"
+#include "clock.h"
+#include "drive.h"
+#include "error.h"
+#include "store.h"
+
+#include <stdlib.h>
+
+#define PAGE_RECORDS 128u
+
+/* Takes the prefix off the key, and the token, which is as good as a password, away. */
+static void make_public(const idem_store *store, idem_record *record)
+{
+    record->key.data = (const char *)record->key.data + store->prefix.len;
+    record->key.len -= store->prefix.len;
+    memset(record->token, 0, sizeof record->token);
+}
+
+/* Carries out get or forget on one key. */
+static int call_on_key(idem_store *store, idem__call_kind kind, idem_bytes key, idem__call *call,
+                       idem_error *error)
+{
+    idem__call_key full;
+    int rc = idem__call_key_make(&full, store, key, error);
+    if (rc)
+        return rc;
+    idem__drive_init(call, kind, full.bytes);
+    idem__drive(store, &call, 1, idem__clock_deadline(store->timeout_ms));
+    if (call->code)
+        (void)idem__error_copy(error, &call->error);
+    rc = call->code;
+    if (rc)
+        idem__protocol_clear(call);
+    return rc;
+}
+
+int idem_get(idem_store *store, idem_bytes key, idem_record *record, idem_error *error)
+{
+    idem__call call;
+    idem__error_clear(error);
+    if (!store || !record)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the record is NULL");
+    int rc = call_on_key(store, IDEM__CALL_GET, key, &call, error);
+    if (rc)
+        return rc;
+    *record = call.seen;
+    memset(&call.seen, 0, sizeof call.seen);
+    idem__protocol_clear(&call);
+    make_public(store, record);
+    return IDEM_OK;
+}
+
+int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
+{
+    idem__call call;
+    idem__error_clear(error);
+    if (!store)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store is NULL");
+    int rc = call_on_key(store, IDEM__CALL_FORGET, key, &call, error);
+    if (rc == IDEM_OK)
+        idem__protocol_clear(&call);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------------------- scan */
+
+/* The records of one page. */
+typedef struct {
+    idem_record *records;
+    size_t count;
+    size_t capacity;
+} collection;
+
+static int collect(void *user, const idem_record *record, idem_error *error)
+{
+    collection *page = user;
+    if (page->count == page->capacity) {
+        size_t capacity = page->capacity ? page->capacity * 2 : PAGE_RECORDS;
+        idem_record *grown = realloc(page->records, capacity * sizeof *grown);
+        if (!grown)
+            return idem__error_no_memory(error);
+        page->records = grown;
+        page->capacity = capacity;
+    }
+    int rc = idem_record_copy(record, &page->records[page->count], error);
+    if (rc == IDEM_OK)
+        page->count++;
+    return rc;
+}
+
+static void clear_page(collection *page)
+{
+    for (size_t i = 0; i < page->count; i++)
+        idem_record_clear(&page->records[i]);
+    page->count = 0;
+}
+
+static int read_page(idem_store *store, idem_scan_page *page, idem_error *error)
+{
+    idem__lane *lane;
+    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
+    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
+    if (rc)
+        return rc;
+    rc = store->ops.scan(lane->backend, page, deadline_ms, error);
+    idem__lanes_leave(&store->writers, lane);
+    if (rc)
+        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
+    return rc;
+}
+
+/* What is left to do of a scan. */
+typedef struct {
+    uint64_t status;
+    uint64_t left;
+    idem_scan_fn fn;
+    void *user;
+} delivery;
+
+/* Gives a page to the caller. False: the scan is over. */
+static bool deliver(const idem_store *store, const collection *page, delivery *to)
+{
+    for (size_t i = 0; i < page->count; i++) {
+        idem_record shown = page->records[i];
+        shown.memory = NULL; /* borrowed by the caller */
+        if (to->status && shown.status != (idem_status)to->status)
+            continue;
+        make_public(store, &shown);
+        if (to->fn(&shown, to->user) || --to->left == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Reads the caller's struct, which may be of an older version of the header. */
+static int read_filter(const idem_filter *filter, idem_filter *read, idem_error *error)
+{
+    memset(read, 0, sizeof *read);
+    if (!filter)
+        return IDEM_OK;
+    if (filter->size < offsetof(idem_filter, status))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the filter's size is not set; write .size = sizeof(idem_filter)");
+    memcpy(read, filter, filter->size < sizeof *read ? filter->size : sizeof *read);
+    if (read->status > IDEM_STATUS_COMPLETED || read->prefix.len > IDEM_KEY_MAX ||
+        (read->prefix.len > 0 && !read->prefix.data))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the filter's status is unknown, or its prefix is no beginning of a "
+                              "key");
+    return IDEM_OK;
+}
+
+static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_error *error)
+{
+    collection found = {0};
+    idem_scan_page page = {
+        .prefix = prefix, .limit = PAGE_RECORDS, .emit = collect, .emit_user = &found};
+    int rc;
+    bool more;
+    do {
+        page.next = 0;
+        rc = read_page(store, &page, error);
+        more = rc == IDEM_OK && deliver(store, &found, to) && page.next != 0;
+        clear_page(&found);
+        page.cursor = page.next;
+    } while (more);
+    free(found.records);
+    return rc;
+}
+
+int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
+              idem_error *error)
+{
+    idem_filter read;
+    idem__call_key prefix;
+    idem__error_clear(error);
+    if (!store || !fn)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the function is NULL");
+    int rc = read_filter(filter, &read, error);
+    if (rc)
+        return rc;
+    if (!store->ops.scan)
+        return idem_error_set(error, IDEM_ERR_UNSUPPORTED, "%s: records can't be listed",
+                              store->ops.scheme);
+    prefix.bytes = store->prefix;
+    if (read.prefix.len > 0) {
+        rc = idem__call_key_make(&prefix, store, read.prefix, error);
+        if (rc)
+            return rc;
+    }
+    delivery to = {.status = read.status,
+                   .left = read.limit ? read.limit : UINT64_MAX,
+                   .fn = fn,
+                   .user = user};
+    return scan_pages(store, prefix.bytes, &to, error);
+}
+
+int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
+{
+    idem__lane *lane;
+    uint64_t count = 0;
+    idem__error_clear(error);
+    if (!store)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store is NULL");
+    if (!store->ops.purge)
+        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                              "%s: drops expired records by itself; there is nothing to purge",
+                              store->ops.scheme);
+    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
+    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
+    if (rc)
+        return rc;
+    rc = store->ops.purge(lane->backend, limit ? limit : UINT64_MAX, &count, deadline_ms, error);
+    idem__lanes_leave(&store->writers, lane);
+    if (rc)
+        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
+    else if (removed)
+        *removed = count;
+    return rc;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scheme to backend. One sorted table has every scheme that the project knows, with NULL where a
+ * build left the backend out: no constructors and no linker sections, which a static archive
+ * drops in silence. Backends registered at run time are in a sorted list behind a lock; nodes are
+ * never freed, so a table once found stays.
+ */
+#include "registry.h"
+
+#include "error.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+extern const idem_backend_ops idem__memory_backend;
+#ifdef IDEM_BACKEND_SQLITE
+extern const idem_backend_ops idem__sqlite_backend;
+#define SQLITE_OPS &idem__sqlite_backend
+#else
+#define SQLITE_OPS NULL
+#endif
+
+static const struct {
+    const char *scheme;
+    const idem_backend_ops *ops; /* NULL: not in this build */
+    const char *option;          /* the build option that brings it back */
+} known[] = {
+    {"memory", &idem__memory_backend, NULL},
+    {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
+};
+#define KNOWN (sizeof known / sizeof known[0])
+
+typedef struct node {
+    struct node *next;
+    idem_backend_ops ops;
+} node;
+
+static node *registered; /* sorted by scheme */
+static pthread_mutex_t registered_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void idem__registry_lock(void)
+{
+    (void)pthread_mutex_lock(&registered_lock);
+}
+
+void idem__registry_unlock(void)
+{
+    (void)pthread_mutex_unlock(&registered_lock);
+}
+
+/* The backend at an index of both lists merged; the lock is held. */
+static const idem_backend_ops *at_index(size_t index)
+{
+    size_t i = 0;
+    const node *own = registered;
+    for (;;) {
+        while (i < KNOWN && !known[i].ops)
+            i++;
+        const idem_backend_ops *ops = i < KNOWN ? known[i].ops : NULL;
+        if (own && (!ops || strcmp(own->ops.scheme, ops->scheme) < 0)) {
+            ops = &own->ops;
+            own = own->next;
+        } else {
+            i++;
+        }
+        if (!ops || index-- == 0)
+            return ops;
+    }
+}
+
+const idem_backend_ops *idem_backend_at(size_t index)
+{
+    idem__registry_lock();
+    const idem_backend_ops *ops = at_index(index);
+    idem__registry_unlock();
+    return ops;
+}
+
+/* Writes "memory, sqlite" and so on; the lock is held. */
+static void list_schemes(char *buf, size_t size)
+{
+    size_t at = 0;
+    const idem_backend_ops *ops;
+    for (size_t i = 0; at < size && (ops = at_index(i)) != NULL; i++) {
+        int len = snprintf(buf + at, size - at, "%s%s", i ? ", " : "", ops->scheme);
+        at += len > 0 ? (size_t)len : 0;
+    }
+}
+
+/* The built-in of a scheme's index in `known`, or KNOWN. */
+static size_t known_index(const char *scheme)
+{
+    size_t i = 0;
+    while (i < KNOWN && strcmp(known[i].scheme, scheme) != 0)
+        i++;
+    return i;
+}
+
+static const idem_backend_ops *find_registered(const char *scheme)
+{
+    for (const node *own = registered; own; own = own->next) {
+        if (strcmp(own->ops.scheme, scheme) == 0)
+            return &own->ops;
+    }
+    return NULL;
+}
+
+int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_error *error)
+{
+    char schemes[120] = "";
+    size_t i = known_index(scheme);
+    idem__registry_lock();
+    const idem_backend_ops *found = i < KNOWN ? known[i].ops : find_registered(scheme);
+    if (!found)
+        list_schemes(schemes, sizeof schemes);
+    idem__registry_unlock();
+    if (found) {
+        *ops = found;
+        return IDEM_OK;
+    }
+    if (i < KNOWN)
+        return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
+                              "%s: was left out of this build of libidem; rebuild it with "
+                              "-D%s=ON, or use one of: %s",
+                              scheme, known[i].option, schemes);
+    return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
+                          "no backend answers to %.40s: ; known ones: %s", scheme, schemes);
+}
+
+static bool scheme_is_valid(const char *scheme)
+{
+    size_t len = scheme ? strlen(scheme) : 0;
+    return len > 0 && len <= 40 && scheme[0] >= 'a' && scheme[0] <= 'z' &&
+           strspn(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == len;
+}
+
+int idem__registry_adopt(const idem_backend_ops *ops, idem_backend_ops *copy, idem_error *error)
+{
+    if (!ops || ops->size < offsetof(idem_backend_ops, scan))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the backend's size is not set; write .size = "
+                              "sizeof(idem_backend_ops)");
+    memset(copy, 0, sizeof *copy);
+    memcpy(copy, ops, ops->size < sizeof *copy ? ops->size : sizeof *copy);
+    if (!scheme_is_valid(copy->scheme))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the backend's scheme is not 1 to 40 of a-z, 0-9, +, - and ., "
+                              "beginning with a letter");
+    if (!copy->open || !copy->submit || !copy->close)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the backend %s lacks open, submit or close; they must be provided",
+                              copy->scheme);
+    if (copy->params_count > 0 && !copy->params)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the backend %s counts parameters but has no table of them",
+                              copy->scheme);
+    return IDEM_OK;
+}
+
+int idem_backend_register(const idem_backend_ops *ops, idem_error *error)
+{
+    idem__error_clear(error);
+    node *own = calloc(1, sizeof *own);
+    if (!own)
+        return idem__error_no_memory(error);
+    int rc = idem__registry_adopt(ops, &own->ops, error);
+    if (rc)
+        goto out;
+    idem__registry_lock();
+    if (known_index(own->ops.scheme) < KNOWN || find_registered(own->ops.scheme)) {
+        rc = idem_error_set(error, IDEM_ERR_ARGUMENT,
+                            "the scheme %s is taken; register the backend once, under a name of "
+                            "its own",
+                            own->ops.scheme);
+    } else {
+        node **place = &registered;
+        while (*place && strcmp((*place)->ops.scheme, own->ops.scheme) < 0)
+            place = &(*place)->next;
+        own->next = *place;
+        *place = own;
+        own = NULL;
+    }
+    idem__registry_unlock();
+out:
+    free(own);
+    return rc;
+}

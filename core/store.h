@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* A store: where it came from, its defaults, and its ways to the backend. */
+#ifndef IDEM_CORE_STORE_H
+#define IDEM_CORE_STORE_H
+
+#include "keepalive.h"
+#include "lanes.h"
+#include "params.h"
+#include "url.h"
+
+struct idem_store {
+    idem_backend_ops ops;
+    idem__url url;
+    idem_value common[IDEM__PARAM_COMMON];
+    idem_value *own;      /* the backend's parameters */
+    idem__lanes writers;  /* every operation */
+    idem__lanes readers;  /* gets and scans, when the writers are busy; may be none */
+    bool look_first;
+    idem_bytes prefix;
+    uint64_t lease_ms;
+    uint64_t ttl_ms;
+    uint64_t timeout_ms;
+    uint64_t max_response;
+    void (*on_event)(void *user, const idem_event *event);
+    void *event_user;
+    idem__keeper keeper;
+    idem_store *next; /* in the list that fork() walks */
+};
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Keys and fingerprints out of parts: that no two lists of parts give the same. */
+#include <idem/idem.h>
+
+#include "runner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PARTS(...)                                                                                 \
+    (const idem_bytes[]){__VA_ARGS__}, sizeof((const idem_bytes[]){__VA_ARGS__}) / sizeof(idem_bytes)
+
+static void assert_key(const idem_bytes *parts, size_t count, const char *expected)
+{
+    char buf[IDEM_KEY_MAX];
+    size_t len = 0;
+    idem_error error = {0};
+    ck_assert_msg(idem_key_compose(parts, count, buf, sizeof buf, &len, &error) == IDEM_OK, "%s",
+                  error.message);
+    ck_assert_msg(len == strlen(expected) && memcmp(buf, expected, len) == 0, "%.*s", (int)len,
+                  buf);
+}
+
+START_TEST(keys_are_readable)
+{
+    assert_key(PARTS(idem_str("acme"), idem_str("POST"), idem_str("/charges"), idem_str("k-1")),
+               "acme:POST:/charges:k-1");
+    assert_key(PARTS(idem_str("a:b"), idem_str("100%")), "a%3Ab:100%25");
+    assert_key(PARTS(idem_str(""), idem_str("")), ":");
+    assert_key(PARTS(idem_str("a"), idem_str("")), "a:");
+}
+END_TEST
+
+/* Every list of up to three parts over a small alphabet gives a key, and a fingerprint, of its
+   own. */
+START_TEST(no_two_lists_give_the_same)
+{
+    static const char *const words[] = {"", ":", "%", "%3A", "a", "a:", ":a", "3A"};
+    enum { WORDS = 8, LISTS = WORDS + WORDS * WORDS + WORDS * WORDS * WORDS };
+    static char keys[LISTS][64];
+    static uint8_t prints[LISTS][32];
+    int count = 0;
+    for (int n = 1; n <= 3; n++) {
+        for (int code = 0; code < (n == 1 ? WORDS : n == 2 ? WORDS * WORDS : LISTS - WORDS - 64);
+             code++) {
+            idem_bytes parts[3] = {idem_str(words[code % WORDS]),
+                                   idem_str(words[code / WORDS % WORDS]),
+                                   idem_str(words[code / WORDS / WORDS])};
+            size_t len = 0;
+            ck_assert_int_eq(idem_fingerprint(parts, (size_t)n, prints[count], NULL), IDEM_OK);
+            if (idem_key_compose(parts, (size_t)n, keys[count], 63, &len, NULL) == IDEM_OK)
+                keys[count][len] = '\0';
+            count++;
+        }
+    }
+    ck_assert_int_eq(count, LISTS);
+    for (int i = 0; i < count; i++) {
+        ck_assert_msg((i == 0) == (keys[i][0] == '\0'), "only one empty part alone is refused");
+        for (int k = 0; k < i; k++) {
+            ck_assert_msg(strcmp(keys[i], keys[k]) != 0, "%s", keys[i]);
+            ck_assert_msg(memcmp(prints[i], prints[k], 32) != 0, "lists %d and %d", i, k);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_long_key_is_too_large_and_nothing_is_written)
+{
+    static char long_part[IDEM_KEY_MAX + 1];
+    char buf[4] = "xyz";
+    size_t len = 99;
+    idem_error error;
+    memset(long_part, 'k', sizeof long_part);
+    idem_bytes part = {long_part, sizeof long_part};
+    static char room[2 * IDEM_KEY_MAX];
+    ck_assert_int_eq(idem_key_compose(&part, 1, room, sizeof room, &len, &error),
+                     IDEM_ERR_TOO_LARGE);
+    part.len = IDEM_KEY_MAX;
+    ck_assert_int_eq(idem_key_compose(&part, 1, room, sizeof room, &len, &error), IDEM_OK);
+    ck_assert_uint_eq(len, IDEM_KEY_MAX);
+    len = 99;
+    part.len = 4;
+    ck_assert_int_eq(idem_key_compose(&part, 1, buf, 3, &len, &error), IDEM_ERR_TOO_LARGE);
+    ck_assert_uint_eq(len, 99);
+    ck_assert_str_eq(buf, "xyz");
+    ck_assert_ptr_nonnull(strstr(error.message, "fingerprint"));
+}
+END_TEST
+
+START_TEST(bad_arguments_are_refused)
+{
+    char buf[8];
+    uint8_t out[32];
+    size_t len;
+    idem_bytes dangling = {NULL, 3};
+    idem_bytes fine = idem_str("a");
+    ck_assert_int_eq(idem_key_compose(&fine, 0, buf, 8, &len, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_key_compose(NULL, 1, buf, 8, &len, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_key_compose(&dangling, 1, buf, 8, &len, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_key_compose(&fine, 1, NULL, 8, &len, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_key_compose(&fine, 1, buf, 8, NULL, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_fingerprint(&fine, 0, out, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_fingerprint(NULL, 1, out, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_fingerprint(&dangling, 1, out, NULL), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_fingerprint(&fine, 1, NULL, NULL), IDEM_ERR_ARGUMENT);
+}
+END_TEST
+
+/* The input is count, then length and bytes of each part, numbers as 8 bytes: the digest of
+   0000000000000001 0000000000000003 616263 was computed with sha256sum. */
+START_TEST(the_fingerprint_is_a_sha256)
+{
+    uint8_t out[32];
+    char hex[65];
+    idem_bytes part = idem_str("abc");
+    ck_assert_int_eq(idem_fingerprint(&part, 1, out, NULL), IDEM_OK);
+    for (int i = 0; i < 32; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", out[i]);
+    ck_assert_str_eq(hex, "14e756fc6698a9725a288b34168626915e9bbd4800531d2f91d492d44220151b");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("compose");
+    ADD(suite, keys_are_readable);
+    ADD(suite, no_two_lists_give_the_same);
+    ADD(suite, a_long_key_is_too_large_and_nothing_is_written);
+    ADD(suite, bad_arguments_are_refused);
+    ADD(suite, the_fingerprint_is_a_sha256);
+    return run_suite(suite);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Random bits: never the same twice, in any thread, and on neither side of a fork(). */
+#include "random.h"
+
+#include <idem/backend.h>
+
+#include "runner.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DRAWS   2000
+#define THREADS 8
+
+typedef struct {
+    uint8_t bytes[IDEM_TOKEN_SIZE];
+} draw;
+
+static draw drawn[THREADS * DRAWS];
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(draw));
+}
+
+static void assert_all_differ(draw *draws, size_t count)
+{
+    qsort(draws, count, sizeof *draws, compare);
+    for (size_t i = 1; i < count; i++)
+        ck_assert_msg(compare(&draws[i - 1], &draws[i]) != 0, "a token was drawn twice");
+}
+
+static void *draw_many(void *place)
+{
+    draw *mine = place;
+    for (int i = 0; i < DRAWS; i++) {
+        if (idem__random_draw(&mine[i], sizeof *mine, NULL))
+            return place;
+    }
+    return NULL;
+}
+
+START_TEST(threads_draw_different_bits)
+{
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, draw_many, drawn + i * DRAWS), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *failed;
+        (void)pthread_join(threads[i], &failed);
+        ck_assert_ptr_null(failed);
+    }
+    assert_all_differ(drawn, THREADS * DRAWS);
+}
+END_TEST
+
+/* The parent has bits in store when it forks; the child must not find them. */
+START_TEST(a_child_draws_other_bits_than_its_parent)
+{
+    int pipe_ends[2];
+    draw first;
+    ck_assert_int_eq(idem__random_draw(&first, sizeof first, NULL), IDEM_OK);
+    ck_assert_int_eq(pipe(pipe_ends), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        bool failed = draw_many(drawn) != NULL;
+        size_t size = 200 * sizeof(draw);
+        _exit(failed || write(pipe_ends[1], drawn, size) != (ssize_t)size);
+    }
+    int status = -1;
+    ck_assert_ptr_null(draw_many(drawn));
+    ck_assert_int_eq(read(pipe_ends[0], drawn + DRAWS, 200 * sizeof(draw)), 200 * sizeof(draw));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    assert_all_differ(drawn, DRAWS + 200);
+    (void)close(pipe_ends[0]);
+    (void)close(pipe_ends[1]);
+}
+END_TEST
+
+START_TEST(large_portions_are_filled)
+{
+    uint8_t bytes[1000] = {0};
+    size_t zeros = 0;
+    ck_assert_int_eq(idem_random(bytes, sizeof bytes, NULL), IDEM_OK);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        zeros += bytes[i] == 0;
+    ck_assert_uint_lt(zeros, 40); /* about 4 are expected */
+    ck_assert_int_eq(idem__random_draw(bytes, sizeof bytes, NULL), IDEM_OK);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("random");
+    ADD(suite, threads_draw_different_bits);
+    ADD(suite, a_child_draws_other_bits_than_its_parent);
+    ADD(suite, large_portions_are_filled);
+    return run_suite(suite);
+}

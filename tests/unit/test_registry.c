@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* Schemes and backends: built in, left out, registered at run time, refused. */
+#include <idem/backend.h>
+
+#include "registry.h"
+#include "runner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int open_nothing(const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    (void)backend;
+    return idem_error_set(error, IDEM_ERR_UNAVAILABLE, "%s: there is nothing", config->scheme);
+}
+
+static int submit_nothing(idem_backend *backend, idem_op *const *ops, size_t count,
+                          uint64_t deadline_ms, idem_error *error)
+{
+    (void)backend, (void)ops, (void)count, (void)deadline_ms, (void)error;
+    return IDEM_OK;
+}
+
+static void close_nothing(idem_backend *backend)
+{
+    (void)backend;
+}
+
+static idem_backend_ops complete_ops(const char *scheme)
+{
+    return (idem_backend_ops){.size = sizeof(idem_backend_ops),
+                              .scheme = scheme,
+                              .open = open_nothing,
+                              .submit = submit_nothing,
+                              .close = close_nothing};
+}
+
+static void assert_refused(const idem_backend_ops *ops, const char *says)
+{
+    idem_error error = {0};
+    ck_assert_int_eq(idem_backend_register(ops, &error), IDEM_ERR_ARGUMENT);
+    ck_assert_msg(strstr(error.message, says) != NULL, "%s", error.message);
+}
+
+START_TEST(an_unknown_scheme_lists_the_known_ones)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_int_eq(idem_open("mysql://u:hunter2@h/db", &store, &error), IDEM_ERR_UNKNOWN_BACKEND);
+    ck_assert_ptr_nonnull(strstr(error.message, "mysql"));
+    ck_assert_ptr_nonnull(strstr(error.message, "memory"));
+    ck_assert_ptr_null(strstr(error.message, "hunter2"));
+    ck_assert_ptr_null(store);
+}
+END_TEST
+
+START_TEST(a_registered_backend_is_found_and_listed_in_order)
+{
+    static const char *const schemes[] = {"zeta", "alpha", "nothing"};
+    idem_store *store = NULL;
+    idem_error error;
+    for (int i = 0; i < 3; i++) {
+        idem_backend_ops ops = complete_ops(schemes[i]);
+        ck_assert_int_eq(idem_backend_register(&ops, &error), IDEM_OK);
+    }
+    ck_assert_int_eq(idem_open("nothing:x", &store, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_str_eq(error.message, "nothing: there is nothing");
+    size_t count = 0;
+    const idem_backend_ops *last = NULL;
+    for (const idem_backend_ops *ops; (ops = idem_backend_at(count)) != NULL; count++) {
+        ck_assert(!last || strcmp(last->scheme, ops->scheme) < 0);
+        last = ops;
+    }
+    ck_assert_uint_ge(count, 4);
+    idem_backend_ops twice = complete_ops("alpha");
+    assert_refused(&twice, "taken");
+}
+END_TEST
+
+START_TEST(incomplete_backends_are_refused)
+{
+    idem_backend_ops ops = complete_ops("memory");
+    assert_refused(&ops, "taken");
+    ops = complete_ops("sqlite");
+    assert_refused(&ops, "taken");
+    ops = complete_ops("incomplete");
+    ops.submit = NULL;
+    assert_refused(&ops, "must be provided");
+    ops = complete_ops("incomplete");
+    ops.params_count = 1;
+    assert_refused(&ops, "no table");
+    ops.size = 0;
+    assert_refused(&ops, "size");
+    assert_refused(NULL, "size");
+    static const char *const malformed[] = {"", "Upper", "1x", "a b", "a:b", NULL,
+                                            "a23456789012345678901234567890123456789012345"};
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
+        ops = complete_ops(malformed[i]);
+        assert_refused(&ops, "scheme");
+    }
+}
+END_TEST
+
+/* A backend compiled against an older header has a smaller table: what it lacks is not called. */
+START_TEST(an_older_backend_is_filled_up_with_zeros)
+{
+    struct {
+        idem_backend_ops ops;
+    } old = {complete_ops("older")};
+    idem_backend_ops adopted;
+    old.ops.at_fork = (void (*)(idem_backend *, idem_fork_phase))(uintptr_t)1;
+    old.ops.size = offsetof(idem_backend_ops, at_fork);
+    ck_assert_int_eq(idem__registry_adopt(&old.ops, &adopted, NULL), IDEM_OK);
+    ck_assert(adopted.close == close_nothing && !adopted.at_fork);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("registry");
+    ADD(suite, an_unknown_scheme_lists_the_known_ones);
+    ADD(suite, a_registered_backend_is_found_and_listed_in_order);
+    ADD(suite, incomplete_backends_are_refused);
+    ADD(suite, an_older_backend_is_filled_up_with_zeros);
+    return run_suite(suite);
+}
