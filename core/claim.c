@@ -7,7 +7,6 @@
 #include "claim.h"
 
 #include "error.h"
-#include "keepalive.h"
 
 #include <idem/backend.h>
 
@@ -53,22 +52,6 @@ idem_bytes idem__claim_key(const idem_claim *claim)
     key.data = (const char *)key.data + claim->prefix_len;
     key.len -= claim->prefix_len;
     return key;
-}
-
-void idem_claim_free(idem_claim *claim)
-{
-    if (!claim)
-        return;
-    if (!claim->kept) {
-        idem__claim_destroy(claim);
-        return;
-    }
-    idem__keepalive_lock();
-    idem__keepalive_remove(claim);
-    bool last = --claim->refs == 0;
-    idem__keepalive_unlock();
-    if (last)
-        idem__claim_destroy(claim);
 }
 
 const uint8_t *idem_claim_token(const idem_claim *claim)

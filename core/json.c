@@ -297,6 +297,11 @@ bool idem__json_member(idem__json *json, bool first, idem_bytes *name, idem_byte
     name->data = start + 1;
     name->len = (size_t)(json->at - start) - 2;
     skip_space(json);
-    return skip_char(json, ':', "a colon is expected behind a member's name") &&
-           idem__json_value(json, value);
+    if (!skip_char(json, ':', "a colon is expected behind a member's name"))
+        return false;
+    const char *behind_colon = json->at;
+    if (!idem__json_value(json, value))
+        return false;
+    *value = (idem_bytes){behind_colon, (size_t)(json->at - behind_colon)};
+    return true;
 }

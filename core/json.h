@@ -28,7 +28,7 @@ bool idem__json_open(idem__json *json);
  * Passes the next member of an object that idem__json_open() entered.
  * @param first        true for the first member
  * @param[out] name    the bytes between the name's quotes, escapes as written
- * @param[out] value   the value's bytes
+ * @param[out] value   the bytes between the colon and what follows, white space included
  * @return false at the closing brace, which is passed, or with `problem` set
  */
 bool idem__json_member(idem__json *json, bool first, idem_bytes *name, idem_bytes *value);

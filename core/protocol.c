@@ -237,15 +237,17 @@ static idem__step get_answer(idem__call *call)
    be stale, so begin looks anew, and a claim's call starts from what is known of its record. */
 static idem__step first_op(idem__call *call)
 {
+    /* A completed claim, as resume finds it, is not there to be changed: only looked at. */
+    bool ended = call->held.status == IDEM_STATUS_COMPLETED;
     switch (call->kind) {
     case IDEM__CALL_BEGIN:
         return call->look_first ? look(call) : insert(call);
     case IDEM__CALL_COMPLETE:
     case IDEM__CALL_RENEW:
     case IDEM__CALL_CHECKPOINT:
-        return replace_held(call);
+        return ended ? look(call) : replace_held(call);
     case IDEM__CALL_RELEASE:
-        return remove_held(call);
+        return ended ? look(call) : remove_held(call);
     case IDEM__CALL_FORGET:
         set_op(call, IDEM_OP_REMOVE);
         call->op.any_version = true;

@@ -138,7 +138,24 @@ static bool is_text(idem_bytes bytes, const char *text)
     return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
 }
 
-/* Cuts the text into its members; NULL, or what is wrong. */
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static idem_bytes trim(idem_bytes raw)
+{
+    const char *data = raw.data;
+    while (raw.len > 0 && is_space(data[raw.len - 1]))
+        raw.len--;
+    for (; raw.len > 0 && is_space(*data); data++)
+        raw.len--;
+    raw.data = data;
+    return raw;
+}
+
+/* Cuts the text into its members; NULL, or what is wrong. White space around a response or a
+   checkpoint is the caller's own and stays: this form has none of its own. */
 static const char *cut(const char *text, size_t len, idem_bytes members[MEMBERS])
 {
     idem__json json = {.at = text, .end = text + len};
@@ -154,12 +171,12 @@ static const char *cut(const char *text, size_t len, idem_bytes members[MEMBERS]
                 continue;
             if (members[i].len > 0)
                 return "a member is there twice";
-            members[i] = value;
+            members[i] = i == RESPONSE || i == CHECKPOINT ? value : trim(value);
         }
     }
     if (json.problem)
         return json.problem;
-    while (json.at < json.end && strchr(" \t\r\n", *json.at) && *json.at)
+    while (json.at < json.end && is_space(*json.at))
         json.at++;
     return json.at == json.end ? NULL : "something follows the object";
 }
@@ -269,6 +286,8 @@ static const char *read_common(const idem_bytes members[MEMBERS], idem_record *r
     if (record->status == IDEM_STATUS_COMPLETED) {
         /* The first writer leaves a null response out. */
         record->response = members[RESPONSE].len ? members[RESPONSE] : idem_str("null");
+        if (members[TOKEN].len == 0)
+            record->response = trim(record->response);
     }
     return NULL;
 }

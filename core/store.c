@@ -221,6 +221,22 @@ void idem_outcome_clear(idem_outcome *outcome)
 
 /* -------------------------------------------------------------------------------------- claims */
 
+void idem_claim_free(idem_claim *claim)
+{
+    if (!claim)
+        return;
+    if (!claim->kept) {
+        idem__claim_destroy(claim);
+        return;
+    }
+    idem__keepalive_lock();
+    idem__keepalive_remove(claim);
+    bool last = --claim->refs == 0;
+    idem__keepalive_unlock();
+    if (last)
+        idem__claim_destroy(claim);
+}
+
 /* A claim's record as the call may use it: a copy where the keepalive could change it. */
 static int hold_still(idem_claim *claim, bool ends, idem_record *held, idem_error *error)
 {

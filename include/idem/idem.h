@@ -190,6 +190,7 @@ IDEM_API IDEM_MUST_CHECK int idem_open_with(const char *url, const idem_options 
  * ::idem_claim objects stay valid for idem_claim_free() and idem_outcome_clear(), and are of no
  * other use. NULL is fine.
  *
+ * @par Blocking  where claims are kept alive, until a renewal that is under way has ended.
  * @par Threads   no other call on this store may be under way, or follow.
  */
 IDEM_API void idem_close(idem_store *store);
@@ -211,7 +212,9 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
 
 /* ----------------------------------------------------------------------------------- begin */
 
-/** The store renews the claim's lease until the claim ends (a thread per store does it). */
+/** The store renews the claim's lease until the claim ends; one thread per store does it, with all
+ *  signals blocked. After fork() that thread is the parent's: in a child idem_renew() starts one for
+ *  the claim anew. */
 #define IDEM_KEEPALIVE UINT64_C(1)
 /** A claim whose lease ran out is reported (IDEM_IN_DOUBT), not taken over. */
 #define IDEM_NO_TAKEOVER UINT64_C(2)

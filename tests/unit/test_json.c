@@ -123,10 +123,10 @@ START_TEST(cuts_members_out_raw)
     ck_assert(idem__json_open(&json));
     ck_assert(idem__json_member(&json, true, &name, &value));
     ck_assert(name.len == 1 && memcmp(name.data, "a", 1) == 0);
-    ck_assert(value.len == 5 && memcmp(value.data, "[ 1 ]", 5) == 0);
+    ck_assert(value.len == 7 && memcmp(value.data, " [ 1 ] ", 7) == 0);
     ck_assert(idem__json_member(&json, false, &name, &value));
     ck_assert(name.len == 3 && memcmp(name.data, "b\\n", 3) == 0);
-    ck_assert(value.len == 3 && memcmp(value.data, "\"x\"", 3) == 0);
+    ck_assert(value.len == 4 && memcmp(value.data, "\"x\" ", 4) == 0);
     ck_assert(!idem__json_member(&json, false, &name, &value));
     ck_assert_ptr_null(json.problem);
     ck_assert_ptr_eq(json.at, json.end);

@@ -85,7 +85,7 @@ static const refusal refusals[] = {
     {"capacity=1&capacity=1", "twice"},
     {"label=%zz", "malformed"},
     {"label=%00", "%00"},
-    {"&", "of this name"},
+    {"&", "\"\"; known ones"},
     {"=1", "\"\"; known ones"},
 };
 

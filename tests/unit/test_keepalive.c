@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keepalive in real time, on the memory backend: many claims at once, claims that end while
+ * they are renewed, claims that outlive their store, and what is left of it after a fork().
+ */
+#include <idem/idem.h>
+
+#include "clock.h"
+#include "runner.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CLAIMS   100
+#define LEASE_MS 200
+
+static idem_store *open_memory(const idem_options *options)
+{
+    idem_store *store = NULL;
+    ck_assert_int_eq(idem_open_with("memory://", options, &store, NULL), IDEM_OK);
+    return store;
+}
+
+static void begin_kept(idem_store *store, int number, idem_outcome *out)
+{
+    char key[32];
+    (void)snprintf(key, sizeof key, "key-%d", number);
+    ck_assert_int_eq(idem_begin(store,
+                                IDEM_REQUEST(.key = idem_str(key), .lease_ms = LEASE_MS,
+                                             .flags = IDEM_KEEPALIVE),
+                                out, NULL),
+                     IDEM_OK);
+    ck_assert_int_eq(out->kind, IDEM_NEW);
+}
+
+static idem_outcome_kind ask(idem_store *store, int number)
+{
+    char key[32];
+    idem_outcome out;
+    (void)snprintf(key, sizeof key, "key-%d", number);
+    if (idem_begin(store,
+                   IDEM_REQUEST(.key = idem_str(key), .lease_ms = 60000,
+                                .flags = IDEM_NO_TAKEOVER),
+                   &out, NULL))
+        return 0;
+    idem_outcome_kind kind = out.kind;
+    idem_outcome_clear(&out);
+    return kind;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    idem__clock_sleep_until(idem__clock_deadline(ms));
+}
+
+START_TEST(many_claims_outlive_their_lease)
+{
+    static idem_outcome outs[CLAIMS];
+    idem_store *store = open_memory(NULL);
+    for (int i = 0; i < CLAIMS; i++)
+        begin_kept(store, i, &outs[i]);
+    sleep_ms(3 * LEASE_MS);
+    for (int i = 0; i < CLAIMS; i++) {
+        ck_assert_int_eq(ask(store, i), IDEM_IN_PROGRESS);
+        ck_assert(!idem_claim_lost(outs[i].claim));
+        ck_assert_int_eq(idem_complete(store, outs[i].claim, idem_str("1"), NULL), IDEM_OK);
+        ck_assert(!idem_claim_lost(outs[i].claim));
+        idem_outcome_clear(&outs[i]);
+        ck_assert_int_eq(ask(store, i), IDEM_COMPLETED);
+    }
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_claim_that_was_cleared_is_not_renewed)
+{
+    idem_outcome out;
+    idem_store *store = open_memory(NULL);
+    begin_kept(store, 1, &out);
+    idem_outcome_clear(&out);
+    sleep_ms(2 * LEASE_MS);
+    ck_assert_int_eq(ask(store, 1), IDEM_IN_DOUBT);
+    idem_close(store);
+}
+END_TEST
+
+static void count_lost(void *user, const idem_event *event)
+{
+    if (event->kind == IDEM_EVENT_CLAIM_LOST && event->key.len == 5)
+        atomic_fetch_add((atomic_int *)user, 1);
+}
+
+START_TEST(a_lost_claim_is_noticed_and_told)
+{
+    atomic_int lost = 0;
+    idem_outcome out;
+    const idem_options options = {
+        .size = sizeof options, .on_event = count_lost, .event_user = &lost};
+    idem_store *store = open_memory(&options);
+    begin_kept(store, 1, &out);
+    ck_assert_int_eq(idem_forget(store, idem_str("key-1"), NULL), IDEM_OK);
+    for (int i = 0; i < 100 && !idem_claim_lost(out.claim); i++)
+        sleep_ms(20);
+    ck_assert(idem_claim_lost(out.claim));
+    sleep_ms(50);
+    ck_assert_int_eq(atomic_load(&lost), 1);
+    idem_outcome_clear(&out);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(claims_may_outlive_their_store)
+{
+    idem_outcome outs[3];
+    idem_store *store = open_memory(NULL);
+    for (int i = 0; i < 3; i++)
+        begin_kept(store, i, &outs[i]);
+    idem_close(store);
+    for (int i = 0; i < 3; i++)
+        idem_outcome_clear(&outs[i]);
+}
+END_TEST
+
+typedef struct {
+    idem_store *store;
+    int number;
+    int wrong;
+} worker;
+
+/* Claims with so short a lease that renewals run all the time, ended in every way. */
+static void *churn(void *argument)
+{
+    worker *me = argument;
+    for (int i = 0; i < 150; i++) {
+        char key[32];
+        idem_outcome out;
+        (void)snprintf(key, sizeof key, "churn-%d-%d", me->number, i);
+        if (idem_begin(me->store,
+                       IDEM_REQUEST(.key = idem_str(key), .lease_ms = 6, .flags = IDEM_KEEPALIVE),
+                       &out, NULL)) {
+            me->wrong++;
+            continue;
+        }
+        sleep_ms((uint64_t)(i % 5));
+        if (i % 3 == 0 && idem_complete(me->store, out.claim, idem_str("1"), NULL))
+            me->wrong++;
+        if (i % 3 == 1 && idem_release(me->store, out.claim, NULL))
+            me->wrong++;
+        if (idem_claim_lost(out.claim))
+            me->wrong++;
+        idem_outcome_clear(&out);
+    }
+    return NULL;
+}
+
+START_TEST(claims_end_while_they_are_renewed)
+{
+    pthread_t threads[4];
+    worker workers[4];
+    idem_store *store = open_memory(NULL);
+    for (int i = 0; i < 4; i++) {
+        workers[i] = (worker){.store = store, .number = i};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], NULL);
+        ck_assert_int_eq(workers[i].wrong, 0);
+    }
+    idem_close(store);
+}
+END_TEST
+
+/* In a child the thread is not there; a renewal there starts it anew for that claim. */
+static int work_in_child(idem_store *store, idem_outcome *out)
+{
+    if (idem_renew(store, out->claim, 0, NULL))
+        return 1;
+    sleep_ms(3 * LEASE_MS);
+    if (ask(store, 1) != IDEM_IN_PROGRESS)
+        return 2;
+    if (idem_complete(store, out->claim, idem_str("\"child\""), NULL))
+        return 3;
+    idem_outcome_clear(out);
+    idem_close(store);
+    return 0;
+}
+
+START_TEST(a_fork_with_the_keepalive_running)
+{
+    idem_outcome out;
+    int status = -1;
+    idem_store *store = open_memory(NULL);
+    begin_kept(store, 1, &out);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(work_in_child(store, &out));
+    sleep_ms(3 * LEASE_MS);
+    ck_assert_int_eq(ask(store, 1), IDEM_IN_PROGRESS);
+    ck_assert_int_eq(idem_complete(store, out.claim, idem_str("\"parent\""), NULL), IDEM_OK);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child: %x", (unsigned)status);
+    idem_outcome_clear(&out);
+    idem_close(store);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("keepalive");
+    ADD(suite, many_claims_outlive_their_lease);
+    ADD(suite, a_claim_that_was_cleared_is_not_renewed);
+    ADD(suite, a_lost_claim_is_noticed_and_told);
+    ADD(suite, claims_may_outlive_their_store);
+    ADD(suite, claims_end_while_they_are_renewed);
+    ADD(suite, a_fork_with_the_keepalive_running);
+    return run_suite(suite);
+}
