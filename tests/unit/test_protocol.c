@@ -199,6 +199,37 @@ START_TEST(a_lost_takeover_is_recognised_with_its_checkpoint)
 }
 END_TEST
 
+START_TEST(told_not_to_take_over_it_reports_doubt)
+{
+    idem__call call;
+    start_begin(&call, false);
+    call.no_takeover = true;
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 10, 999)), IDEM__STEP_DONE);
+    assert_outcome(&call, IDEM_IN_PROGRESS);
+    idem__protocol_clear(&call);
+    start_begin(&call, false);
+    call.no_takeover = true;
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 10, 1000)), IDEM__STEP_DONE);
+    assert_outcome(&call, IDEM_IN_DOUBT);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
+START_TEST(resume_asks_for_the_token)
+{
+    idem__call call;
+    memset(&call, 0, sizeof call);
+    call.kind = IDEM__CALL_RESUME;
+    call.key = idem_str("k");
+    memcpy(call.token, mine, sizeof mine);
+    idem__protocol_start(&call);
+    assert_wants(&call, IDEM_OP_GET, 0, 1);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 2, 0)), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_LOST);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
 START_TEST(a_record_without_a_token_is_never_taken_over)
 {
     static const uint8_t none[IDEM_TOKEN_SIZE];
@@ -383,6 +414,8 @@ int main(void)
     ADD(suite, a_claim_renewed_in_between_is_not_taken);
     ADD(suite, a_record_gone_before_the_takeover_leads_back_to_the_insert);
     ADD(suite, a_lost_takeover_is_recognised_with_its_checkpoint);
+    ADD(suite, told_not_to_take_over_it_reports_doubt);
+    ADD(suite, resume_asks_for_the_token);
     ADD(suite, a_record_without_a_token_is_never_taken_over);
     ADD(suite, fingerprints_are_judged_before_everything_else);
     ADD(suite, giving_up_tells_doubt_from_certainty);
