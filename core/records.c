@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators do with records: get, forget, scan, purge. A scan collects a page while it is on
+ * What operators do with records and their store: get, forget, scan, purge, check. A scan collects a page while it is on
  * a lane, and gives it to the caller after it has left, so that the caller may call the store.
  */
 #include "call_key.h"
@@ -221,5 +221,24 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
         (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
     else if (removed)
         *removed = count;
+    return rc;
+}
+
+int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
+{
+    idem__lane *lane;
+    idem__error_clear(error);
+    if (!store || !fn)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the function is NULL");
+    if (!store->ops.check)
+        return IDEM_OK;
+    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
+    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
+    if (rc)
+        return rc;
+    rc = store->ops.check(lane->backend, fn, user, deadline_ms, error);
+    idem__lanes_leave(&store->writers, lane);
+    if (rc)
+        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
     return rc;
 }

@@ -245,14 +245,6 @@ typedef struct {
     uint64_t next; /**< where to go on; 0: this was the last page */
 } idem_scan_page;
 
-/** What `check` found: something that could lose records or run work twice. */
-typedef struct {
-    const char *what; /**< one line: the setting and its value */
-    const char *mend; /**< one line: what to do */
-} idem_finding;
-
-typedef void (*idem_finding_fn)(void *user, const idem_finding *finding);
-
 /**
  * A backend's operations. Fill it with designated initialisers; members are only ever appended.
  *

@@ -457,6 +457,23 @@ IDEM_API int idem_scan(idem_store *store, const idem_filter *filter,
 IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed,
                                         idem_error *error);
 
+/** Something in a store's settings that could lose records or run work twice. */
+typedef struct {
+    const char *what; /**< one line: the setting and its value */
+    const char *mend; /**< one line: what to do */
+} idem_finding;
+
+/** Is given one finding; it is valid during the call only. */
+typedef void (*idem_finding_fn)(void *user, const idem_finding *finding);
+
+/**
+ * Looks for settings of the store that could lose records or run work twice, and changes nothing.
+ * A store that has none to report calls `fn` for none.
+ *
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_NO_MEMORY.
+ */
+IDEM_API int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error);
+
 /* -------------------------------------------------------------------- keys and fingerprints */
 
 /**
