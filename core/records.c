@@ -67,6 +67,15 @@ int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
     return rc;
 }
 
+/* Leaves the lane that a call had to itself, and hands its code on with a message. */
+static int leave_with(idem_store *store, idem__lane *lane, int rc, idem_error *error)
+{
+    idem__lanes_leave(&store->writers, lane);
+    if (rc)
+        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
+    return rc;
+}
+
 /* ---------------------------------------------------------------------------------------- scan */
 
 /* The records of one page. */
@@ -108,10 +117,7 @@ static int read_page(idem_store *store, idem_scan_page *page, idem_error *error)
     if (rc)
         return rc;
     rc = store->ops.scan(lane->backend, page, deadline_ms, error);
-    idem__lanes_leave(&store->writers, lane);
-    if (rc)
-        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
-    return rc;
+    return leave_with(store, lane, rc, error);
 }
 
 /* What is left to do of a scan. */
@@ -216,12 +222,9 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
     if (rc)
         return rc;
     rc = store->ops.purge(lane->backend, limit ? limit : UINT64_MAX, &count, deadline_ms, error);
-    idem__lanes_leave(&store->writers, lane);
-    if (rc)
-        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
-    else if (removed)
+    if (rc == IDEM_OK && removed)
         *removed = count;
-    return rc;
+    return leave_with(store, lane, rc, error);
 }
 
 int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
@@ -237,8 +240,5 @@ int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *er
     if (rc)
         return rc;
     rc = store->ops.check(lane->backend, fn, user, deadline_ms, error);
-    idem__lanes_leave(&store->writers, lane);
-    if (rc)
-        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
-    return rc;
+    return leave_with(store, lane, rc, error);
 }

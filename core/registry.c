@@ -20,6 +20,15 @@ extern const idem_backend_ops idem__sqlite_backend;
 #else
 #define SQLITE_OPS NULL
 #endif
+#ifdef IDEM_BACKEND_REDIS
+extern const idem_backend_ops idem__redis_backend;
+extern const idem_backend_ops idem__redis_unix_backend;
+#define REDIS_OPS      &idem__redis_backend
+#define REDIS_UNIX_OPS &idem__redis_unix_backend
+#else
+#define REDIS_OPS      NULL
+#define REDIS_UNIX_OPS NULL
+#endif
 
 static const struct {
     const char *scheme;
@@ -27,6 +36,8 @@ static const struct {
     const char *option;          /* the build option that brings it back */
 } known[] = {
     {"memory", &idem__memory_backend, NULL},
+    {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
+    {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
     {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
 };
 #define KNOWN (sizeof known / sizeof known[0])
