@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * 64 shards: a keyed hash of the key picks the shard by its lower bits and the slot by its upper
+ * half. An op is carried out under the lock of its shard and touches no other.
+ *
+ * Time is that of one clock, counted from when the store was made, so that neither its origin nor
+ * its end matters. It is read once for a batch, before any lock is taken. An op may thus judge by
+ * a time that is older than a write it meets; the age is 0 then.
+ *
+ * `used` counts the records of a store with a capacity. A place is taken before a record goes in
+ * and given back after one went out, so there are never more. A full store drops what has expired,
+ * of which each shard keeps a lower bound, before it refuses anything.
+ *
+ * fork() finds all shards frozen: their locks are free but for a moment, in which nothing is
+ * changed, so that the child may make them anew. (To hold them all across the fork would be
+ * simpler, but thread checkers give up on a thread with so many locks.)
+ *
+ * Lock order: `gate`, one shard. No thread that has a shard waits for anything.
+ */
+#include "shards.h"
+
+#include "siphash.h"
+#include "table.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define CACHE_LINE 64
+
+typedef struct {
+    _Alignas(CACHE_LINE) pthread_mutex_t lock;
+    bool frozen;
+    idem__table table;
+} shard;
+
+struct idem__shards {
+    idem__siphash_key hash_key;
+    idem_clock clock;
+    uint64_t origin_ms; /* what the clock said at the start */
+    int64_t epoch_ms;   /* Unix time then */
+    uint64_t capacity;
+    pthread_mutex_t gate; /* held from freeze to thaw: who finds a shard frozen waits here */
+    unsigned freezes;     /* guarded by `gate` and by forks being one at a time */
+    _Alignas(CACHE_LINE) _Atomic uint64_t used; /* if there is a capacity */
+    shard all[IDEM__SHARDS_COUNT];
+};
+
+/* A key and where it belongs. */
+typedef struct {
+    idem_bytes key;
+    shard *home;
+    uint32_t tag;
+} location;
+
+static uint64_t read_clock(const idem_clock *clock)
+{
+    return clock->now_ms ? clock->now_ms(clock->user) : idem_monotonic_ms();
+}
+
+/* Never so large that a time to live can't be added. */
+static uint64_t now_of(const idem__shards *shards)
+{
+    const uint64_t last_ms = UINT64_MAX - IDEM_DURATION_MAX_MS;
+    uint64_t clock_ms = read_clock(&shards->clock);
+    uint64_t now_ms = clock_ms > shards->origin_ms ? clock_ms - shards->origin_ms : 0;
+    return now_ms < last_ms ? now_ms : last_ms;
+}
+
+/* ------------------------------------------------------------------------------ open, close */
+
+static void destroy(idem__shards *shards, size_t locks)
+{
+    while (locks > 0)
+        (void)pthread_mutex_destroy(&shards->all[--locks].lock);
+    (void)pthread_mutex_destroy(&shards->gate);
+    free(shards);
+}
+
+static int init(idem__shards *shards, idem_error *error)
+{
+    int rc = idem_random(&shards->hash_key, sizeof shards->hash_key, error);
+    if (rc == IDEM_OK && pthread_mutex_init(&shards->gate, NULL))
+        rc = idem_error_set(error, IDEM_ERR_INTERNAL, "a mutex can't be made");
+    if (rc) {
+        free(shards);
+        return rc;
+    }
+    for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++) {
+        idem__table_init(&shards->all[i].table);
+        if (pthread_mutex_init(&shards->all[i].lock, NULL)) {
+            destroy(shards, i);
+            return idem_error_set(error, IDEM_ERR_INTERNAL, "a mutex can't be made");
+        }
+    }
+    return IDEM_OK;
+}
+
+int idem__shards_open(const idem_clock *clock, uint64_t capacity, idem__shards **shards,
+                      idem_error *error)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, CACHE_LINE, sizeof **shards))
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory for a store");
+    idem__shards *made = memory;
+    memset(made, 0, sizeof *made);
+    made->clock = *clock;
+    made->capacity = capacity;
+    made->origin_ms = read_clock(clock);
+    made->epoch_ms = idem_wall_ms();
+    atomic_init(&made->used, 0);
+    int rc = init(made, error);
+    if (rc == IDEM_OK)
+        *shards = made;
+    return rc;
+}
+
+void idem__shards_close(idem__shards *shards)
+{
+    for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++)
+        idem__table_clear(&shards->all[i].table);
+    destroy(shards, IDEM__SHARDS_COUNT);
+}
+
+uint64_t idem__shards_capacity(const idem__shards *shards)
+{
+    return shards->capacity;
+}
+
+const idem_clock *idem__shards_clock(const idem__shards *shards)
+{
+    return &shards->clock;
+}
+
+/* ------------------------------------------------------------------------- locks and places */
+
+static void enter(idem__shards *shards, shard *home)
+{
+    (void)pthread_mutex_lock(&home->lock);
+    while (home->frozen) {
+        (void)pthread_mutex_unlock(&home->lock);
+        (void)pthread_mutex_lock(&shards->gate);
+        (void)pthread_mutex_unlock(&shards->gate);
+        (void)pthread_mutex_lock(&home->lock);
+    }
+}
+
+static void leave(shard *home)
+{
+    (void)pthread_mutex_unlock(&home->lock);
+}
+
+static bool take_place(idem__shards *shards)
+{
+    if (shards->capacity == 0)
+        return true;
+    uint64_t used = atomic_load(&shards->used);
+    while (used < shards->capacity) {
+        if (atomic_compare_exchange_weak(&shards->used, &used, used + 1))
+            return true;
+    }
+    return false;
+}
+
+static void give_back(idem__shards *shards, uint64_t places)
+{
+    if (shards->capacity != 0 && places > 0)
+        (void)atomic_fetch_sub(&shards->used, places);
+}
+
+static uint64_t purge(idem__shards *shards, uint64_t now_ms, uint64_t limit)
+{
+    uint64_t dropped = 0;
+    for (size_t i = 0; i < IDEM__SHARDS_COUNT && dropped < limit; i++) {
+        shard *home = &shards->all[i];
+        enter(shards, home);
+        uint64_t of_shard = idem__table_purge(&home->table, now_ms, limit - dropped);
+        leave(home);
+        give_back(shards, of_shard);
+        dropped += of_shard;
+    }
+    return dropped;
+}
+
+uint64_t idem__shards_purge(idem__shards *shards, uint64_t limit)
+{
+    return purge(shards, now_of(shards), limit);
+}
+
+/* --------------------------------------------------------------------------------------- ops */
+
+static location locate(idem__shards *shards, idem_bytes key)
+{
+    uint64_t hash = idem__siphash_13(&shards->hash_key, key.data, key.len);
+    return (location){
+        .key = key, .home = &shards->all[hash % IDEM__SHARDS_COUNT], .tag = idem__table_tag(hash)};
+}
+
+/* The slot of the key's record; one that has expired is dropped first. */
+static uint32_t find_live(idem__shards *shards, const location *at, uint64_t now_ms)
+{
+    idem__table *table = &at->home->table;
+    uint32_t slot = idem__table_find(table, at->tag, at->key);
+    if (slot != IDEM__TABLE_NONE && table->entries[slot]->expires_ms <= now_ms) {
+        idem__table_remove(table, slot);
+        give_back(shards, 1);
+        slot = IDEM__TABLE_NONE;
+    }
+    return slot;
+}
+
+static void report_found(const idem__shards *shards, const idem__entry *entry, uint64_t now_ms,
+                         idem_op *op)
+{
+    idem_record view;
+    idem__entry_view(entry, now_ms, shards->epoch_ms, &view);
+    op->has_found = idem_record_copy(&view, &op->found, &op->error) == IDEM_OK;
+}
+
+static idem__entry_times times_of(const idem__shards *shards, const idem_op *op, uint64_t now_ms)
+{
+    uint64_t live_ms = op->live_ms < IDEM_DURATION_MAX_MS ? op->live_ms : IDEM_DURATION_MAX_MS;
+    return (idem__entry_times){.now_ms = now_ms, .live_ms = live_ms, .epoch_ms = shards->epoch_ms};
+}
+
+/* Puts a record in whose key is absent and whose place is taken. */
+static bool put_in(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+{
+    idem__entry *entry;
+    uint64_t dropped;
+    idem__entry_times times = times_of(shards, op, now_ms);
+    if (idem__entry_pack(op->record, &times, NULL, &entry, &op->error))
+        return false;
+    int rc = idem__table_insert(&at->home->table, at->tag, entry, now_ms, &dropped, &op->error);
+    give_back(shards, dropped);
+    if (rc)
+        free(entry);
+    return rc == IDEM_OK;
+}
+
+/* Carries an insert out, or says false: the store is full. */
+static bool try_insert(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+{
+    uint32_t slot = find_live(shards, at, now_ms);
+    if (slot != IDEM__TABLE_NONE) {
+        report_found(shards, at->home->table.entries[slot], now_ms, op);
+        return true;
+    }
+    if (!take_place(shards))
+        return false;
+    op->applied = put_in(shards, at, now_ms, op);
+    if (!op->applied)
+        give_back(shards, 1);
+    return true;
+}
+
+static void insert(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+{
+    bool done;
+    bool all_live = false;
+    for (;;) {
+        enter(shards, at->home);
+        done = try_insert(shards, at, now_ms, op);
+        leave(at->home);
+        if (done || all_live)
+            break;
+        /* Others may have taken, or freed, places in the meantime: so once more in any case. */
+        all_live = purge(shards, now_ms, UINT64_MAX) == 0;
+    }
+    if (!done)
+        idem_op_fail(op, false, IDEM_ERR_FULL,
+                     "memory: the store is full: it holds capacity=%llu records and none has "
+                     "expired; raise capacity, or lower ttl",
+                     (unsigned long long)shards->capacity);
+}
+
+static void replace(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+{
+    idem__table *table = &at->home->table;
+    idem__entry *made;
+    uint32_t slot = find_live(shards, at, now_ms);
+    if (slot == IDEM__TABLE_NONE)
+        return;
+    idem__entry *there = table->entries[slot];
+    if (there->version != op->expected) {
+        report_found(shards, there, now_ms, op);
+        return;
+    }
+    idem__entry_times times = times_of(shards, op, now_ms);
+    if (idem__entry_pack(op->record, &times, there, &made, &op->error))
+        return;
+    idem__table_replace(table, slot, made);
+    op->applied = true;
+}
+
+static void remove_or_find(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+{
+    idem__table *table = &at->home->table;
+    uint32_t slot = find_live(shards, at, now_ms);
+    if (slot == IDEM__TABLE_NONE)
+        return;
+    const idem__entry *there = table->entries[slot];
+    if (op->kind == IDEM_OP_REMOVE && (op->any_version || there->version == op->expected)) {
+        idem__table_remove(table, slot);
+        give_back(shards, 1);
+        op->applied = true;
+    } else {
+        report_found(shards, there, now_ms, op);
+    }
+}
+
+void idem__shards_submit(idem__shards *shards, idem_op *const *ops, size_t count)
+{
+    uint64_t now_ms = now_of(shards);
+    for (size_t i = 0; i < count; i++) {
+        location at = locate(shards, ops[i]->key);
+        if (ops[i]->kind == IDEM_OP_INSERT) {
+            insert(shards, &at, now_ms, ops[i]);
+            continue;
+        }
+        enter(shards, at.home);
+        if (ops[i]->kind == IDEM_OP_REPLACE)
+            replace(shards, &at, now_ms, ops[i]);
+        else
+            remove_or_find(shards, &at, now_ms, ops[i]);
+        leave(at.home);
+    }
+}
+
+/* -------------------------------------------------------------------------------------- scan */
+
+static bool begins_with(idem_bytes key, idem_bytes prefix)
+{
+    return key.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(key.data, prefix.data, prefix.len) == 0);
+}
+
+static int scan_shard(const idem__shards *shards, const idem__table *table, uint64_t now_ms,
+                      const idem_scan_page *page, uint64_t *given, idem_error *error)
+{
+    int rc = IDEM_OK;
+    for (uint32_t slot = 0; slot < table->capacity && rc == IDEM_OK; slot++) {
+        idem_record view;
+        const idem__entry *entry = table->entries[slot];
+        if (!entry || entry->expires_ms <= now_ms ||
+            !begins_with(idem__entry_key(entry), page->prefix))
+            continue;
+        idem__entry_view(entry, now_ms, shards->epoch_ms, &view);
+        rc = page->emit(page->emit_user, &view, error);
+        ++*given;
+    }
+    return rc;
+}
+
+int idem__shards_scan(idem__shards *shards, idem_scan_page *page, idem_error *error)
+{
+    int rc = IDEM_OK;
+    uint64_t now_ms = now_of(shards);
+    uint64_t given = 0;
+    uint64_t index = page->cursor;
+    while (index < IDEM__SHARDS_COUNT && given < page->limit && rc == IDEM_OK) {
+        shard *home = &shards->all[index++];
+        enter(shards, home);
+        rc = scan_shard(shards, &home->table, now_ms, page, &given, error);
+        leave(home);
+    }
+    page->next = index < IDEM__SHARDS_COUNT ? index : 0;
+    return rc;
+}
+
+/* -------------------------------------------------------------------------------------- fork */
+
+void idem__shards_freeze(idem__shards *shards)
+{
+    if (shards->freezes++ > 0)
+        return;
+    (void)pthread_mutex_lock(&shards->gate);
+    for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++) {
+        (void)pthread_mutex_lock(&shards->all[i].lock);
+        shards->all[i].frozen = true;
+        (void)pthread_mutex_unlock(&shards->all[i].lock);
+    }
+}
+
+void idem__shards_thaw(idem__shards *shards, bool in_child)
+{
+    if (--shards->freezes > 0)
+        return;
+    for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++) {
+        shard *home = &shards->all[i];
+        if (in_child)
+            (void)pthread_mutex_init(&home->lock, NULL);
+        (void)pthread_mutex_lock(&home->lock);
+        home->frozen = false;
+        (void)pthread_mutex_unlock(&home->lock);
+    }
+    (void)pthread_mutex_unlock(&shards->gate);
+}
