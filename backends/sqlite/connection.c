@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection to a file of our own.
+ *
+ * SQLite's connections must not cross a fork(), and neither must what it remembers of a file's
+ * locks, which belongs to the process: so the connection is closed before the fork, and each side
+ * opens its own when it needs one. The path is made absolute when it is first opened, and a file
+ * is created only then: if it is gone later, that is an error and no new, empty store.
+ *
+ * A file that is not ours is looked at and left alone: it is read before anything is written.
+ */
+#include "connection.h"
+
+#include "clock.h"
+#include "lock.h"
+#include "schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void name_it(idem__sqlite *self)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    if (self->in_memory)
+        (void)snprintf(self->name, sizeof self->name, "SQLite's database in memory");
+    else
+        (void)snprintf(self->name, sizeof self->name, "SQLite file %s",
+                       idem_quote(idem_str(self->path), quoted));
+}
+
+/* Runs a pragma and keeps the first bytes of what it gives. */
+static int pragma(idem__sqlite *self, const char *sql, char answer[16], idem__sqlite_fault *fault)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = idem__sqlite_prepare(self, sql, 0, &statement);
+    if (code == SQLITE_OK)
+        code = idem__sqlite_step(self, statement);
+    answer[0] = '\0';
+    if (code == SQLITE_ROW) {
+        const unsigned char *text = sqlite3_column_text(statement, 0);
+        (void)snprintf(answer, 16, "%s", text ? (const char *)text : "");
+    }
+    int rc = IDEM_OK;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        rc = idem__sqlite_fault_take(self, code, fault);
+    (void)sqlite3_finalize(statement);
+    return rc;
+}
+
+static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                (create ? SQLITE_OPEN_CREATE : 0);
+    int code = sqlite3_open_v2(self->path, &self->db, flags, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_busy_handler(self->db, idem__sqlite_lock_wait, self);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(self->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
+}
+
+static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    char answer[16];
+    bool normal = self->config->values[IDEM__SQLITE_SYNCHRONOUS].number == 1;
+    if (self->in_memory)
+        return IDEM_OK;
+    int rc = pragma(self, normal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
+                    answer, fault);
+    if (rc || sqlite3_db_readonly(self->db, "main") == 1)
+        return rc;
+    rc = pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
+    if (rc == IDEM_OK && strcmp(answer, "wal") != 0)
+        rc = idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
+                                    "%s can't have a write-ahead log: its file system has no "
+                                    "shared memory; keep it on a local disk",
+                                    self->name);
+    return rc;
+}
+
+static int keep_absolute_path(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    const char *path = sqlite3_db_filename(self->db, "main");
+    if (self->in_memory || !path || !*path)
+        return IDEM_OK;
+    char *copy = strdup(path);
+    if (!copy)
+        return idem__sqlite_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    free(self->path);
+    self->path = copy;
+    name_it(self);
+    return IDEM_OK;
+}
+
+static int connect_to(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
+{
+    name_it(self);
+    self->boot_id = idem__sqlite_clock_boot_id(self->config);
+    int rc = open_file(self, create, fault);
+    if (rc == IDEM_OK)
+        rc = keep_absolute_path(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_schema_inspect(self, fault);
+    if (rc == IDEM_OK)
+        rc = set_modes(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_schema_ensure(self, fault);
+    if (rc)
+        idem__sqlite_disconnect(self);
+    return rc;
+}
+
+int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    return connect_to(self, true, fault);
+}
+
+/* True if the path leads to another file by now, or to none. */
+static bool was_moved(idem__sqlite *self)
+{
+    int moved = 0;
+    if (self->in_memory)
+        return false;
+    return sqlite3_file_control(self->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved;
+}
+
+int idem__sqlite_ready(idem__sqlite *self, uint64_t deadline_ms, idem__sqlite_fault *fault)
+{
+    idem__sqlite_lock_enter(self, deadline_ms);
+    if (self->db && was_moved(self))
+        idem__sqlite_disconnect(self);
+    return self->db ? IDEM_OK : connect_to(self, false, fault);
+}
+
+void idem__sqlite_disconnect(idem__sqlite *self)
+{
+    idem__sqlite_statements_close(self);
+    if (self->db)
+        (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_close(self->db);
+    self->db = NULL;
+}

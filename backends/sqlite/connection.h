@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection to a file of our own: opened, found moved, closed, opened again. */
+#ifndef IDEM_SQLITE_CONNECTION_H
+#define IDEM_SQLITE_CONNECTION_H
+
+#include "instance.h"
+
+/** Opens the file of a new instance, creating it if need be. */
+int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault);
+
+/** Makes the connection usable for the call that begins: opens it again if it was closed for a
+ *  fork, or if another file has taken its file's place. */
+int idem__sqlite_ready(idem__sqlite *self, uint64_t deadline_ms, idem__sqlite_fault *fault);
+
+/** Closes the connection, leaving the write-ahead log to the next one. */
+void idem__sqlite_disconnect(idem__sqlite *self);
+
+#endif

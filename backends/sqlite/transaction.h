@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Transactions: ours, or savepoints in the caller's. */
+#ifndef IDEM_SQLITE_TRANSACTION_H
+#define IDEM_SQLITE_TRANSACTION_H
+
+#include "instance.h"
+
+/** Begins; with `write` the lock is ours, unless it is the caller's transaction. */
+int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault);
+
+/** Commits; undoes everything if that fails. @return IDEM_ERR_UNCERTAIN: in doubt */
+int idem__sqlite_commit(idem__sqlite *self, idem__sqlite_fault *fault);
+
+/** Undoes what was done since begin. */
+void idem__sqlite_rollback(idem__sqlite *self);
+
+#endif

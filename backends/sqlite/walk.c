@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Walks over the rows, in the order of their ids. First it is looked what is there, which reads
+ * no more than the beginning of a row; what is then done with single rows names them by id.
+ *
+ * Writes sweep as they pass by: each transaction looks at more rows than it can have added, so
+ * that a walk around the table takes less time than filling it anew, and the dead never outgrow
+ * the living. The cursor is kept in memory; every instance has its own.
+ */
+#include "walk.h"
+
+#include "row.h"
+#include "transaction.h"
+
+/* A transaction of n writes sweeps this many rows, and so many for each write. */
+#define SWEEP_ROWS           2u
+#define SWEEP_ROWS_PER_WRITE 2u
+/* What a purge drops in one transaction, so that other writers get their turn. */
+#define PURGE_ROWS 500u
+/* So many rows are looked at between two looks at the clock. */
+#define ROWS_PER_LOOK 256u
+/* A page of a scan has about so many bytes at most. */
+#define PAGE_BYTES (1024u * 1024u)
+
+/* Expired rows on a stretch of the table. */
+typedef struct {
+    int64_t cursor; /* the last row that was looked at */
+    bool ended;     /* there was none behind it */
+    size_t count;
+    int64_t ids[PURGE_ROWS];
+} stretch;
+
+/* Begins to look at the rows behind an id. */
+static sqlite3_stmt *look_behind(idem__sqlite *self, int64_t id, idem_bytes prefix,
+                                 const idem__sqlite_now *now, idem__sqlite_fault *fault)
+{
+    sqlite3_stmt *look = idem__sqlite_statement(self, IDEM__SQLITE_LOOK, fault);
+    if (!look)
+        return NULL;
+    int code = sqlite3_bind_int64(look, IDEM__SQLITE_P_KEY, id);
+    if (code == SQLITE_OK)
+        code = idem__sqlite_clock_bind(look, now);
+    /* No bytes are still a blob: NULL has no length. */
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_blob64(look, IDEM__SQLITE_P_PREFIX, prefix.len ? prefix.data : "",
+                                   prefix.len, SQLITE_STATIC);
+    if (code == SQLITE_OK)
+        return look;
+    (void)idem__sqlite_fault_take(self, code, fault);
+    return NULL;
+}
+
+/* Looks at up to `rows` rows behind the stretch's cursor, for up to `max` expired ones. */
+static int look_for_expired(idem__sqlite *self, stretch *found, uint64_t rows, size_t max,
+                            const idem__sqlite_now *now, idem__sqlite_fault *fault)
+{
+    int code = SQLITE_ROW;
+    found->count = 0;
+    sqlite3_stmt *look = look_behind(self, found->cursor, (idem_bytes){NULL, 0}, now, fault);
+    if (!look)
+        return fault->error.code;
+    for (uint64_t i = 1; i <= rows && found->count < max; i++) {
+        code = idem__sqlite_step(self, look);
+        if (code != SQLITE_ROW)
+            break;
+        found->cursor = sqlite3_column_int64(look, 0);
+        if (sqlite3_column_int(look, 1))
+            found->ids[found->count++] = found->cursor;
+        if (i % ROWS_PER_LOOK == 0 && idem_monotonic_ms() >= self->deadline_ms)
+            break;
+    }
+    idem__sqlite_done(look);
+    found->ended = code == SQLITE_DONE;
+    if (code == SQLITE_ROW || code == SQLITE_DONE)
+        return IDEM_OK;
+    return idem__sqlite_fault_take(self, code, fault);
+}
+
+/* Drops the rows that were found, in the transaction that is open. */
+static int drop(idem__sqlite *self, const stretch *found, const idem__sqlite_now *now,
+                uint64_t *dropped, idem__sqlite_fault *fault)
+{
+    sqlite3_stmt *statement = idem__sqlite_statement(self, IDEM__SQLITE_DROP, fault);
+    if (!statement)
+        return fault->error.code;
+    for (size_t i = 0; i < found->count; i++) {
+        int code = sqlite3_bind_int64(statement, IDEM__SQLITE_P_KEY, found->ids[i]);
+        if (code == SQLITE_OK)
+            code = idem__sqlite_clock_bind(statement, now);
+        if (code == SQLITE_OK)
+            code = idem__sqlite_step(self, statement);
+        idem__sqlite_done(statement);
+        if (code != SQLITE_DONE)
+            return idem__sqlite_fault_take(self, code, fault);
+        *dropped += (uint64_t)sqlite3_changes(self->db);
+    }
+    return IDEM_OK;
+}
+
+int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlite_now *now,
+                            idem__sqlite_fault *fault)
+{
+    stretch found;
+    uint64_t dropped = 0;
+    if (self->sweep_failed)
+        return IDEM_OK;
+    found.cursor = self->sweep_cursor;
+    size_t rows = SWEEP_ROWS + SWEEP_ROWS_PER_WRITE * writes;
+    int rc = look_for_expired(self, &found, rows, PURGE_ROWS, now, fault);
+    if (rc == IDEM_OK)
+        rc = drop(self, &found, now, &dropped, fault);
+    self->sweep_cursor = found.ended ? 0 : found.cursor;
+    self->sweep_failed = rc != IDEM_OK && fault->of_one_op;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------- purge */
+
+static int drop_apart(idem__sqlite *self, const stretch *found, const idem__sqlite_now *now,
+                      uint64_t *removed, idem__sqlite_fault *fault)
+{
+    uint64_t dropped = 0;
+    if (found->count == 0)
+        return IDEM_OK;
+    int rc = idem__sqlite_begin(self, true, fault);
+    if (rc)
+        return rc;
+    rc = drop(self, found, now, &dropped, fault);
+    if (rc)
+        idem__sqlite_rollback(self);
+    else
+        rc = idem__sqlite_commit(self, fault);
+    if (rc == IDEM_OK)
+        *removed += dropped;
+    return rc;
+}
+
+/* Once around the table, from where the last purge was stopped. */
+static int purge_around(idem__sqlite *self, uint64_t limit, uint64_t *removed,
+                        idem__sqlite_fault *fault)
+{
+    const int64_t start = self->purge_cursor;
+    stretch found = {.cursor = start};
+    bool wrapped = start == 0;
+    bool around = false;
+    int rc = IDEM_OK;
+    while (rc == IDEM_OK && !around && *removed < limit &&
+           idem_monotonic_ms() < self->deadline_ms) {
+        uint64_t left = limit - *removed;
+        idem__sqlite_now now = idem__sqlite_clock_now(self);
+        rc = look_for_expired(self, &found, UINT64_MAX,
+                              left < PURGE_ROWS ? (size_t)left : PURGE_ROWS, &now, fault);
+        if (rc == IDEM_OK)
+            rc = drop_apart(self, &found, &now, removed, fault);
+        if (found.ended)
+            found.cursor = 0;
+        around = wrapped && (found.ended || (start > 0 && found.cursor >= start));
+        wrapped = wrapped || found.ended;
+    }
+    self->purge_cursor = around ? 0 : found.cursor;
+    return rc;
+}
+
+int idem__sqlite_walk_purge(idem__sqlite *self, uint64_t limit, uint64_t *removed,
+                            idem__sqlite_fault *fault)
+{
+    *removed = 0;
+    int rc = purge_around(self, limit, removed, fault);
+    /* The rest can wait; that something was done is true. */
+    return rc == IDEM_ERR_UNAVAILABLE && *removed > 0 ? IDEM_OK : rc;
+}
+
+/* -------------------------------------------------------------------------------------- scan */
+
+/* Gives the record of a row, and adds its size. */
+static int give(idem__sqlite *self, int64_t id, const idem__sqlite_now *now,
+                const idem_scan_page *page, size_t *bytes, idem__sqlite_fault *fault)
+{
+    idem_record record;
+    int rc = IDEM_OK;
+    sqlite3_stmt *get = idem__sqlite_statement(self, IDEM__SQLITE_GET_ID, fault);
+    if (!get)
+        return fault->error.code;
+    int code = sqlite3_bind_int64(get, IDEM__SQLITE_P_KEY, id);
+    if (code == SQLITE_OK)
+        code = idem__sqlite_clock_bind(get, now);
+    if (code == SQLITE_OK)
+        code = idem__sqlite_step(self, get);
+    if (code == SQLITE_ROW) {
+        rc = idem__sqlite_row_read(get, &record, &fault->error);
+        if (rc == IDEM_OK)
+            rc = page->emit(page->emit_user, &record, &fault->error);
+        *bytes += record.key.len + record.response.len + record.checkpoint.len;
+    } else if (code != SQLITE_DONE) {
+        rc = idem__sqlite_fault_take(self, code, fault);
+    }
+    idem__sqlite_done(get);
+    return rc;
+}
+
+int idem__sqlite_walk_scan(idem__sqlite *self, idem_scan_page *page, idem__sqlite_fault *fault)
+{
+    uint64_t given = 0;
+    size_t bytes = 0;
+    int code = SQLITE_ROW;
+    int rc = IDEM_OK;
+    bool full = false;
+    idem__sqlite_now now = idem__sqlite_clock_now(self);
+    sqlite3_stmt *look = look_behind(self, (int64_t)page->cursor, page->prefix, &now, fault);
+    if (!look)
+        return fault->error.code;
+    for (uint64_t i = 1; rc == IDEM_OK && !full; i++) {
+        code = idem__sqlite_step(self, look);
+        if (code != SQLITE_ROW)
+            break;
+        int64_t id = sqlite3_column_int64(look, 0);
+        page->next = (uint64_t)id;
+        if (!sqlite3_column_int(look, 1) && sqlite3_column_int(look, 2)) {
+            rc = give(self, id, &now, page, &bytes, fault);
+            given++;
+        }
+        full = given >= page->limit || bytes >= PAGE_BYTES ||
+               (i % ROWS_PER_LOOK == 0 && idem_monotonic_ms() >= self->deadline_ms);
+    }
+    idem__sqlite_done(look);
+    if (code == SQLITE_DONE)
+        page->next = 0;
+    else if (code != SQLITE_ROW)
+        rc = idem__sqlite_fault_take(self, code, fault);
+    return rc;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Walks over the rows: what has expired is dropped, what is live is listed. */
+#ifndef IDEM_SQLITE_WALK_H
+#define IDEM_SQLITE_WALK_H
+
+#include "clock.h"
+
+/** Drops what has expired among the next few rows, more of them the more a transaction writes.
+ *  Belongs into the write transaction that is open; if it fails, it is not tried again. */
+int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlite_now *now,
+                            idem__sqlite_fault *fault);
+
+/** Drops what has expired, in transactions of its own, until the call's deadline. */
+int idem__sqlite_walk_purge(idem__sqlite *self, uint64_t limit, uint64_t *removed,
+                            idem__sqlite_fault *fault);
+
+/** Gives one page of records. */
+int idem__sqlite_walk_scan(idem__sqlite *self, idem_scan_page *page, idem__sqlite_fault *fault);
+
+#endif

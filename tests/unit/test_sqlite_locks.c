@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several processes on one SQLite store: waiting for locks, racing for a key, and fork().
+ */
+#include "sqlite_support.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+/* --------------------------------------------------------------------------- waiting for locks */
+
+/* A child that holds the write lock, and ends by itself after a while. */
+static pid_t hold_lock_for(unsigned hold_ms)
+{
+    int ready[2];
+    char go;
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        sqlite3 *db = NULL;
+        CHILD_CHECK(sqlite3_open(store_path, &db) == SQLITE_OK);
+        (void)sqlite3_busy_timeout(db, 2000);
+        CHILD_CHECK(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+        CHILD_CHECK(write(ready[1], "x", 1) == 1);
+        sleep_ms(hold_ms);
+        CHILD_CHECK(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK);
+        (void)sqlite3_close(db);
+        _exit(0);
+    }
+    (void)close(ready[1]);
+    ck_assert_int_eq(read(ready[0], &go, 1), 1);
+    (void)close(ready[0]);
+    return child;
+}
+
+START_TEST(a_lock_beyond_the_deadline_is_unavailable_at_the_deadline)
+{
+    idem_error error;
+    idem_store *store = open_store("timeout=300ms");
+    pid_t holder = hold_lock_for(900);
+    uint64_t before_ms = idem_monotonic_ms();
+    int rc = book(store, "k", idem_str("1"), &error);
+    uint64_t took_ms = idem_monotonic_ms() - before_ms;
+    ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, store_path);
+    ck_assert_says(error, "set a longer timeout");
+    ck_assert_uint_ge(took_ms, 295);
+    ck_assert_uint_le(took_ms, 600);
+    join_child(holder);
+    ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_lock_that_ends_just_before_the_deadline_is_waited_for)
+{
+    idem_error error;
+    idem_store *store = open_store("timeout=1s");
+    pid_t holder = hold_lock_for(900);
+    uint64_t before_ms = idem_monotonic_ms();
+    ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
+    ck_assert_uint_ge(idem_monotonic_ms() - before_ms, 500);
+    join_child(holder);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(busy_timeout_gives_up_before_the_deadline)
+{
+    idem_error error;
+    idem_store *store = open_store("timeout=5s&busy_timeout=100ms");
+    pid_t holder = hold_lock_for(1500);
+    uint64_t before_ms = idem_monotonic_ms();
+    int rc = book(store, "k", idem_str("1"), &error);
+    uint64_t took_ms = idem_monotonic_ms() - before_ms;
+    ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, "set a longer busy_timeout");
+    ck_assert_uint_ge(took_ms, 95);
+    ck_assert_uint_le(took_ms, 1000);
+    join_child(holder);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(reading_does_not_wait_for_a_writer)
+{
+    idem_error error;
+    idem_store *store = open_store("timeout=300ms");
+    ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
+    pid_t holder = hold_lock_for(700);
+    uint64_t before_ms = idem_monotonic_ms();
+    ck_assert(is_booked(store, "k", idem_str("1")));
+    idem_outcome outcome;
+    ck_assert_idem_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &outcome, &error),
+                      error);
+    ck_assert_int_eq(outcome.kind, IDEM_COMPLETED);
+    idem_outcome_clear(&outcome);
+    ck_assert_uint_le(idem_monotonic_ms() - before_ms, 250);
+    join_child(holder);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(opening_a_locked_new_file_waits_for_it)
+{
+    idem_error error;
+    idem_store *store = NULL;
+    pid_t holder = hold_lock_for(300);
+    ck_assert_idem_ok(idem_open(store_url(""), &store, &error), error);
+    join_child(holder);
+    ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
+    idem_close(store);
+}
+END_TEST
+
+/* ---------------------------------------------------------------------------------------- races */
+
+#define ROUNDS 1000
+
+/* What the racing processes share. */
+typedef struct {
+    atomic_int arrived[ROUNDS];
+    atomic_int won[ROUNDS];
+} race;
+
+static void run_race(idem_store *store, race *shared)
+{
+    char key[16];
+    idem_error error;
+    idem_outcome outcome;
+    for (int i = 0; i < ROUNDS; i++) {
+        (void)snprintf(key, sizeof key, "key-%d", i);
+        atomic_fetch_add(&shared->arrived[i], 1);
+        while (atomic_load(&shared->arrived[i]) < 2)
+            (void)sched_yield();
+        int rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &outcome, &error);
+        if (rc) {
+            (void)fprintf(stderr, "round %d: %s\n", i, error.message);
+            return;
+        }
+        if (outcome.kind == IDEM_NEW)
+            atomic_fetch_add(&shared->won[i], 1);
+        idem_outcome_clear(&outcome);
+    }
+}
+
+START_TEST(of_two_processes_one_wins_each_key)
+{
+    race *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(shared, MAP_FAILED);
+    idem_store *store = open_store("synchronous=normal");
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    run_race(store, shared);
+    if (child == 0) {
+        idem_close(store);
+        _exit(0);
+    }
+    join_child(child);
+    for (int i = 0; i < ROUNDS; i++)
+        ck_assert_msg(atomic_load(&shared->won[i]) == 1, "round %d: %d times New", i,
+                      atomic_load(&shared->won[i]));
+    ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record"), ROUNDS);
+    idem_close(store);
+    (void)munmap(shared, sizeof *shared);
+}
+END_TEST
+
+/* ----------------------------------------------------------------------------------------- fork */
+
+static int book_many(idem_store *store, const char *name, int from, int to)
+{
+    char key[32];
+    idem_error error;
+    for (int i = from; i < to; i++) {
+        (void)snprintf(key, sizeof key, "%s-%d", name, i);
+        int rc = book(store, key, idem_str("1"), &error);
+        if (rc) {
+            (void)fprintf(stderr, "%s: %s\n", key, error.message);
+            return rc;
+        }
+    }
+    return IDEM_OK;
+}
+
+START_TEST(parent_and_child_work_on_after_a_fork)
+{
+    idem_store *store = open_store("");
+    ck_assert_int_eq(book_many(store, "before", 0, 5), IDEM_OK);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        CHILD_CHECK(is_booked(store, "before-4", idem_str("1")));
+        CHILD_CHECK(book_many(store, "child", 0, 50) == IDEM_OK);
+        idem_close(store);
+        _exit(0);
+    }
+    ck_assert_int_eq(book_many(store, "parent", 0, 50), IDEM_OK);
+    join_child(child);
+    ck_assert(is_booked(store, "child-49", idem_str("1")));
+    idem_close(store);
+    ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record WHERE status = 2"), 105);
+}
+END_TEST
+
+/* The parent's close must neither take the child's locks away nor throw its log away. */
+START_TEST(the_parents_close_loses_nothing_of_the_childs)
+{
+    int closed[2];
+    char go;
+    idem_store *store = open_store("");
+    ck_assert_int_eq(book_many(store, "before", 0, 5), IDEM_OK);
+    ck_assert_int_eq(pipe(closed), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        (void)close(closed[1]);
+        CHILD_CHECK(book_many(store, "child", 0, 20) == IDEM_OK);
+        CHILD_CHECK(read(closed[0], &go, 1) == 0);
+        CHILD_CHECK(book_many(store, "child", 20, 40) == IDEM_OK);
+        _exit(0); /* without closing: as if it was killed */
+    }
+    (void)close(closed[0]);
+    ck_assert_int_eq(book_many(store, "parent", 0, 20), IDEM_OK);
+    idem_close(store);
+    (void)close(closed[1]);
+    join_child(child);
+    store = open_store("");
+    ck_assert(is_booked(store, "child-39", idem_str("1")));
+    idem_close(store);
+    ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record WHERE status = 2"), 65);
+    ck_assert_int_eq(file_number("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+}
+END_TEST
+
+START_TEST(no_descriptor_of_the_file_crosses_a_fork)
+{
+    char link[64];
+    char target[256];
+    idem_store *store = open_store("");
+    ck_assert_int_eq(book_many(store, "before", 0, 5), IDEM_OK);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        for (int fd = 0; fd < 256; fd++) {
+            (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+            ssize_t len = readlink(link, target, sizeof target - 1);
+            target[len > 0 ? len : 0] = '\0';
+            CHILD_CHECK(!strstr(target, folder));
+        }
+        _exit(0);
+    }
+    join_child(child);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_database_in_memory_is_copied_by_a_fork)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_idem_ok(idem_open("sqlite::memory:", &store, &error), error);
+    ck_assert_int_eq(book_many(store, "before", 0, 5), IDEM_OK);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        CHILD_CHECK(is_booked(store, "before-4", idem_str("1")));
+        CHILD_CHECK(book_many(store, "both", 0, 5) == IDEM_OK);
+        idem_close(store);
+        _exit(0);
+    }
+    join_child(child);
+    ck_assert_int_eq(book_many(store, "both", 0, 5), IDEM_OK);
+    idem_close(store);
+}
+END_TEST
+
+static void *book_until_told(void *user)
+{
+    static atomic_int number;
+    static atomic_bool failed;
+    void **arguments = user;
+    idem_store *store = arguments[0];
+    atomic_bool *stop = arguments[1];
+    char name[16];
+    (void)snprintf(name, sizeof name, "t%d", atomic_fetch_add(&number, 1));
+    for (int i = 0; !atomic_load(stop); i++) {
+        if (book_many(store, name, i, i + 1))
+            atomic_store(&failed, true);
+    }
+    return atomic_load(&failed) ? user : NULL;
+}
+
+START_TEST(a_fork_while_threads_are_at_work)
+{
+    atomic_bool stop = false;
+    idem_store *store = open_store("synchronous=normal");
+    void *arguments[] = {store, &stop};
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, book_until_told, arguments), 0);
+    for (int round = 0; round < 20; round++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "c%d", round);
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0)
+            _exit(book_many(store, name, 0, 3));
+        join_child(child);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 3; i++) {
+        void *failed;
+        ck_assert_int_eq(pthread_join(threads[i], &failed), 0);
+        ck_assert_ptr_null(failed);
+    }
+    idem_close(store);
+    ck_assert_int_eq(
+        file_number("SELECT count(*) FROM idem_record WHERE substr(key, 1, 1) = x'63'"), 60);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sqlite_locks");
+    ADD_IN_FOLDER(suite, a_lock_beyond_the_deadline_is_unavailable_at_the_deadline);
+    ADD_IN_FOLDER(suite, a_lock_that_ends_just_before_the_deadline_is_waited_for);
+    ADD_IN_FOLDER(suite, busy_timeout_gives_up_before_the_deadline);
+    ADD_IN_FOLDER(suite, reading_does_not_wait_for_a_writer);
+    ADD_IN_FOLDER(suite, opening_a_locked_new_file_waits_for_it);
+    ADD_IN_FOLDER(suite, of_two_processes_one_wins_each_key);
+    ADD_IN_FOLDER(suite, parent_and_child_work_on_after_a_fork);
+    ADD_IN_FOLDER(suite, the_parents_close_loses_nothing_of_the_childs);
+    ADD_IN_FOLDER(suite, no_descriptor_of_the_file_crosses_a_fork);
+    ADD_IN_FOLDER(suite, a_database_in_memory_is_copied_by_a_fork);
+    ADD_IN_FOLDER(suite, a_fork_while_threads_are_at_work);
+    return run_suite(suite);
+}
