@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The suite's frame: capabilities, the clock, places for records, and the two handles that every
+ * test finds. The clock lives in memory that forked processes share, so that they agree on it.
+ */
+#define _XOPEN_SOURCE 700 /* nftw() */
+#include "conformance.h"
+
+#include <ftw.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEST_TIMEOUT_S 60.0
+#define SLEEP_MARGIN   UINT64_C(20) /* clocks differ in how they round */
+#define CHECKED_TRAITS                                                                  \
+    (IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_TRAIT_CLOCK | IDEM_TRAIT_KEEPALIVE | \
+     IDEM_TRAIT_SCAN | IDEM_TRAIT_PURGE)
+
+typedef struct {
+    uint64_t bit;
+    const char *name;
+} capability;
+
+static const capability capabilities[] = {
+    {IDEM_TRAIT_DURABLE, "DURABLE"},  {IDEM_TRAIT_SHARED, "SHARED"},
+    {IDEM_TRAIT_CLOCK, "CLOCK"},      {IDEM_TRAIT_KEEPALIVE, "KEEPALIVE"},
+    {IDEM_TRAIT_SCAN, "SCAN"},        {IDEM_TRAIT_PURGE, "PURGE"},
+    {CONFORMANCE_THREADS, "THREADS"}, {CONFORMANCE_FORK, "FORK"},
+    {CONFORMANCE_OPTIONS, "OPTIONS"}, {CONFORMANCE_UNREACHABLE, "UNREACHABLE"},
+};
+
+idem_store *one;
+idem_store *other;
+idem_error err;
+
+static const conformance_backend *backend;
+static uint64_t missing; /* capabilities that this store does not have */
+static char directory[256];
+static _Atomic uint64_t *our_time;
+static bool our_time_used;
+
+/* ---------------------------------------------------------------------------------------- time */
+
+static uint64_t read_our_time(void *user)
+{
+    (void)user;
+    return atomic_load(our_time);
+}
+
+static const idem_options our_clock = {.size = sizeof our_clock,
+                                       .clock = {.now_ms = read_our_time}};
+
+bool time_is_ours(void)
+{
+    return our_time_used;
+}
+
+uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void sleep_ms(uint64_t ms)
+{
+    struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0)
+        continue;
+}
+
+void advance(uint64_t ms)
+{
+    if (our_time_used)
+        (void)atomic_fetch_add(our_time, ms);
+    else
+        sleep_ms(ms + SLEEP_MARGIN);
+}
+
+/* -------------------------------------------------------------------------------------- places */
+
+void conformance_path(char *buf, size_t size, const char *name)
+{
+    int len = snprintf(buf, size, "%s/%s", directory, name);
+    if (len < 0 || (size_t)len >= size)
+        abort();
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+void conformance_remove(const char *path)
+{
+    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int conformance_open_url(const char *base, const char *params, const idem_options *options,
+                         idem_store **store, idem_error *error)
+{
+    char url[2048];
+    int len = snprintf(url, sizeof url, "%s%s%s", base, *params ? "?" : "", params);
+    if (len < 0 || (size_t)len >= sizeof url)
+        abort();
+    return options ? idem_open_with(url, options, store, error) : idem_open(url, store, error);
+}
+
+/* ----------------------------------------------------------------------------------- fixtures */
+
+idem_store *open_more(const char *params)
+{
+    idem_store *store = NULL;
+    assert_ok(backend->open(params, our_time_used ? &our_clock : NULL, &store, &err));
+    ck_assert_ptr_nonnull(store);
+    return store;
+}
+
+int open_with_our_clock(idem_store **store)
+{
+    return backend->open("", &our_clock, store, &err);
+}
+
+int open_out_of_reach(idem_store **store)
+{
+    return backend->open_unreachable(store, &err);
+}
+
+static void open_both(void)
+{
+    one = open_more("");
+    other = open_more("");
+}
+
+static void close_both(void)
+{
+    idem_close(one);
+    idem_close(other);
+    one = NULL;
+    other = NULL;
+}
+
+void reopen(void)
+{
+    close_both();
+    open_both();
+}
+
+static void set_up_any_time(void)
+{
+    our_time_used = !(missing & IDEM_TRAIT_CLOCK);
+    backend->fresh();
+    open_both();
+}
+
+static void set_up_real_time(void)
+{
+    our_time_used = false;
+    backend->fresh();
+    open_both();
+}
+
+static void tear_down(void)
+{
+    close_both();
+    backend->cleanup();
+}
+
+/* -------------------------------------------------------------------------------- capabilities */
+
+bool has(uint64_t bit)
+{
+    return !(missing & bit);
+}
+
+static const char *name_of(uint64_t bits)
+{
+    for (size_t i = 0; i < sizeof capabilities / sizeof capabilities[0]; i++) {
+        if (bits & capabilities[i].bit)
+            return capabilities[i].name;
+    }
+    return "?";
+}
+
+void conformance_add(Suite *suite, const char *name, uint64_t needs, conformance_time time,
+                     const TTest *const *tests, size_t count)
+{
+    TCase *tcase = tcase_create(name);
+    tcase_set_timeout(tcase, TEST_TIMEOUT_S);
+    tcase_add_checked_fixture(tcase, time == REAL_TIME ? set_up_real_time : set_up_any_time,
+                              tear_down);
+    suite_add_tcase(suite, tcase);
+    for (size_t i = 0; i < count; i++) {
+        if (needs & missing)
+            (void)printf("%s: not run, for this store is declared to lack %s: %s\n", backend->name,
+                         name_of(needs & missing), tests[i]->name);
+        else
+            tcase_add_test(tcase, tests[i]);
+    }
+}
+
+/* Compares what the store can do with what its file declares. False: the two differ. */
+static bool read_capabilities(void)
+{
+    idem_store *store = NULL;
+    const char *skips_fail = getenv("IDEM_SKIPS_FAIL");
+    bool strict = skips_fail && strcmp(skips_fail, "1") == 0;
+    backend->fresh();
+    if (backend->open("", NULL, &store, &err) != IDEM_OK) {
+        (void)fprintf(stderr, "%s: cannot be opened: %s\n", backend->name, err.message);
+        return false;
+    }
+    uint64_t absent = CHECKED_TRAITS & ~idem_traits(store);
+    uint64_t undeclared = absent & ~backend->lacks;
+    uint64_t outdated = backend->lacks & CHECKED_TRAITS & ~absent;
+    missing = absent | backend->lacks;
+    idem_close(store);
+    backend->cleanup();
+    if (undeclared)
+        (void)fprintf(stderr, "%s: lacks %s without declaring it\n", backend->name,
+                      name_of(undeclared));
+    if (outdated)
+        (void)fprintf(stderr, "%s: is declared to lack %s, but has it\n", backend->name,
+                      name_of(outdated));
+    return !outdated && !(undeclared && strict);
+}
+
+/* ------------------------------------------------------------------------------------- running */
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create(backend->name);
+    conformance_begin(suite);
+    conformance_fingerprints(suite);
+    conformance_claims(suite);
+    conformance_guarantees(suite);
+    conformance_records(suite);
+    conformance_scan(suite);
+    conformance_bytes(suite);
+    conformance_limits(suite);
+    conformance_threads(suite);
+    conformance_waiting(suite);
+    conformance_fork(suite);
+    conformance_process(suite);
+    if (backend->add_own)
+        backend->add_own(suite);
+    return suite;
+}
+
+static bool make_directory(void)
+{
+    const char *parent = getenv("TMPDIR");
+    int len = snprintf(directory, sizeof directory, "%s/idem-conformance-XXXXXX",
+                       parent && *parent ? parent : "/tmp");
+    if (len < 0 || (size_t)len >= sizeof directory || !mkdtemp(directory)) {
+        perror("conformance: no directory for the stores");
+        return false;
+    }
+    our_time =
+        mmap(NULL, sizeof *our_time, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return our_time != MAP_FAILED;
+}
+
+int conformance_main(const conformance_backend *own)
+{
+    int failed = 1;
+    backend = own;
+    if (!make_directory())
+        return EXIT_FAILURE;
+    atomic_init(our_time, 1000000);
+    if (read_capabilities()) {
+        SRunner *runner = srunner_create(make_suite());
+        (void)fflush(stdout);
+        srunner_run_all(runner, CK_NORMAL);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+    }
+    conformance_remove(directory);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
