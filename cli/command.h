@@ -40,6 +40,9 @@ const cli_command *cli_command_find(const char *name);
 int cli_call_parse(int argc, char **argv, cli_call *call);
 void cli_call_clear(cli_call *call);
 
+/** Fills in a request with the call's KEY and options, which it borrows. */
+void cli_call_request(const cli_call *call, idem_request *request);
+
 /** Says that there is no such command, and lists what there is. @return CLI_USAGE */
 int cli_command_unknown(const char *name);
 

@@ -72,7 +72,7 @@ int cli_option_read(const char *command, const cli_option *option, const char *t
                     cli_options *options)
 {
     void *field = (char *)options + option->offset;
-    idem_error error;
+    idem_error error = {0};
     switch (option->kind) {
     case CLI_FLAG:
         *(bool *)field = true;
@@ -218,6 +218,19 @@ int cli_call_parse(int argc, char **argv, cli_call *call)
         return rc;
     take_rest(argv + optind, call);
     return check_operands(call);
+}
+
+void cli_call_request(const cli_call *call, idem_request *request)
+{
+    const cli_options *options = &call->options;
+    idem_request_init(request);
+    request->key = idem_str(call->operands[0]);
+    request->fingerprint = idem_str(options->fingerprint);
+    request->lease_ms = options->lease_ms;
+    request->ttl_ms = options->ttl_ms;
+    request->wait_ms = options->wait_ms;
+    request->token = options->token.given ? options->token.bytes : NULL;
+    request->flags = options->no_takeover ? IDEM_NO_TAKEOVER : 0;
 }
 
 void cli_call_clear(cli_call *call)

@@ -20,8 +20,7 @@
 
 void cli_text_bytes(cli_text *text, idem_bytes bytes)
 {
-    idem_error error;
-    if (!text->failed && idem_buffer_append(&text->buffer, bytes.data, bytes.len, &error))
+    if (!text->failed && idem_buffer_append(&text->buffer, bytes.data, bytes.len, NULL))
         text->failed = true;
 }
 

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * begin, and what the owner of a claim does: complete, renew, checkpoint, release. Each of the
+ * latter takes the claim up again by its token, since every call of the command is a process of
+ * its own.
+ */
+#include "command.h"
+#include "output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define TEXT_OPERAND 1 /* the operand behind KEY */
+
+static idem_bytes key_of(const cli_call *call)
+{
+    return idem_str(call->operands[0]);
+}
+
+/* ---------------------------------------------------------------------------------- begin */
+
+static void add_checkpoint(cli_text *text, idem_bytes checkpoint)
+{
+    if (checkpoint.len == 0)
+        return;
+    cli_text_add(text, ",\"checkpoint\":");
+    cli_text_bytes(text, checkpoint);
+}
+
+static int describe(const idem_outcome *outcome, cli_text *text)
+{
+    switch (outcome->kind) {
+    case IDEM_NEW:
+        cli_text_add(text, "{\"outcome\":\"new\",\"token\":\"");
+        cli_text_hex(text, (idem_bytes){idem_claim_token(outcome->claim), IDEM_TOKEN_SIZE});
+        cli_text_addf(text, "\",\"attempt\":%" PRIu32, outcome->attempt);
+        add_checkpoint(text, outcome->checkpoint);
+        cli_text_add(text, "}");
+        return CLI_OK;
+    case IDEM_IN_PROGRESS:
+        cli_text_addf(text, "{\"outcome\":\"in_progress\",\"retry_after_ms\":%" PRIu64 "}",
+                      outcome->retry_after_ms);
+        return CLI_IN_PROGRESS;
+    case IDEM_COMPLETED:
+        cli_text_add(text, "{\"outcome\":\"completed\",\"response\":");
+        cli_text_bytes(text, outcome->response);
+        cli_text_add(text, "}");
+        return CLI_COMPLETED;
+    case IDEM_MISMATCH:
+        cli_text_add(text, "{\"outcome\":\"mismatch\"}");
+        return CLI_MISMATCH;
+    case IDEM_IN_DOUBT:
+        cli_text_addf(text, "{\"outcome\":\"in_doubt\",\"attempt\":%" PRIu32, outcome->attempt);
+        add_checkpoint(text, outcome->checkpoint);
+        cli_text_add(text, "}");
+        return CLI_IN_DOUBT;
+    }
+    cli_say("the library gave an outcome that this command does not know");
+    return CLI_INTERNAL;
+}
+
+/* The token could not be told to anybody, so nobody can complete: give the key back. After a
+   takeover only the lease is ended, since the record's attempt has to be counted on. */
+static void withdraw(idem_store *store, const cli_call *call, idem_outcome *outcome)
+{
+    if (outcome->kind != IDEM_NEW || call->options.token.given)
+        return;
+    if (outcome->attempt == 1)
+        (void)idem_release(store, outcome->claim, NULL);
+    else
+        (void)idem_renew(store, outcome->claim, 1, NULL);
+}
+
+int cli_begin(idem_store *store, const cli_call *call)
+{
+    idem_error error;
+    idem_outcome outcome;
+    idem_request request;
+    cli_text text = {0};
+    cli_call_request(call, &request);
+    if (idem_begin(store, &request, &outcome, &error))
+        return cli_report_call(&error);
+    int code = describe(&outcome, &text);
+    if (code == CLI_INTERNAL || cli_answer(&text)) {
+        withdraw(store, call, &outcome);
+        code = CLI_INTERNAL;
+    }
+    cli_text_clear(&text);
+    idem_outcome_clear(&outcome);
+    return code;
+}
+
+/* ------------------------------------------------------------------------- a claim's owner */
+
+static int find_token(const cli_call *call, cli_token *token)
+{
+    const char *inherited = getenv("IDEM_TOKEN");
+    *token = call->options.token;
+    if (token->given)
+        return CLI_OK;
+    if (!inherited || !*inherited)
+        return cli_usage(call->command->name,
+                         "'idem %s' needs --token T, as printed by "
+                         "'idem begin'",
+                         call->command->name);
+    if (!cli_token_parse(inherited, token))
+        return cli_usage(call->command->name, "$IDEM_TOKEN holds no token of 32 hexadecimal "
+                                              "digits");
+    return CLI_OK;
+}
+
+/* What an owner does with its claim. */
+typedef int (*owner_fn)(idem_store *store, idem_claim *claim, const cli_call *call, idem_bytes text,
+                        idem_error *error);
+
+static int act_as_owner(idem_store *store, const cli_call *call, const cli_token *token,
+                        idem_bytes text, owner_fn act, const char *answer)
+{
+    idem_claim *claim = NULL;
+    idem_error error;
+    int rc = idem_resume(store, key_of(call), token->bytes, &claim, &error);
+    if (rc == IDEM_OK)
+        rc = act(store, claim, call, text, &error);
+    idem_claim_free(claim);
+    return rc ? cli_report_call(&error) : cli_answer_constant(answer);
+}
+
+static int renew(idem_store *store, idem_claim *claim, const cli_call *call, idem_bytes text,
+                 idem_error *error)
+{
+    (void)text;
+    return idem_renew(store, claim, call->options.lease_ms, error);
+}
+
+int cli_renew(idem_store *store, const cli_call *call)
+{
+    cli_token token;
+    int code = find_token(call, &token);
+    return code ? code
+                : act_as_owner(store, call, &token, idem_str(NULL), renew, "{\"renewed\":true}");
+}
+
+/* A claim that isn't held any more, or never was, leaves nothing to give back. */
+int cli_release(idem_store *store, const cli_call *call)
+{
+    idem_claim *claim = NULL;
+    idem_error error;
+    cli_token token;
+    int code = find_token(call, &token);
+    if (code)
+        return code;
+    int rc = idem_resume(store, key_of(call), token.bytes, &claim, &error);
+    if (rc == IDEM_OK)
+        rc = idem_release(store, claim, &error);
+    idem_claim_free(claim);
+    if (rc == IDEM_OK || rc == IDEM_ERR_LOST || rc == IDEM_ERR_NOT_FOUND)
+        return cli_answer_constant("{\"released\":true}");
+    return cli_report_call(&error);
+}
+
+/* --------------------------------------------------------------------------- JSON to store */
+
+/* Reads stdin to its end, but not more than one byte beyond `limit`. */
+static int read_stdin(uint64_t limit, cli_text *text)
+{
+    char chunk[16384];
+    if (isatty(STDIN_FILENO))
+        cli_say("reading JSON from the terminal; end it with Ctrl-D on a line of its own");
+    while (text->buffer.len <= limit && !text->failed) {
+        uint64_t room = limit - text->buffer.len + 1;
+        ssize_t got = read(STDIN_FILENO, chunk, room < sizeof chunk ? (size_t)room : sizeof chunk);
+        if (got == 0)
+            return CLI_OK;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            cli_say("stdin can't be read: %s", strerror(errno));
+            return CLI_DATA;
+        }
+        cli_text_bytes(text, (idem_bytes){chunk, (size_t)got});
+    }
+    if (text->failed)
+        return cli_report_no_memory();
+    cli_say("the JSON on stdin is longer than this store's limit of %" PRIu64
+            " bytes; raise it with ?max_response= in the store's URL",
+            limit);
+    return CLI_DATA;
+}
+
+static int act_with_text(idem_store *store, const cli_call *call, owner_fn act, const char *answer)
+{
+    cli_token token;
+    cli_text input = {0};
+    idem_bytes text;
+    int code = find_token(call, &token);
+    if (code)
+        return code;
+    if (call->operands_count > TEXT_OPERAND) {
+        text = idem_str(call->operands[TEXT_OPERAND]);
+    } else {
+        code = read_stdin(idem_max_response(store), &input);
+        text = (idem_bytes){input.buffer.data, input.buffer.len};
+    }
+    if (code == CLI_OK)
+        code = act_as_owner(store, call, &token, text, act, answer);
+    cli_text_clear(&input);
+    return code;
+}
+
+static int complete(idem_store *store, idem_claim *claim, const cli_call *call, idem_bytes text,
+                    idem_error *error)
+{
+    idem_claim_set_ttl(claim, call->options.ttl_ms);
+    return idem_complete(store, claim, text, error);
+}
+
+int cli_complete(idem_store *store, const cli_call *call)
+{
+    return act_with_text(store, call, complete, "{\"completed\":true}");
+}
+
+static int checkpoint(idem_store *store, idem_claim *claim, const cli_call *call, idem_bytes text,
+                      idem_error *error)
+{
+    (void)call;
+    return idem_checkpoint(store, claim, text, error);
+}
+
+int cli_checkpoint(idem_store *store, const cli_call *call)
+{
+    return act_with_text(store, call, checkpoint, "{\"checkpointed\":true}");
+}

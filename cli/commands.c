@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of commands. A new command is a row here, a table of its options, and one function.
+ */
+#include "command.h"
+
+#include "output.h"
+
+#include <stdio.h>
+
+/* ------------------------------------------------------------------------------- options */
+
+#define OPTION(name, value, kind, field, help)                \
+    {                                                         \
+        name, value, kind, offsetof(cli_options, field), help \
+    }
+#define OPTION_END                    \
+    {                                 \
+        NULL, NULL, CLI_FLAG, 0, NULL \
+    }
+#define OPTION_TTL                           \
+    OPTION("ttl", "D", CLI_DURATION, ttl_ms, \
+           "keep the record so long after its last change (else the store's\nttl: 24h)")
+#define OPTION_LEASE                             \
+    OPTION("lease", "D", CLI_DURATION, lease_ms, \
+           "how long the claim is good for without renewal (else the\nstore's lease: 60s)")
+#define OPTION_WAIT \
+    OPTION("wait", "D", CLI_DURATION, wait_ms, "wait so long for a key that is in progress")
+#define OPTION_FINGERPRINT                                                  \
+    OPTION("fingerprint", "S", CLI_TEXT, fingerprint,                       \
+           "stands for the content of the request, up to 64 bytes; a key\n" \
+           "that comes again with another one is a mismatch")
+#define OPTION_NO_TAKEOVER                                                    \
+    OPTION("no-takeover", NULL, CLI_FLAG, no_takeover,                        \
+           "if an earlier one stopped in the middle, say so (in doubt) and\n" \
+           "leave the key as it is until somebody forgets it")
+#define OPTION_TOKEN(help) OPTION("token", "T", CLI_TOKEN, token, help)
+#define OPTION_CLAIM_TOKEN OPTION_TOKEN("what 'idem begin' has printed (else $IDEM_TOKEN)")
+
+static const cli_option run_options[] = {OPTION_TTL,
+                                         OPTION_LEASE,
+                                         OPTION_WAIT,
+                                         OPTION_FINGERPRINT,
+                                         OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
+                                                "store and replay a CMD that fails, too"),
+                                         OPTION_NO_TAKEOVER,
+                                         OPTION_END};
+static const cli_option begin_options[] = {
+    OPTION_FINGERPRINT,
+    OPTION_LEASE,
+    OPTION_TTL,
+    OPTION_WAIT,
+    OPTION_TOKEN("begin again as the same caller, whose answer was lost"),
+    OPTION_NO_TAKEOVER,
+    OPTION_END};
+static const cli_option complete_options[] = {OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_END};
+static const cli_option renew_options[] = {
+    OPTION_CLAIM_TOKEN,
+    OPTION("lease", "D", CLI_DURATION, lease_ms, "the new lease (else as long as the last)"),
+    OPTION_END};
+static const cli_option token_options[] = {OPTION_CLAIM_TOKEN, OPTION_END};
+static const cli_option ls_options[] = {
+    OPTION("status", "S", CLI_STATUS, status, "only these: in_progress or completed"),
+    OPTION("prefix", "P", CLI_TEXT, prefix, "only keys that begin so"),
+    OPTION("limit", "N", CLI_COUNT, limit, "at most so many"), OPTION_END};
+static const cli_option backends_options[] = {
+    OPTION("json", NULL, CLI_FLAG, json, "as one JSON text"), OPTION_END};
+
+/* ---------------------------------------------------------------------------------- help */
+
+#define DURATIONS "Durations D are written 500ms, 30s, 5m, 24h.\n"
+
+static const char run_details[] =
+    "The first run of KEY runs CMD and stores its exit code, stdout and stderr; every\n"
+    "later run replays them (stdout first, then stderr) and does not run CMD again.\n"
+    "While CMD runs, its output is passed on as it comes and the claim's lease is\n"
+    "renewed. A CMD that fails gives the key back, so that a later run tries again.\n"
+    "\n"
+    "CMD finds in its environment IDEM_KEY, IDEM_ATTEMPT (more than 1 after a run that\n"
+    "stopped in the middle), IDEM_TOKEN, and IDEM_CHECKPOINT if an earlier attempt left\n"
+    "one of up to 64 KiB. So  idem checkpoint \"$IDEM_KEY\" '{\"done\":3}'  inside CMD\n"
+    "leaves word for the next attempt. The store is not handed on: put it in $IDEM_STORE\n"
+    "if CMD calls idem.\n"
+    "\n"
+    "Of stdout and stderr each the first 2 MiB are stored, or less where the store's\n"
+    "max_response is below 5.4 MiB; it is said when something was cut. Output counts until\n"
+    "CMD has ended, and 1s longer if a process that it left behind holds it open: send\n"
+    "the output of such processes to a file.\n"
+    "\n"
+    "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD. If the claim is lost, CMD\n"
+    "gets TERM, 10s later KILL. If idem itself is killed, CMD gets TERM (on Linux), and\n"
+    "the next run is attempt 2 once the lease has run out. If the store can't be used at\n"
+    "the end, storing is tried again for as long as --lease says, or for 60s.\n"
+    "\n"
+    "Exit code: CMD's own, 128+N if signal N ended it; 127 if CMD is not found, 126 if\n"
+    "it can't be executed; 75 in progress elsewhere, in doubt, or the claim was lost;\n"
+    "65 mismatch, or the key holds something else; 69 the store can't be used, and CMD\n"
+    "was not run.\n"
+    "\n" DURATIONS;
+
+static const char begin_details[] =
+    "Prints {\"outcome\":\"new\",\"token\":\"…\",\"attempt\":N}, and the checkpoint of the last\n"
+    "attempt if there is one: do the work, then 'idem complete KEY --token T'. Or one of\n"
+    "  {\"outcome\":\"completed\",\"response\":…}\n"
+    "  {\"outcome\":\"in_progress\",\"retry_after_ms\":N}\n"
+    "  {\"outcome\":\"mismatch\"}\n"
+    "  {\"outcome\":\"in_doubt\",\"attempt\":N,\"checkpoint\":…}\n"
+    "The token is as good as a password for this key.\n"
+    "\n"
+    "Exit code: 0 new, 10 completed, 11 in progress, 12 mismatch, 15 in doubt.\n"
+    "\n" DURATIONS;
+
+static const char complete_details[] =
+    "JSON is kept and replayed byte for byte; without it, it is read from stdin.\n"
+    "Prints {\"completed\":true}. May be repeated.\n"
+    "\n"
+    "Exit code: 0; 13 the claim is another caller's now; 14 there is no record of KEY;\n"
+    "65 not a JSON text, or too large.\n"
+    "\n" DURATIONS;
+
+static const char renew_details[] =
+    "Starts the lease anew. Prints {\"renewed\":true}.\n"
+    "\n"
+    "Exit code: 0; 13 the claim is another caller's now, or completed; 14 there is no\n"
+    "record of KEY.\n"
+    "\n" DURATIONS;
+
+static const char checkpoint_details[] =
+    "Leaves a JSON text for whoever continues after a crash, and starts the lease anew;\n"
+    "without JSON, it is read from stdin. An empty one takes the last one away. Prints\n"
+    "{\"checkpointed\":true}.\n"
+    "\n"
+    "Exit code: 0; 13 the claim is another caller's now, or completed; 14 there is no\n"
+    "record of KEY; 65 not a JSON text, or too large.\n";
+
+static const char release_details[] =
+    "The next begin is new. Prints {\"released\":true}, also if the claim isn't held any\n"
+    "more; nothing is changed then.\n";
+
+static const char get_details[] =
+    "Prints the record as JSON: key (key_hex if it is no UTF-8), status, attempt,\n"
+    "created_at, updated_at, lease_left_ms, expires_in_ms, and where there are such,\n"
+    "fingerprint (in hexadecimal), checkpoint, response. Never the token.\n"
+    "\n"
+    "Exit code: 0; 14 there is no record of KEY.\n";
+
+static const char forget_details[] =
+    "Removes the record, whatever it is: the next begin is new. An owner that is still\n"
+    "at work finds out when it completes. Prints {\"forgotten\":true}, also if there was\n"
+    "no record.\n";
+
+static const char ls_details[] =
+    "Prints a table on a terminal, one JSON text per line otherwise: what 'idem get'\n"
+    "prints, with response_bytes in place of the response. In no order.\n";
+
+static const char purge_details[] =
+    "Drops records whose retention has ended, and prints {\"removed\":N}. Never needed for\n"
+    "a right answer: such records count as absent. It gives their space back.\n";
+
+static const cli_command commands[] = {
+    {"run", "KEY [options] -- CMD [ARG…]", "run CMD once, and replay its output afterwards",
+     run_details, run_options, 1, 1, true, true, cli_run},
+    {"begin", "KEY [options]", "claim KEY, or learn what became of it", begin_details,
+     begin_options, 1, 1, false, true, cli_begin},
+    {"complete", "KEY --token T [options] [JSON]", "store the response and end the claim",
+     complete_details, complete_options, 1, 2, false, true, cli_complete},
+    {"renew", "KEY --token T [options]", "start the claim's lease anew", renew_details,
+     renew_options, 1, 1, false, true, cli_renew},
+    {"checkpoint", "KEY --token T [options] [JSON]", "leave word for whoever continues",
+     checkpoint_details, token_options, 1, 2, false, true, cli_checkpoint},
+    {"release", "KEY --token T [options]", "give KEY back undone", release_details, token_options,
+     1, 1, false, true, cli_release},
+    {"get", "KEY [options]", "show the record of KEY", get_details, NULL, 1, 1, false, true,
+     cli_get},
+    {"forget", "KEY [options]", "remove the record of KEY", forget_details, NULL, 1, 1, false, true,
+     cli_forget},
+    {"ls", "[options]", "list records", ls_details, ls_options, 0, 0, false, true, cli_ls},
+    {"purge", "[options]", "drop records whose retention has ended", purge_details, NULL, 0, 0,
+     false, true, cli_purge},
+    {"backends", "[options]", "list the kinds of store and their URL parameters", "",
+     backends_options, 0, 0, false, false, cli_backends},
+    {"version", "", "print the version", "", NULL, 0, 0, false, false, cli_version},
+    {"help", "[COMMAND]", "show this, or the help of a command", "", NULL, 0, 1, false, false,
+     cli_help},
+};
+
+#define COMMANDS_COUNT (sizeof commands / sizeof commands[0])
+
+const cli_command *cli_command_find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+/* The name is repeated only if it looks like one: it may be a misplaced URL with a password. */
+int cli_command_unknown(const char *name)
+{
+    char list[256] = "";
+    size_t len = 0;
+    bool is_name = strlen(name) <= 32 &&
+                   strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == strlen(name);
+    for (size_t i = 0; i < COMMANDS_COUNT && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "",
+                                commands[i].name);
+    return cli_usage(NULL, "there is no command%s%s%s; there are %s",
+                     is_name ? " '" : " of that name", is_name ? name : "", is_name ? "'" : "",
+                     list);
+}
+
+#define COLUMN 21 /* where the help of options begins */
+
+static void add_option_help(cli_text *text, const cli_option *option)
+{
+    char head[64];
+    const char *line = option->help;
+    (void)snprintf(head, sizeof head, "  --%s%s%s", option->name, option->value ? " " : "",
+                   option->value ? option->value : "");
+    while (line) {
+        const char *end = strchr(line, '\n');
+        int len = end ? (int)(end - line) : (int)strlen(line);
+        cli_text_addf(text, "%-*s %.*s\n", COLUMN - 1, head, len, line);
+        head[0] = '\0';
+        line = end ? end + 1 : NULL;
+    }
+}
+
+int cli_help_command(const cli_command *command)
+{
+    cli_text text = {0};
+    cli_text_addf(&text, "usage: idem %s%s%s\n\n%s.\n\n", command->name,
+                  *command->synopsis ? " " : "", command->synopsis, command->summary);
+    if (*command->details) {
+        cli_text_add(&text, command->details);
+        cli_text_add(&text, "\n");
+    }
+    cli_text_add(&text, "options:\n");
+    for (const cli_option *row = command->options; row && row->name; row++)
+        add_option_help(&text, row);
+    if (command->needs_store)
+        add_option_help(&text, &cli_option_store);
+    add_option_help(&text, &cli_option_help);
+    return cli_text_print(&text);
+}
+
+int cli_help_all(void)
+{
+    cli_text text = {0};
+    cli_text_add(&text, "usage: idem [--store URL] COMMAND …\n\n"
+                        "Makes an operation happen once, however often it is asked for.\n\n"
+                        "commands:\n");
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        cli_text_addf(&text, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    cli_text_add(&text, "\noptions:\n");
+    add_option_help(&text, &cli_option_store);
+    add_option_help(&text, &cli_option_help);
+    cli_text_add(
+        &text,
+        "\n'idem help COMMAND' says more. Answers go to stdout as JSON, messages to stderr.\n"
+        "Exit codes besides those of each command: 64 wrong usage, 65 bad input, 69 the\n"
+        "store can't be used, 70 internal error.\n");
+    return cli_text_print(&text);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The environment of CMD. The store's URL is not handed on, since it may hold a password that CMD
+ * was not meant to have. The token is: without it CMD could leave no checkpoint, and it opens
+ * nothing but this one key.
+ */
+#include "environment.h"
+
+#include "output.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+extern char **environ;
+
+static const char *const names[] = {
+    "IDEM_KEY=", "IDEM_ATTEMPT=", "IDEM_TOKEN=", "IDEM_CHECKPOINT="};
+
+#define NAMES_COUNT (sizeof names / sizeof names[0])
+
+/* What an idem around this one has said of its own claim is not for CMD. */
+static bool is_ours(const char *entry)
+{
+    for (size_t i = 0; i < NAMES_COUNT; i++) {
+        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_entries(cli_text *text, const char *key, const idem_outcome *outcome)
+{
+    static const idem_bytes end = {"", 1};
+    for (char **entry = environ; entry && *entry; entry++) {
+        if (!is_ours(*entry))
+            cli_text_bytes(text, (idem_bytes){*entry, strlen(*entry) + 1});
+    }
+    cli_text_add(text, names[0]);
+    cli_text_bytes(text, (idem_bytes){key, strlen(key) + 1});
+    cli_text_addf(text, "%s%" PRIu32, names[1], outcome->attempt);
+    cli_text_bytes(text, end);
+    cli_text_add(text, names[2]);
+    cli_text_hex(text, (idem_bytes){idem_claim_token(outcome->claim), IDEM_TOKEN_SIZE});
+    cli_text_bytes(text, end);
+    if (outcome->checkpoint.len > 0 && outcome->checkpoint.len <= CLI_ENVIRONMENT_CHECKPOINT_MAX) {
+        cli_text_add(text, names[3]);
+        cli_text_bytes(text, outcome->checkpoint);
+        cli_text_bytes(text, end);
+    }
+}
+
+/* All entries live in one block, which the first of them begins. */
+char **cli_environment_make(const char *key, const idem_outcome *outcome)
+{
+    cli_text text = {0};
+    char **entries = NULL;
+    size_t count = 0;
+    add_entries(&text, key, outcome);
+    for (size_t i = 0; i < text.buffer.len; i++)
+        count += text.buffer.data[i] == '\0';
+    if (!text.failed)
+        entries = calloc(count + 1, sizeof *entries);
+    if (!entries) {
+        cli_text_clear(&text);
+        return NULL;
+    }
+    char *at = text.buffer.data;
+    for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
+        entries[i] = at;
+    return entries;
+}
+
+void cli_environment_free(char **environment)
+{
+    if (!environment)
+        return;
+    idem_buffer block = {.data = environment[0]};
+    idem_buffer_clear(&block);
+    free(environment);
+}

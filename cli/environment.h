@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* The environment of CMD: idem's own, and what CMD may want to know about its claim. */
+#ifndef IDEM_CLI_ENVIRONMENT_H
+#define IDEM_CLI_ENVIRONMENT_H
+
+#include <idem/idem.h>
+
+/** The longest checkpoint that is handed on as $IDEM_CHECKPOINT: longer ones could keep the
+ *  program from being executed. */
+#define CLI_ENVIRONMENT_CHECKPOINT_MAX 65536u
+
+/** Makes the environment. @return NULL when out of memory; end it with cli_environment_free() */
+char **cli_environment_make(const char *key, const idem_outcome *outcome);
+void cli_environment_free(char **environment);
+
+#endif

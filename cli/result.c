@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stored form of a run: `{"exit":0,"stdout":"…","stderr":"…"}`. Output that is no UTF-8, or
+ * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
+ * as `stdout_total`. So the longest form of N bytes is their base64, and what fits is known before
+ * CMD is run.
+ */
+#include "result.h"
+
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define KEPT_MAX     (2u * 1024 * 1024)
+#define OVERHEAD_MAX 256u /* everything but the two streams' bytes */
+
+size_t cli_result_limit(uint64_t max_response)
+{
+    if (max_response < OVERHEAD_MAX + 8)
+        return 0;
+    uint64_t fits = (max_response - OVERHEAD_MAX) / 2 / 4 * 3;
+    return fits < KEPT_MAX ? (size_t)fits : KEPT_MAX;
+}
+
+static size_t base64_length(size_t len)
+{
+    return (len + 2) / 3 * 4;
+}
+
+/* --------------------------------------------------------------------------------- writing */
+
+static void add_base64(cli_text *text, idem_bytes bytes)
+{
+    char *encoded = malloc(base64_length(bytes.len) + 1);
+    if (!encoded) {
+        text->failed = true;
+        return;
+    }
+    int len = EVP_EncodeBlock((unsigned char *)encoded, bytes.data, (int)bytes.len);
+    cli_text_bytes(text, (idem_bytes){encoded, (size_t)len});
+    free(encoded);
+}
+
+static void add_stream(cli_text *text, const char *name, const cli_result_stream *stream)
+{
+    if (cli_json_length(stream->kept) <= base64_length(stream->kept.len)) {
+        cli_text_addf(text, ",\"%s\":", name);
+        cli_text_string(text, stream->kept);
+    } else {
+        cli_text_addf(text, ",\"%s_base64\":\"", name);
+        add_base64(text, stream->kept);
+        cli_text_add(text, "\"");
+    }
+    if (stream->total > stream->kept.len)
+        cli_text_addf(text, ",\"%s_total\":%" PRIu64, name, stream->total);
+}
+
+void cli_result_encode(const cli_result *result, cli_text *text)
+{
+    cli_text_addf(text, "{\"exit\":%d", result->code);
+    add_stream(text, "stdout", &result->out);
+    add_stream(text, "stderr", &result->err);
+    cli_text_add(text, "}");
+}
+
+/* --------------------------------------------------------------------------------- reading */
+
+static bool copy_text(const json_t *string, cli_result_stream *stream)
+{
+    size_t len = json_string_length(string);
+    stream->memory = malloc(len + 1);
+    if (!stream->memory)
+        return false;
+    memcpy(stream->memory, json_string_value(string), len);
+    stream->kept = (idem_bytes){stream->memory, len};
+    return true;
+}
+
+static bool copy_base64(const json_t *string, cli_result_stream *stream)
+{
+    const char *text = json_string_value(string);
+    size_t len = json_string_length(string);
+    size_t padding = 0;
+    if (len % 4 != 0 || len > INT_MAX)
+        return false;
+    while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+        padding++;
+    stream->memory = malloc(len / 4 * 3 + 1);
+    if (!stream->memory)
+        return false;
+    int decoded = EVP_DecodeBlock(stream->memory, (const unsigned char *)text, (int)len);
+    if (decoded < 0 || (size_t)decoded < padding)
+        return false;
+    stream->kept = (idem_bytes){stream->memory, (size_t)decoded - padding};
+    return true;
+}
+
+static const json_t *member(const json_t *root, const char *name, const char *suffix)
+{
+    char full[32];
+    (void)snprintf(full, sizeof full, "%s%s", name, suffix);
+    return json_object_get(root, full);
+}
+
+static bool read_stream(const json_t *root, const char *name, cli_result_stream *stream)
+{
+    const json_t *text = member(root, name, "");
+    const json_t *base64 = member(root, name, "_base64");
+    const json_t *total = member(root, name, "_total");
+    bool copied = json_is_string(text)     ? copy_text(text, stream)
+                  : json_is_string(base64) ? copy_base64(base64, stream)
+                                           : false;
+    stream->total = total ? (uint64_t)json_integer_value(total) : stream->kept.len;
+    return copied && stream->total >= stream->kept.len;
+}
+
+bool cli_result_decode(idem_bytes response, cli_result *result)
+{
+    cli_result read = {0};
+    json_t *root = json_loadb(response.data, response.len, JSON_ALLOW_NUL, NULL);
+    const json_t *code = json_object_get(root, "exit");
+    bool ok = json_is_integer(code) && json_integer_value(code) >= 0 &&
+              json_integer_value(code) <= 255 && read_stream(root, "stdout", &read.out) &&
+              read_stream(root, "stderr", &read.err);
+    if (ok) {
+        read.code = (int)json_integer_value(code);
+        *result = read;
+    } else {
+        cli_result_clear(&read);
+    }
+    json_decref(root);
+    return ok;
+}
+
+void cli_result_clear(cli_result *result)
+{
+    free(result->out.memory);
+    free(result->err.memory);
+    memset(result, 0, sizeof *result);
+}

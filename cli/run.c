@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `idem run`: begin, run CMD if the key is new, store what came of it; or replay what is stored.
+ * CMD is never run unless the store has said that the key is ours. From CMD's start on, its own exit
+ * code is what idem ends with, whatever the store does: CMD has run, and the caller has to know how
+ * it went. Only a lost claim, for which CMD was stopped, overrides that.
+ */
+#include "child.h"
+#include "command.h"
+#include "environment.h"
+#include "output.h"
+#include "result.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <unistd.h>
+
+#define LEASE_MS 60000 /* the store's default, as long as the command line says nothing else */
+#define PAUSE_MS 500   /* between two tries to store the result */
+
+/* ------------------------------------------------------------- keys that were used before */
+
+static int replay_stream(int fd, const char *name, const cli_result_stream *stream)
+{
+    int problem = cli_stream_write(fd, stream->kept);
+    if (problem && problem != EPIPE)
+        cli_say("%s could not be written: %s", name, strerror(problem));
+    return problem == EPIPE ? 0 : problem;
+}
+
+static void say_if_cut(const char *name, const cli_result_stream *stream, const char *fate)
+{
+    if (stream->total > stream->kept.len)
+        cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu %s", name, stream->total,
+                stream->kept.len, fate);
+}
+
+/* CMD's success must not hide that its output did not arrive; its failure says enough. */
+static int code_after_output(int code, bool output_failed)
+{
+    return code == 0 && output_failed ? CLI_INTERNAL : code;
+}
+
+static int replay(const char *quoted_key, idem_bytes response)
+{
+    cli_result result;
+    if (!cli_result_decode(response, &result)) {
+        cli_say("%s was completed, but not by 'idem run'; 'idem begin' shows its response",
+                quoted_key);
+        return CLI_DATA;
+    }
+    int problem = replay_stream(STDOUT_FILENO, "stdout", &result.out);
+    problem |= replay_stream(STDERR_FILENO, "stderr", &result.err);
+    say_if_cut("stdout", &result.out, "were stored");
+    say_if_cut("stderr", &result.err, "were stored");
+    int code = code_after_output(result.code, problem != 0);
+    cli_result_clear(&result);
+    return code;
+}
+
+static int report_in_progress(const char *quoted_key, uint64_t retry_after_ms)
+{
+    char left[CLI_DURATION_SIZE];
+    cli_say("%s is in progress elsewhere; try again, or wait with --wait (its lease has %s left)",
+            quoted_key, cli_duration_format(retry_after_ms, left));
+    return CLI_RETRY;
+}
+
+static int report_in_doubt(const char *quoted_key, uint32_t attempt)
+{
+    cli_say("%s is in doubt: attempt %" PRIu32 " stopped in the middle; find out what it did, then "
+            "'idem forget' the key to have it run again",
+            quoted_key, attempt);
+    return CLI_RETRY;
+}
+
+/* ------------------------------------------------------------------------ what came of CMD */
+
+/* Waits a moment before the next try. @return false if a signal says that it is enough */
+static bool pause_before_retry(void)
+{
+    cli_signal arrived;
+    struct pollfd signals = {.fd = cli_signals_fd(), .events = POLLIN};
+    (void)poll(&signals, 1, PAUSE_MS);
+    while (cli_signals_next(&arrived)) {
+        if (cli_signal_ends(arrived.number))
+            return false;
+    }
+    return true;
+}
+
+static bool may_pass(int rc)
+{
+    return rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_UNCERTAIN || rc == IDEM_ERR_FULL;
+}
+
+/* As long as the lease lasts nobody else may have the key, so that trying on is worth it. */
+static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_bytes response,
+                    idem_error *error)
+{
+    char length[CLI_DURATION_SIZE];
+    bool said = false;
+    uint64_t until = idem_monotonic_ms() + lease_ms;
+    int rc = idem_complete(store, claim, response, error);
+    while (may_pass(rc) && idem_monotonic_ms() < until) {
+        if (!said)
+            cli_say("the result can't be stored yet: %s; trying on for %s", error->message,
+                    cli_duration_format(lease_ms, length));
+        said = true;
+        if (!pause_before_retry())
+            break;
+        rc = idem_complete(store, claim, response, error);
+    }
+    return rc;
+}
+
+static void store_result(idem_store *store, const cli_call *call, idem_claim *claim,
+                         const cli_child *child)
+{
+    const cli_stream *streams = child->streams;
+    idem_error error = {IDEM_ERR_NO_MEMORY, "out of memory"};
+    cli_text text = {0};
+    cli_result result = {.code = child->code};
+    result.out.kept = (idem_bytes){streams[0].kept.data, streams[0].kept.len};
+    result.out.total = streams[0].total;
+    result.err.kept = (idem_bytes){streams[1].kept.data, streams[1].kept.len};
+    result.err.total = streams[1].total;
+    cli_result_encode(&result, &text);
+    int rc = IDEM_ERR_NO_MEMORY;
+    if (!text.failed)
+        rc = complete(store, claim, call->options.lease_ms ? call->options.lease_ms : LEASE_MS,
+                      (idem_bytes){text.buffer.data, text.buffer.len}, &error);
+    if (rc == IDEM_OK) {
+        say_if_cut("stdout", &result.out, "are stored");
+        say_if_cut("stderr", &result.err, "are stored");
+    } else {
+        cli_say("the command has run, but its result is not stored: %s", error.message);
+    }
+    cli_text_clear(&text);
+}
+
+static void release(idem_store *store, idem_claim *claim)
+{
+    idem_error error;
+    if (idem_release(store, claim, &error))
+        cli_say("the command has failed, and its key is not given back before its lease runs "
+                "out: %s",
+                error.message);
+}
+
+/* CMD was not run at all. After a takeover the lease is ended and the record left, since it says
+   that an earlier attempt stopped in the middle. */
+static void give_back_unused(idem_store *store, const idem_outcome *outcome)
+{
+    idem_error error;
+    int rc = outcome->attempt == 1 ? idem_release(store, outcome->claim, &error)
+                                   : idem_renew(store, outcome->claim, 1, &error);
+    if (rc)
+        cli_say("the key is not given back before its lease runs out: %s", error.message);
+}
+
+static int finish(idem_store *store, const cli_call *call, idem_claim *claim,
+                  const cli_child *child)
+{
+    bool output_failed = false;
+    for (int i = 0; i < 2; i++) {
+        int problem = child->streams[i].problem;
+        output_failed = output_failed || (problem && problem != EPIPE);
+    }
+    if (child->claim_lost) {
+        cli_say("the command was stopped, and nothing is stored");
+        return CLI_RETRY;
+    }
+    if (child->code == 0 || call->options.keep_failures)
+        store_result(store, call, claim, child);
+    else
+        release(store, claim);
+    return code_after_output(child->code, output_failed);
+}
+
+/* ---------------------------------------------------------------------------------- running */
+
+static int run_new(idem_store *store, const cli_call *call, const char *quoted_key,
+                   const idem_outcome *outcome)
+{
+    cli_child child;
+    int code = CLI_INTERNAL;
+    char **environment = cli_environment_make(call->operands[0], outcome);
+    if (outcome->attempt > 1)
+        cli_say("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
+                outcome->attempt);
+    if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
+        cli_say("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
+    if (!environment)
+        (void)cli_report_no_memory();
+    else if (!cli_signals_catch())
+        cli_say("signals can't be caught: %s", strerror(errno));
+    else
+        code = cli_child_start(call->program, environment,
+                               cli_result_limit(idem_max_response(store)), &child);
+    cli_environment_free(environment);
+    if (code) {
+        give_back_unused(store, outcome);
+        return code;
+    }
+    cli_child_follow(&child, outcome->claim);
+    code = finish(store, call, outcome->claim, &child);
+    cli_child_clear(&child);
+    return code;
+}
+
+static int act_on(idem_store *store, const cli_call *call, const idem_outcome *outcome)
+{
+    char quoted_key[IDEM_QUOTE_SIZE];
+    (void)idem_quote(idem_str(call->operands[0]), quoted_key);
+    switch (outcome->kind) {
+    case IDEM_NEW:
+        return run_new(store, call, quoted_key, outcome);
+    case IDEM_COMPLETED:
+        return replay(quoted_key, outcome->response);
+    case IDEM_IN_PROGRESS:
+        return report_in_progress(quoted_key, outcome->retry_after_ms);
+    case IDEM_IN_DOUBT:
+        return report_in_doubt(quoted_key, outcome->attempt);
+    case IDEM_MISMATCH:
+        cli_say("%s was used with another fingerprint", quoted_key);
+        return CLI_DATA;
+    }
+    cli_say("the library gave an outcome that this command does not know");
+    return CLI_INTERNAL;
+}
+
+int cli_run(idem_store *store, const cli_call *call)
+{
+    idem_error error;
+    idem_outcome outcome;
+    idem_request request;
+    if (cli_result_limit(idem_max_response(store)) == 0)
+        return cli_usage(call->command->name,
+                         "this store's max_response of %" PRIu64
+                         " bytes is too small for 'idem run'",
+                         idem_max_response(store));
+    cli_call_request(call, &request);
+    request.flags |= IDEM_KEEPALIVE;
+    if (idem_begin(store, &request, &outcome, &error))
+        return cli_report_call(&error);
+    int code = act_on(store, call, &outcome);
+    idem_outcome_clear(&outcome);
+    return code;
+}

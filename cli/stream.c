@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Passing output on without ever waiting for the reader: a chunk that was read is written in
+ * pieces of PIPE_BUF bytes, each only after poll() has said that there is room for one. idem's own
+ * stdout can't be made non-blocking instead, since others share it. A reader that went away is no
+ * reason to stop: what CMD says is still kept.
+ */
+#include "stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define CHUNK_SIZE 65536
+
+bool cli_stream_open(cli_stream *stream, const char *name, int from, int to, size_t limit)
+{
+    char *chunk = malloc(CHUNK_SIZE);
+    if (!chunk)
+        return false;
+    *stream = (cli_stream){.name = name, .from = from, .to = to, .limit = limit, .chunk = chunk};
+    (void)fcntl(from, F_SETFL, O_NONBLOCK);
+    return true;
+}
+
+static void stop_reading(cli_stream *stream)
+{
+    if (stream->from >= 0)
+        (void)close(stream->from);
+    stream->from = -1;
+    stream->owed = 0;
+}
+
+void cli_stream_close(cli_stream *stream)
+{
+    if (!stream->chunk)
+        return;
+    stop_reading(stream);
+    idem_buffer_clear(&stream->kept);
+    free(stream->chunk);
+    memset(stream, 0, sizeof *stream);
+}
+
+static bool has_chunk(const cli_stream *stream)
+{
+    return stream->chunk_at < stream->chunk_len;
+}
+
+static bool may_read(const cli_stream *stream)
+{
+    return stream->from >= 0 && !(stream->late && stream->owed == 0);
+}
+
+struct pollfd cli_stream_wants(const cli_stream *stream)
+{
+    struct pollfd wants = {.fd = -1};
+    if (has_chunk(stream)) {
+        wants.fd = stream->to;
+        wants.events = POLLOUT;
+    } else if (may_read(stream)) {
+        wants.fd = stream->from;
+        wants.events = POLLIN;
+    }
+    return wants;
+}
+
+/* Out of memory means: no more is kept, as if the limit were here. */
+static void keep(cli_stream *stream, size_t len)
+{
+    size_t room = stream->limit - stream->kept.len;
+    size_t part = len < room ? len : room;
+    if (part > 0 && idem_buffer_append(&stream->kept, stream->chunk, part, NULL))
+        stream->limit = stream->kept.len;
+    stream->total += len;
+    stream->owed -= len < stream->owed ? len : stream->owed;
+}
+
+static void read_chunk(cli_stream *stream)
+{
+    size_t most = stream->late && stream->owed < CHUNK_SIZE ? (size_t)stream->owed : CHUNK_SIZE;
+    ssize_t got = read(stream->from, stream->chunk, most);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
+        return;
+    if (got <= 0) {
+        stop_reading(stream);
+        return;
+    }
+    keep(stream, (size_t)got);
+    stream->chunk_at = 0;
+    stream->chunk_len = stream->muted ? 0 : (size_t)got;
+}
+
+static void write_piece(cli_stream *stream)
+{
+    size_t left = stream->chunk_len - stream->chunk_at;
+    ssize_t written =
+        write(stream->to, stream->chunk + stream->chunk_at, left < PIPE_BUF ? left : PIPE_BUF);
+    if (written >= 0) {
+        stream->chunk_at += (size_t)written;
+    } else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
+        stream->problem = errno;
+        cli_stream_mute(stream);
+    }
+}
+
+void cli_stream_step(cli_stream *stream, const struct pollfd *ready)
+{
+    if (!ready->revents)
+        return;
+    if (has_chunk(stream))
+        write_piece(stream);
+    else if (may_read(stream))
+        read_chunk(stream);
+}
+
+void cli_stream_end(cli_stream *stream)
+{
+    int waiting = 0;
+    if (stream->from >= 0 && ioctl(stream->from, FIONREAD, &waiting) == 0 && waiting > 0)
+        stream->owed = (uint64_t)waiting;
+}
+
+void cli_stream_mute(cli_stream *stream)
+{
+    stream->muted = true;
+    stream->chunk_at = stream->chunk_len = 0;
+}
+
+bool cli_stream_is_done(const cli_stream *stream)
+{
+    return !has_chunk(stream) && !may_read(stream);
+}
+
+int cli_stream_write(int fd, idem_bytes bytes)
+{
+    const char *data = bytes.data;
+    for (size_t at = 0; at < bytes.len;) {
+        ssize_t written = write(fd, data + at, bytes.len - at);
+        if (written >= 0) {
+            at += (size_t)written;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+            (void)poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,48 @@
+# What `cmake --install` gives: both libraries, the headers, the command with its man pages and
+# completion, libidem.pc, and a CMake package whose targets are idem::idem and idem::idem_static.
+include(CMakePackageConfigHelpers)
+
+set(idem_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/idem)
+
+install(TARGETS idem_shared idem_static EXPORT idem_targets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT idem_targets NAMESPACE idem:: FILE idem-targets.cmake DESTINATION ${idem_package_dir})
+
+set(idem_headers include/idem/idem.h include/idem/backend.h include/idem/jansson.h)
+if(IDEM_BACKEND_SQLITE)
+  list(APPEND idem_headers include/idem/sqlite.h)
+endif()
+install(FILES ${idem_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/idem)
+
+configure_package_config_file(cmake/idem-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/idem-config.cmake
+  INSTALL_DESTINATION ${idem_package_dir})
+# Before 1.0 a minor version may change the interface.
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/idem-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/idem-config.cmake
+  ${CMAKE_CURRENT_BINARY_DIR}/idem-config-version.cmake DESTINATION ${idem_package_dir})
+if(IDEM_BACKEND_REDIS)
+  install(FILES cmake/FindHiredis.cmake DESTINATION ${idem_package_dir})
+endif()
+
+# What a static program needs besides libidem.a.
+set(IDEM_PC_REQUIRES "libcrypto")
+if(IDEM_BACKEND_SQLITE)
+  string(APPEND IDEM_PC_REQUIRES ", sqlite3")
+endif()
+if(IDEM_BACKEND_REDIS)
+  string(APPEND IDEM_PC_REQUIRES ", hiredis")
+endif()
+# Relative to the file, so that it is right wherever --prefix puts it.
+file(RELATIVE_PATH IDEM_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+configure_file(cmake/libidem.pc.in ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+if(IDEM_BUILD_CLI)
+
+  install(FILES docs/man/idem.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES cli/completion/idem.bash RENAME idem
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+endif()
+install(FILES docs/man/libidem.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)

@@ -1,0 +1,124 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs what libidem needs and this machine lacks, with apt-get: the one list of packages.
+#
+#   install-packages.sh build             what builds the library, the command and the examples
+#   install-packages.sh test              that, and what the tests and the linters need
+#   install-packages.sh --dry-run build   only says what is missing
+#
+# It asks nothing. If nothing is missing it needs neither root nor a network, nor apt-get.
+set -eu
+
+dry_run=no
+if [ "${1:-}" = --dry-run ]; then
+  dry_run=yes
+  shift
+fi
+case "${1:-}" in
+build | test) purpose=$1 ;;
+*)
+  echo "usage: install-packages.sh [--dry-run] build|test" >&2
+  exit 64
+  ;;
+esac
+
+# Purpose, Debian package, and what shows that it is there: one of several commands, or a header.
+packages() {
+  cat <<'END'
+build gcc            command cc
+build libc6-dev      header  stdio.h
+build cmake          command cmake
+build ninja-build    command ninja make
+build libssl-dev     header  openssl/evp.h
+build libsqlite3-dev header  sqlite3.h
+build libjansson-dev header  jansson.h
+test  gcc            command gcc
+test  g++            command g++
+test  pkg-config     command pkg-config
+test  check          header  check.h
+test  clang          command clang
+test  clang-format   command clang-format-14 clang-format
+test  clang-tidy     command clang-tidy-14 clang-tidy
+test  shellcheck     command shellcheck
+END
+}
+
+have_command() {
+  for name in "$@"; do
+    if command -v "$name" >/dev/null 2>&1; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+have_header() {
+  echo "#include <$1>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1
+}
+
+# Prints the names of the packages that are missing, each once.
+missing() {
+  packages | while read -r for_purpose package kind what; do
+    if [ "$for_purpose" = test ] && [ "$purpose" = build ]; then
+      continue
+    fi
+    if [ "$package" = gcc ] && [ "$what" = cc ] && [ -n "${CC:-}" ]; then
+      what=${CC%% *}
+    fi
+    # shellcheck disable=SC2086 # several names, split on purpose
+    if ! "have_$kind" $what; then
+      echo "$package"
+    fi
+  done | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+fail() {
+  echo "$1" >&2
+  echo "Install these packages and start again: $wanted" >&2
+  exit 69
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    env "$@"
+  else
+    sudo -n env "$@"
+  fi
+}
+
+# What it says is shown if it fails. needrestart (Ubuntu) would ask which services to restart; a lock
+# of apt's is waited for.
+apt_get() {
+  as_root DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1 || {
+    cat "$log" >&2
+    return 1
+  }
+}
+
+wanted=$(missing)
+if [ -z "$wanted" ]; then
+  exit 0
+fi
+if [ "$dry_run" = yes ]; then
+  echo "Missing: $wanted"
+  exit 0
+fi
+if ! have_command apt-get; then
+  fail "This machine has no apt-get, so nothing can be installed from here. The names below are Debian's."
+fi
+if [ "$(id -u)" != 0 ] && ! sudo -n true >/dev/null 2>&1; then
+  fail "Packages are missing, and installing them takes root: start this as root, or with sudo."
+fi
+
+echo "Installing with apt-get, which can take some minutes: $wanted"
+log=$(mktemp)
+trap 'rm -f -- "$log"' EXIT
+apt_get update || echo "apt-get update failed; going on with the lists that are here" >&2
+# shellcheck disable=SC2086 # several names, split on purpose
+apt_get install -y --no-install-recommends $wanted ||
+  fail "apt-get could not install them; what it said is above."
+wanted=$(missing)
+if [ -n "$wanted" ]; then
+  fail "apt-get has run, but something is missing still."
+fi

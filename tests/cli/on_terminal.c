@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * on_terminal PROGRAM ARGUMENTS…: runs a program on a terminal of its own and passes on what it
+ * prints. A line `press ^C` in that makes it press the interrupt key, once. Ends with the
+ * program's exit code.
+ */
+#define _XOPEN_SOURCE 700
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static int fail(const char *what)
+{
+    perror(what);
+    return 99;
+}
+
+/* In the child: a session of its own, whose terminal is the one at `path`, without output
+   processing, so that a line break stays one. */
+static int become(const char *path, char **program)
+{
+    struct termios modes;
+    if (setsid() < 0)
+        return fail("setsid");
+    int fd = open(path, O_RDWR);
+    if (fd < 0)
+        return fail("open");
+    (void)ioctl(fd, TIOCSCTTY, 0);
+    if (tcgetattr(fd, &modes) != 0)
+        return fail("tcgetattr");
+    modes.c_oflag &= (tcflag_t)~OPOST;
+    modes.c_lflag &= (tcflag_t) ~(ECHO | ECHOCTL);
+    if (tcsetattr(fd, TCSANOW, &modes) != 0 || dup2(fd, 0) < 0 || dup2(fd, 1) < 0)
+        return fail("the terminal");
+    if (fd > 2)
+        (void)close(fd);
+    (void)execvp(program[0], program);
+    return fail("execvp");
+}
+
+static void pass_on(int terminal)
+{
+    char text[65536];
+    size_t len = 0;
+    int pressed = 0;
+    for (;;) {
+        ssize_t got = read(terminal, text + len, sizeof text - 1 - len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) /* EIO: the last process has closed it */
+            return;
+        (void)fwrite(text + len, 1, (size_t)got, stdout);
+        len += (size_t)got;
+        text[len] = '\0';
+        if (!pressed && strstr(text, "press ^C\n"))
+            pressed = write(terminal, "\003", 1) == 1;
+        if (len >= sizeof text - 1)
+            len = 0;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int status = 0;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    if (argc < 2 || terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
+        return fail("posix_openpt");
+    const char *path = ptsname(terminal);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(become(path, argv + 1));
+    if (child < 0)
+        return fail("fork");
+    pass_on(terminal);
+    if (waitpid(child, &status, 0) < 0)
+        return fail("waitpid");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

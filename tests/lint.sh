@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What can be judged without running the code: formatting, clang-tidy, headers on their own, scripts.
+#
+# The formatting and clang-tidy's findings differ between versions of LLVM. Those of version 14 are
+# binding; those of another, where the distribution has no 14, are shown and fail nothing.
+set -eu
+
+root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
+build=${IDEM_BUILD:-$root/build}/tests/lint
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+failed=0
+exec </dev/null
+
+# Prints the name of an LLVM tool: version 14's if it is there.
+llvm() {
+  if command -v "$1-14" >/dev/null 2>&1; then
+    echo "$1-14"
+  else
+    echo "$1"
+  fi
+}
+
+# judge NAME TOOL STATUS: TOOL is empty if the findings are binding whatever the tool's version.
+judge() {
+  if [ "$3" = 0 ]; then
+    echo "$1: ok"
+  elif [ -n "$2" ] && ! "$2" --version | grep -q 'version 14\.'; then
+    echo "$1: findings of another version than 14, for information"
+  else
+    echo "$1: FAILED"
+    failed=1
+  fi
+}
+
+sources() {
+  find include core backends cli examples tests -name '*.[ch]' -print
+}
+
+check_format() {
+  tool=$(llvm clang-format)
+  status=0
+  sources | xargs "$tool" --dry-run -Werror || status=$?
+  judge clang-format "$tool" "$status"
+}
+
+# Every file that the build compiles, with the options that it is compiled with.
+check_tidy() {
+  tool=$(llvm clang-tidy)
+  status=0
+  mkdir -p -- "$build"
+  cmake -S "$root" -B "$build" -D CMAKE_C_COMPILER=clang -D CMAKE_EXPORT_COMPILE_COMMANDS=ON \
+    >"$build/cmake.log" 2>&1 || {
+    cat "$build/cmake.log"
+    exit 1
+  }
+  # The header in front of each would not do in front of the definition that it is about.
+  sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" | sort -u |
+    grep -v '/core/error\.c$' |
+    xargs -n 1 -P "$jobs" "$tool" -p "$build" --quiet --extra-arg=-include \
+      --extra-arg="$root/tests/lint/analyzer.h" 2>"$build/tidy.log" || status=$?
+  "$tool" -p "$build" --quiet core/error.c 2>>"$build/tidy.log" || status=$?
+  grep -v 'warnings generated\|warning generated' "$build/tidy.log" || true
+  judge clang-tidy "$tool" "$status"
+}
+
+# compiles COMPILER LANGUAGE STANDARD HEADER
+compiles() {
+  case $4 in
+  include/*) dirs=-Iinclude ;;
+  core/*) dirs="-Iinclude -Icore" ;;
+  *) dirs="-Iinclude -I$(dirname "$4") -I$(dirname "$(dirname "$4")")" ;;
+  esac
+  # shellcheck disable=SC2086 # several options, split on purpose
+  printf '#include "%s"\n#include "%s"\nextern int used;\n' "$root/$4" "$root/$4" |
+    "$1" -x "$2" -std="$3" -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror \
+      -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $dirs -
+}
+
+# Each header alone, and twice: the public ones in C and C++, those of the inside in C.
+check_headers() {
+  status=0
+  for header in include/idem/*.h; do
+    for compiler in gcc clang; do
+      compiles "$compiler" c c11 "$header" || status=1
+    done
+    for standard in c++11 c++14 c++17 c++20; do
+      compiles g++ c++ "$standard" "$header" || status=1
+      compiles clang++ c++ "$standard" "$header" || status=1
+    done
+  done
+  for header in core/*.h backends/*/*.h cli/*.h examples/*.h; do
+    compiles gcc c c11 "$header" || status=1
+  done
+  judge headers "" "$status"
+}
+
+check_scripts() {
+  status=0
+  find . -path ./build -prune -o -name '*.sh' -exec shellcheck -S warning .ci/run {} + || status=$?
+  judge shellcheck "" "$status"
+}
+
+cd -- "$root"
+check_format
+check_headers
+check_scripts
+check_tidy
+exit "$failed"

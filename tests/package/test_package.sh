@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs a build into a folder of its own, then builds and runs a program against what is there: by
+# the CMake package and by pkg-config, shared and static. test_package.sh BUILD VERSION
+set -eu
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+build=$1
+version=$2
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+prefix=$work/prefix
+
+fail() {
+  echo "test_package: $1" >&2
+  exit 1
+}
+
+# A build with a sanitizer needs the same of whoever links it.
+sanitize=$(sed -n 's/^IDEM_SANITIZE:STRING=\(..*\)$/-fsanitize=\1/p' "$build/CMakeCache.txt")
+compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
+has_sqlite=$(sed -n 's/^IDEM_BACKEND_SQLITE:BOOL=//p' "$build/CMakeCache.txt")
+
+# Runs a program that was built against the package.
+check_program() {
+  set -- "$1" memory://
+  if [ "$has_sqlite" = ON ]; then
+    set -- "$@" "sqlite:$1.db"
+  fi
+  said=$("$@") || fail "$1 failed"
+  [ "$said" = "$version memory" ] || fail "$1 said: $said"
+}
+
+with_cmake() {
+  cmake -S "$here/outside" -B "$work/outside" -D CMAKE_PREFIX_PATH="$prefix" \
+    -D CMAKE_C_COMPILER="$compiler" -D CMAKE_C_FLAGS="$sanitize" >"$work/cmake.log" 2>&1 ||
+    fail "find_package(idem CONFIG): $(cat "$work/cmake.log")"
+  cmake --build "$work/outside" >"$work/cmake.log" 2>&1 || fail "$(cat "$work/cmake.log")"
+  check_program "$work/outside/with_idem"
+  check_program "$work/outside/with_idem_static"
+}
+
+# The flags are words, split on purpose.
+# shellcheck disable=SC2046,SC2086
+with_pkg_config() {
+  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name libidem.pc)")
+  export PKG_CONFIG_PATH
+  [ "$(pkg-config --modversion libidem)" = "$version" ] || fail "libidem.pc has another version"
+  libdir=$(pkg-config --variable=libdir libidem)
+  "$compiler" $sanitize "$here/outside/outside.c" -o "$work/shared" \
+    $(pkg-config --cflags --libs libidem) "-Wl,-rpath,$libdir"
+  check_program "$work/shared"
+  "$compiler" $sanitize "$here/outside/outside.c" -o "$work/static" $(pkg-config --cflags libidem) \
+    "$libdir/libidem.a" $(pkg-config --libs --static libidem | sed 's/-lidem//')
+  check_program "$work/static"
+}
+
+# Only idem_ may be visible in the shared library, and all that the headers declare has to be.
+check_exports() {
+  library=$(find "$prefix" -name 'libidem.so')
+  nm -D --defined-only "$library" | awk '{ print $3 }' | grep -v '^_' | sort >"$work/exported"
+  if grep -v '^idem_[a-z]' "$work/exported"; then
+    fail "these symbols of the shared library are nobody's business"
+  fi
+  cat "$prefix"/include/idem/*.h | tr '\n' ' ' | grep -o 'IDEM_API[^;]*;' |
+    grep -o '\bidem_[a-z_]*(' | tr -d '(' | sort -u >"$work/declared"
+  grep -v -x -F -f "$work/exported" "$work/declared" && fail "these are declared, but not exported"
+  grep -v -x -F -f "$work/declared" "$work/exported" && fail "these are exported, but not declared"
+  major=${version%%.*}
+  readelf -d "$library" | grep -q "SONAME.*libidem.so.$major" || fail "the soname is wrong"
+}
+
+cmake --install "$build" --prefix "$prefix" >"$work/install.log" 2>&1 || fail "$(cat "$work/install.log")"
+with_cmake
+with_pkg_config
+check_exports
+echo "installed, built and run: CMake package and pkg-config, shared and static"
