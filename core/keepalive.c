@@ -47,7 +47,10 @@ static uint64_t interval_ms(const idem_claim *claim)
 
 void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim)
 {
-    claim->due_ms = idem_monotonic_ms() + interval_ms(claim);
+    /* A claim that was begun again as the same caller is of some age already. */
+    uint64_t interval = interval_ms(claim);
+    uint64_t age_ms = claim->held.age_ms < interval ? claim->held.age_ms : interval;
+    claim->due_ms = idem_monotonic_ms() + interval - age_ms;
     if (!claim->keeper) {
         claim->keeper = keeper;
         claim->next = keeper->first;

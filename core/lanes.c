@@ -72,17 +72,47 @@ static int open_lane(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms,
     return rc;
 }
 
+/* Makes a lane busy, so that no fork() happens while it is opened or closed. */
+static void occupy(idem__lanes *lanes, idem__lane *lane)
+{
+    (void)pthread_mutex_lock(&lanes->lock);
+    while (lanes->frozen || lane->busy)
+        (void)pthread_cond_wait(&lanes->changed, &lanes->lock);
+    lane->busy = true;
+    (void)pthread_mutex_unlock(&lanes->lock);
+}
+
+static void vacate(idem__lanes *lanes, idem__lane *lane)
+{
+    (void)pthread_mutex_lock(&lanes->lock);
+    lane->busy = false;
+    (void)pthread_cond_broadcast(&lanes->changed);
+    (void)pthread_mutex_unlock(&lanes->lock);
+}
+
 int idem__lanes_open(idem__lanes *lanes, uint64_t deadline_ms, idem_error *error)
 {
-    return open_lane(lanes, &lanes->lanes[0], deadline_ms, error);
+    idem__lane *first = &lanes->lanes[0];
+    occupy(lanes, first);
+    int rc = open_lane(lanes, first, deadline_ms, error);
+    vacate(lanes, first);
+    return rc;
 }
 
 void idem__lanes_close(idem__lanes *lanes)
 {
     for (size_t i = 0; i < lanes->max; i++) {
-        if (lanes->lanes[i].backend)
-            lanes->ops->close(lanes->lanes[i].backend);
+        idem__lane *lane = &lanes->lanes[i];
+        occupy(lanes, lane);
+        if (lane->backend)
+            lanes->ops->close(lane->backend);
+        lane->backend = NULL;
+        vacate(lanes, lane);
     }
+}
+
+void idem__lanes_destroy(idem__lanes *lanes)
+{
     (void)pthread_cond_destroy(&lanes->changed);
     (void)pthread_mutex_destroy(&lanes->lock);
 }
@@ -289,12 +319,8 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
 
 void idem__lanes_leave(idem__lanes *lanes, idem__lane *lane)
 {
-    if (lanes->concurrent)
-        return;
-    (void)pthread_mutex_lock(&lanes->lock);
-    lane->busy = false;
-    (void)pthread_cond_broadcast(&lanes->changed);
-    (void)pthread_mutex_unlock(&lanes->lock);
+    if (!lanes->concurrent)
+        vacate(lanes, lane);
 }
 
 /* --------------------------------------------------------------------------------------- fork */

@@ -43,8 +43,11 @@ int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem
 /** Opens the first lane. @return as idem_open() */
 int idem__lanes_open(idem__lanes *lanes, uint64_t deadline_ms, idem_error *error);
 
-/** Closes all lanes; none is in use. */
+/** Closes all instances; no call is under way. */
 void idem__lanes_close(idem__lanes *lanes);
+
+/** Ends what idem__lanes_init() made; nobody knows the lanes any more. */
+void idem__lanes_destroy(idem__lanes *lanes);
 
 /** True if an open lane is free at this moment. */
 bool idem__lanes_idle(idem__lanes *lanes);

@@ -55,8 +55,7 @@ static size_t lane_count(const idem_store *store)
     return store->ops.lanes ? (size_t)store->ops.lanes : 1;
 }
 
-/* Opens the first lane and makes the store known to fork(). */
-static int start(idem_store *store, const idem_config *config, idem_error *error)
+static int make_lanes(idem_store *store, const idem_config *config, idem_error *error)
 {
     int rc = idem__lanes_init(&store->writers, &store->ops, config, IDEM_ROLE_ANY,
                               lane_count(store), error);
@@ -65,20 +64,39 @@ static int start(idem_store *store, const idem_config *config, idem_error *error
     rc = idem__lanes_init(&store->readers, &store->ops, config, IDEM_ROLE_READER,
                           (size_t)store->ops.readers, error);
     if (rc)
-        goto close_writers;
+        goto destroy_writers;
     rc = idem__keepalive_init(&store->keeper, store, error);
     if (rc)
-        goto close_readers;
-    rc = idem__lanes_open(&store->writers, idem__clock_deadline(store->timeout_ms), error);
-    if (rc == IDEM_OK)
-        rc = idem__fork_add(store, error);
-    if (rc == IDEM_OK)
-        return IDEM_OK;
+        goto destroy_readers;
+    return IDEM_OK;
+destroy_readers:
+    idem__lanes_destroy(&store->readers);
+destroy_writers:
+    idem__lanes_destroy(&store->writers);
+    return rc;
+}
+
+/* fork() knows the store as long as it may have an instance. */
+static void stop(idem_store *store)
+{
     idem__keepalive_stop(&store->keeper);
-close_readers:
     idem__lanes_close(&store->readers);
-close_writers:
     idem__lanes_close(&store->writers);
+    idem__fork_remove(store);
+    idem__lanes_destroy(&store->readers);
+    idem__lanes_destroy(&store->writers);
+}
+
+static int start(idem_store *store, const idem_config *config, idem_error *error)
+{
+    int rc = make_lanes(store, config, error);
+    if (rc)
+        return rc;
+    rc = idem__fork_add(store, error);
+    if (rc == IDEM_OK)
+        rc = idem__lanes_open(&store->writers, idem__clock_deadline(store->timeout_ms), error);
+    if (rc)
+        stop(store);
     return rc;
 }
 
@@ -177,10 +195,7 @@ void idem_close(idem_store *store)
 {
     if (!store)
         return;
-    idem__keepalive_stop(&store->keeper);
-    idem__fork_remove(store);
-    idem__lanes_close(&store->readers);
-    idem__lanes_close(&store->writers);
+    stop(store);
     destroy(store);
 }
 

@@ -85,6 +85,12 @@ static void make_lanes(idem__lanes *lanes, idem_role role, size_t max, unsigned 
     ck_assert_int_eq(idem__lanes_init(lanes, &slow_ops, &config, role, max, NULL), IDEM_OK);
 }
 
+static void end_lanes(idem__lanes *lanes)
+{
+    idem__lanes_close(lanes);
+    idem__lanes_destroy(lanes);
+}
+
 static bool ask(idem__lanes *lanes, uint64_t number, uint64_t timeout_ms, idem_op *op)
 {
     idem_op *ops[] = {op};
@@ -132,7 +138,7 @@ static void run_callers(size_t lane_count)
     ck_assert_int_ge(atomic_load(&largest), 4);
     ck_assert_int_lt(atomic_load(&submissions), THREADS * ROUNDS / 2);
     ck_assert_int_le(atomic_load(&opened), (int)lane_count);
-    idem__lanes_close(&lanes);
+    end_lanes(&lanes);
     ck_assert_int_eq(atomic_load(&opened), 0);
 }
 
@@ -172,7 +178,7 @@ START_TEST(a_caller_leaves_the_queue_at_its_deadline)
     atomic_store(&delay_ms, 0);
     ck_assert(ask(&lanes, 9, 100, &op)); /* and the queue is in order */
     ck_assert(op.error.code == IDEM_OK && op.found.version == 9);
-    idem__lanes_close(&lanes);
+    end_lanes(&lanes);
 }
 END_TEST
 
@@ -186,10 +192,10 @@ START_TEST(readers_may_be_refused)
     ck_assert(op.error.code == IDEM_OK && !op.has_found);
     open_code = IDEM_OK;
     ck_assert(!ask(&lanes, 1, 1000, &op)); /* once and for all */
-    idem__lanes_close(&lanes);
+    end_lanes(&lanes);
     make_lanes(&lanes, IDEM_ROLE_READER, 0, 0);
     ck_assert(!ask(&lanes, 1, 1000, &op));
-    idem__lanes_close(&lanes);
+    end_lanes(&lanes);
 }
 END_TEST
 
@@ -205,7 +211,7 @@ START_TEST(a_lane_that_cannot_be_opened_fails_its_ops_and_is_tried_again)
     open_code = IDEM_OK;
     ck_assert(ask(&lanes, 1, 1000, &op));
     ck_assert(op.error.code == IDEM_OK && op.found.version == 1);
-    idem__lanes_close(&lanes);
+    end_lanes(&lanes);
 }
 END_TEST
 
@@ -226,7 +232,7 @@ START_TEST(a_lane_can_be_entered_alone)
     ck_assert(idem__lanes_idle(&lanes));
     ck_assert(ask(&lanes, 1, 1000, &op));
     ck_assert_int_eq(op.error.code, IDEM_OK);
-    idem__lanes_close(&lanes);
+    end_lanes(&lanes);
 }
 END_TEST
 
