@@ -12,18 +12,18 @@ typedef struct idem__keeper idem__keeper;
 /* Without keepalive a claim belongs to one thread. With it, everything but `lost` and `token` is
    guarded by idem__keepalive_lock(). */
 struct idem_claim {
-    idem_record held;   /* the record as last known, under its full key; owned */
+    idem_record held; /* the record as last known, under its full key; owned */
     uint8_t token[IDEM_TOKEN_SIZE];
-    size_t prefix_len;  /* of the store's prefix in held.key */
-    uint64_t ttl_ms;    /* for the next change; 0: as it is */
+    size_t prefix_len; /* of the store's prefix in held.key */
+    uint64_t ttl_ms;   /* for the next change; 0: as it is */
     atomic_bool lost;
 
-    bool kept;          /* the caller asked for keepalive */
-    bool ending;        /* complete or release is under way */
-    uint32_t refs;      /* the owner's, and the keeper's while it renews */
+    bool kept;            /* the caller asked for keepalive */
+    bool ending;          /* complete or release is under way */
+    uint32_t refs;        /* the owner's, and the keeper's while it renews */
     idem__keeper *keeper; /* NULL: not on a keeper's list */
     idem_claim *next;
-    uint64_t due_ms;    /* when to renew next, idem_monotonic_ms() */
+    uint64_t due_ms; /* when to renew next, idem_monotonic_ms() */
 };
 
 /** Makes a claim on a copy of `held`. @return IDEM_ERR_NO_MEMORY */

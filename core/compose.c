@@ -66,7 +66,8 @@ int idem_key_compose(const idem_bytes *parts, size_t count, char *buf, size_t si
                               "the long parts in their place",
                               size < sizeof key ? size : sizeof key);
     if (at == 0)
-        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the only part is empty; a key needs bytes");
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the only part is empty; a key needs bytes");
     memcpy(buf, key, at);
     *len = at;
     return IDEM_OK;

@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define TEXT(x) #x
+#define TEXT(x)                      #x
 #define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
 
 const char *idem_version(void)
@@ -23,8 +23,8 @@ const char *idem_strerror(int code)
     switch (code) {
     case IDEM_OK:
         return "success";
-#define MEANING(name, number, text)                                                                \
-    case number:                                                                                   \
+#define MEANING(name, number, text) \
+    case number:                    \
         return text;
         IDEM_ERROR_MAP(MEANING)
 #undef MEANING

@@ -267,8 +267,7 @@ static void see_through(idem__lanes *lanes, idem__ticket *ticket)
     }
 }
 
-bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count,
-                        uint64_t deadline_ms)
+bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, uint64_t deadline_ms)
 {
     if (lanes->max == 0)
         return false;

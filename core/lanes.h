@@ -24,14 +24,14 @@ typedef struct idem__ticket idem__ticket;
 typedef struct {
     const idem_backend_ops *ops;
     idem_config config; /* what a lane is opened with */
-    bool concurrent; /* one lane, entered by all at once */
+    bool concurrent;    /* one lane, entered by all at once */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     idem__lane lanes[IDEM__LANES_MAX];
     size_t max;
-    bool refused;          /* a reader lane was refused: there will be none */
-    bool frozen;           /* a fork() is near: no lane may be entered */
-    idem__ticket *first;   /* the queue */
+    bool refused;        /* a reader lane was refused: there will be none */
+    bool frozen;         /* a fork() is near: no lane may be entered */
+    idem__ticket *first; /* the queue */
     idem__ticket **last;
 } idem__lanes;
 

@@ -142,8 +142,9 @@ int idem_open_with(const char *url, const idem_options *options, idem_store **st
     const idem_backend_ops *ops;
     idem__error_clear(error);
     if (!url || !store)
-        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the URL, or the place for the store, is "
-                                                        "NULL");
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the URL, or the place for the store, is "
+                              "NULL");
     idem_store *made = calloc(1, sizeof *made);
     if (!made)
         return idem__error_no_memory(error);

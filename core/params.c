@@ -100,8 +100,8 @@ static void list_names(const idem_backend_ops *ops, char *buf, size_t size)
 {
     size_t at = 0;
     for (size_t i = 0; i < IDEM__PARAM_COMMON + ops->params_count && at < size; i++) {
-        const idem_param *param = i < IDEM__PARAM_COMMON ? &common_params[i]
-                                                         : &ops->params[i - IDEM__PARAM_COMMON];
+        const idem_param *param =
+            i < IDEM__PARAM_COMMON ? &common_params[i] : &ops->params[i - IDEM__PARAM_COMMON];
         int len = snprintf(buf + at, size - at, "%s%s", i ? ", " : "", param->name);
         at += len > 0 ? (size_t)len : 0;
     }

@@ -35,25 +35,25 @@ typedef enum {
 typedef struct {
     /* the question */
     idem__call_kind kind;
-    bool no_takeover;       /**< begin: report a claim whose lease ran out */
-    bool look_first;        /**< begin: try a get before the insert */
+    bool no_takeover; /**< begin: report a claim whose lease ran out */
+    bool look_first;  /**< begin: try a get before the insert */
     idem_bytes key;
     uint8_t token[IDEM_TOKEN_SIZE]; /**< who calls: begin, resume; else that of `held` */
-    idem_bytes fingerprint; /**< begin */
-    idem_bytes text;        /**< complete: the response; checkpoint: the checkpoint */
-    uint64_t lease_ms;      /**< begin, renew, checkpoint */
-    uint64_t ttl_ms;        /**< begin, complete, renew, checkpoint */
-    idem_record held;       /**< of a claim: its record as last known. In the answer of begin and
+    idem_bytes fingerprint;         /**< begin */
+    idem_bytes text;                /**< complete: the response; checkpoint: the checkpoint */
+    uint64_t lease_ms;              /**< begin, renew, checkpoint */
+    uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
+    idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
 
     /* the operation */
     idem_op op;
-    idem_record next;       /**< what op stores */
-    idem_record seen;       /**< what the last operation found; owned */
-    bool doubt;             /**< a change was sent, and its reply was lost */
+    idem_record next; /**< what op stores */
+    idem_record seen; /**< what the last operation found; owned */
+    bool doubt;       /**< a change was sent, and its reply was lost */
 
     /* the answer */
-    int code;               /**< IDEM_OK, or why the call failed */
+    int code;                  /**< IDEM_OK, or why the call failed */
     idem_outcome_kind outcome; /**< begin; its record is `seen`, or `held` if it is IDEM_NEW */
     uint64_t retry_after_ms;
     idem_error error;

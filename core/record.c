@@ -57,8 +57,8 @@ static void place(idem_bytes *bytes, char **at)
 
 int idem_record_copy(const idem_record *record, idem_record *copy, idem_error *error)
 {
-    size_t size = record->key.len + record->fingerprint.len + record->response.len +
-                  record->checkpoint.len;
+    size_t size =
+        record->key.len + record->fingerprint.len + record->response.len + record->checkpoint.len;
     char *memory = malloc(size ? size : 1);
     if (!memory)
         return idem__error_no_memory(error);

@@ -120,17 +120,10 @@ typedef enum {
 } member;
 
 static const char *const member_names[MEMBERS] = {
-    [VERSION] = "version",
-    [STATUS] = "status",
-    [CREATED_AT] = "created_at",
-    [UPDATED_AT] = "updated_at",
-    [ATTEMPT] = "attempt",
-    [LEASE_MS] = "lease_ms",
-    [TTL_MS] = "ttl_ms",
-    [TOKEN] = "token",
-    [FINGERPRINT] = "fingerprint",
-    [CHECKPOINT] = "checkpoint",
-    [RESPONSE] = "response",
+    [VERSION] = "version",       [STATUS] = "status",     [CREATED_AT] = "created_at",
+    [UPDATED_AT] = "updated_at", [ATTEMPT] = "attempt",   [LEASE_MS] = "lease_ms",
+    [TTL_MS] = "ttl_ms",         [TOKEN] = "token",       [FINGERPRINT] = "fingerprint",
+    [CHECKPOINT] = "checkpoint", [RESPONSE] = "response",
 };
 
 static bool is_text(idem_bytes bytes, const char *text)

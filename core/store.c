@@ -24,8 +24,7 @@ static int check_duration(const char *name, uint64_t ms, idem_error *error)
     return idem_error_set(error, IDEM_ERR_ARGUMENT, "%s is longer than 100 years", name);
 }
 
-static int check_json(const idem_store *store, const char *what, idem_bytes text,
-                      idem_error *error)
+static int check_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error)
 {
     idem__json json;
     if (!text.data && text.len > 0)
@@ -38,8 +37,7 @@ static int check_json(const idem_store *store, const char *what, idem_bytes text
     if (idem__json_valid(&json, text))
         return IDEM_OK;
     return idem_error_set(error, IDEM_ERR_ARGUMENT, "the %s is not JSON: %s at byte %zu", what,
-                          json.problem,
-                          text.len ? (size_t)(json.at - (const char *)text.data) : 0);
+                          json.problem, text.len ? (size_t)(json.at - (const char *)text.data) : 0);
 }
 
 /* Reads the caller's struct, which may be of another version of the header. */
@@ -138,8 +136,8 @@ static void give_back(idem_store *store, const idem__call *begun)
     idem__protocol_clear(&call);
 }
 
-static int make_claim(idem_store *store, const idem__call *call, uint64_t flags,
-                      idem_claim **claim, idem_error *error)
+static int make_claim(idem_store *store, const idem__call *call, uint64_t flags, idem_claim **claim,
+                      idem_error *error)
 {
     int rc = idem__claim_new(&call->held, store->prefix.len, claim, error);
     if (rc) {

@@ -12,9 +12,9 @@ struct idem_store {
     idem_backend_ops ops;
     idem__url url;
     idem_value common[IDEM__PARAM_COMMON];
-    idem_value *own;      /* the backend's parameters */
-    idem__lanes writers;  /* every operation */
-    idem__lanes readers;  /* gets and scans, when the writers are busy; may be none */
+    idem_value *own;     /* the backend's parameters */
+    idem__lanes writers; /* every operation */
+    idem__lanes readers; /* gets and scans, when the writers are busy; may be none */
     bool look_first;
     idem_bytes prefix;
     uint64_t lease_ms;

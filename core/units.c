@@ -39,7 +39,7 @@ static bool parse(const char *text, const unit *units, size_t count, uint64_t ma
     return false;
 }
 
-#define PARSE(text, units, max, value)                                                             \
+#define PARSE(text, units, max, value) \
     parse(text, units, sizeof units / sizeof units[0], max, value)
 
 int idem_duration_parse(const char *text, uint64_t *ms, idem_error *error)
@@ -69,6 +69,7 @@ int idem__units_count_parse(const char *text, uint64_t *value, idem_error *error
     char quoted[IDEM_QUOTE_SIZE];
     if (text && PARSE(text, count_units, UINT64_C(1) << 62, value))
         return IDEM_OK;
-    return idem_error_set(error, IDEM_ERR_ARGUMENT, "%s is no count; write a whole number from 1 up",
+    return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                          "%s is no count; write a whole number from 1 up",
                           idem_quote(idem_str(text), quoted));
 }

@@ -7,12 +7,12 @@
 
 /** A URL's parts. The strings are the URL's own memory; NULL where there is none. */
 typedef struct {
-    char *scheme;  /**< in lower case */
+    char *scheme; /**< in lower case */
     char *user;
     char *password;
     char *host;
     char *path;
-    char *query;   /**< still percent-encoded: idem__params_parse() takes it apart */
+    char *query; /**< still percent-encoded: idem__params_parse() takes it apart */
     uint32_t port;
     char *display; /**< without user, password and query */
     char *memory;

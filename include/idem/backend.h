@@ -87,9 +87,9 @@ typedef struct {
     /* for the backend to fill in */
     bool applied;
     bool has_found;
-    bool permanent;     /**< the error is of a kind that repeating does not mend */
-    idem_record found;  /**< with its age_ms; the store clears it */
-    idem_error error;   /**< use idem_op_fail() */
+    bool permanent;    /**< the error is of a kind that repeating does not mend */
+    idem_record found; /**< with its age_ms; the store clears it */
+    idem_error error;  /**< use idem_op_fail() */
 } idem_op;
 
 /** Makes an op fail: sets its error unless it has one already. `permanent`: the store shall not
@@ -202,10 +202,10 @@ typedef struct {
     /* The URL's parts, percent-decoded and NUL-terminated; NULL where the URL has none. A part
        with a NUL inside is refused before the backend sees it. */
     const char *user;
-    const char *password;    /**< a secret: never in a message */
-    const char *host;        /**< `memory://NAME`: NAME */
-    const char *path;        /**< with its leading slash behind an authority; `sqlite:a/b`: a/b */
-    uint32_t port;           /**< 0: none */
+    const char *password; /**< a secret: never in a message */
+    const char *host;     /**< `memory://NAME`: NAME */
+    const char *path;     /**< with its leading slash behind an authority; `sqlite:a/b`: a/b */
+    uint32_t port;        /**< 0: none */
     idem_role role;
     const idem_value *values; /**< one for each row of the backend's params, in their order */
     const char *display;      /**< the URL without secrets, for messages */
@@ -233,9 +233,9 @@ typedef enum {
 /** One page of a scan: an upper half to read, a lower half to fill in. */
 typedef struct {
     /* for the backend to read */
-    idem_bytes prefix;  /**< give only keys that begin with it; may be empty */
-    uint64_t limit;     /**< about so many records are enough for a page */
-    uint64_t cursor;    /**< 0 at first, then what the last page left in `next` */
+    idem_bytes prefix; /**< give only keys that begin with it; may be empty */
+    uint64_t limit;    /**< about so many records are enough for a page */
+    uint64_t cursor;   /**< 0 at first, then what the last page left in `next` */
     int (*emit)(void *emit_user, const idem_record *record, idem_error *error); /**< call it
                              for each record, with its key and age_ms; stop if it fails and
                              return what it returned */
@@ -251,15 +251,15 @@ typedef struct {
  * Times called `deadline_ms` are points in idem_monotonic_ms().
  */
 struct idem_backend_ops {
-    size_t size;             /**< sizeof(idem_backend_ops) */
-    const char *scheme;      /**< what URLs begin with: lower-case letters, digits, `+`, `-`, `.` */
-    const char *summary;     /**< one line, for `idem backends` */
-    const char *example;     /**< a URL, likewise */
-    uint64_t traits;         /**< CONCURRENT, DURABLE, SHARED, CLOCK and the IDEM_BACKEND_ bits */
+    size_t size;         /**< sizeof(idem_backend_ops) */
+    const char *scheme;  /**< what URLs begin with: lower-case letters, digits, `+`, `-`, `.` */
+    const char *summary; /**< one line, for `idem backends` */
+    const char *example; /**< a URL, likewise */
+    uint64_t traits;     /**< CONCURRENT, DURABLE, SHARED, CLOCK and the IDEM_BACKEND_ bits */
     const idem_param *params; /**< may be NULL */
     size_t params_count;
-    uint64_t lanes;          /**< how many instances a store may open for all ops; 0 means 1 */
-    uint64_t readers;        /**< how many more it may open for gets and scans alone */
+    uint64_t lanes;   /**< how many instances a store may open for all ops; 0 means 1 */
+    uint64_t readers; /**< how many more it may open for gets and scans alone */
 
     /**
      * Opens an instance. Must be provided.

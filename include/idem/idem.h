@@ -57,7 +57,7 @@ extern "C" {
 
 /* Marked "must check" is what leaves an output unset when it fails. */
 #if defined(__GNUC__)
-#define IDEM_API __attribute__((visibility("default")))
+#define IDEM_API        __attribute__((visibility("default")))
 #define IDEM_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define IDEM_API
@@ -93,18 +93,18 @@ static inline idem_bytes idem_str(const char *text)
 /* ------------------------------------------------------------------------------------ errors */
 
 /** Every error code: name, number, meaning. Numbers are never reused. */
-#define IDEM_ERROR_MAP(X)                                                                          \
-    X(ARGUMENT, 1, "an argument, an option or the input is not valid")                             \
-    X(UNKNOWN_BACKEND, 2, "no backend answers to this URL's scheme")                               \
-    X(UNAVAILABLE, 3, "the store can't be used now; nothing was changed")                          \
-    X(UNCERTAIN, 4, "the reply was lost; the change may have been made")                           \
-    X(LOST, 5, "the claim is held by another caller, or has ended")                                \
-    X(NOT_FOUND, 6, "there is no record of this key")                                              \
-    X(CORRUPT, 7, "what is stored can't be understood; it was left as it is")                      \
-    X(FULL, 8, "the store is full")                                                                \
-    X(TOO_LARGE, 9, "the value is larger than the store's limit")                                  \
-    X(UNSUPPORTED, 10, "this store can't do this")                                                 \
-    X(NO_MEMORY, 11, "out of memory")                                                              \
+#define IDEM_ERROR_MAP(X)                                                     \
+    X(ARGUMENT, 1, "an argument, an option or the input is not valid")        \
+    X(UNKNOWN_BACKEND, 2, "no backend answers to this URL's scheme")          \
+    X(UNAVAILABLE, 3, "the store can't be used now; nothing was changed")     \
+    X(UNCERTAIN, 4, "the reply was lost; the change may have been made")      \
+    X(LOST, 5, "the claim is held by another caller, or has ended")           \
+    X(NOT_FOUND, 6, "there is no record of this key")                         \
+    X(CORRUPT, 7, "what is stored can't be understood; it was left as it is") \
+    X(FULL, 8, "the store is full")                                           \
+    X(TOO_LARGE, 9, "the value is larger than the store's limit")             \
+    X(UNSUPPORTED, 10, "this store can't do this")                            \
+    X(NO_MEMORY, 11, "out of memory")                                         \
     X(INTERNAL, 12, "internal error")
 
 /** What a call returns: IDEM_OK, or IDEM_ERR_ARGUMENT and so on. */
@@ -196,10 +196,10 @@ IDEM_API IDEM_MUST_CHECK int idem_open_with(const char *url, const idem_options 
 IDEM_API void idem_close(idem_store *store);
 
 /** What a store can do, as bits. */
-#define IDEM_TRAIT_CONCURRENT UINT64_C(1) /**< many threads at once inside the backend */
-#define IDEM_TRAIT_DURABLE    UINT64_C(2) /**< what was acknowledged survives the process */
-#define IDEM_TRAIT_SHARED     UINT64_C(4) /**< other processes can use the same records */
-#define IDEM_TRAIT_CLOCK      UINT64_C(8) /**< takes the clock of idem_options */
+#define IDEM_TRAIT_CONCURRENT UINT64_C(1)  /**< many threads at once inside the backend */
+#define IDEM_TRAIT_DURABLE    UINT64_C(2)  /**< what was acknowledged survives the process */
+#define IDEM_TRAIT_SHARED     UINT64_C(4)  /**< other processes can use the same records */
+#define IDEM_TRAIT_CLOCK      UINT64_C(8)  /**< takes the clock of idem_options */
 #define IDEM_TRAIT_KEEPALIVE  UINT64_C(16) /**< takes IDEM_KEEPALIVE */
 #define IDEM_TRAIT_SCAN       UINT64_C(32) /**< takes idem_scan() */
 #define IDEM_TRAIT_PURGE      UINT64_C(64) /**< takes idem_purge() */
@@ -317,8 +317,8 @@ IDEM_API void idem_outcome_clear(idem_outcome *outcome);
  * @par Threads    one at a time per claim.
  * @par Blocking   up to the store's timeout.
  */
-IDEM_API int idem_complete(idem_store *store, idem_claim *claim,
-                                           idem_bytes response, idem_error *error);
+IDEM_API int idem_complete(idem_store *store, idem_claim *claim, idem_bytes response,
+                           idem_error *error);
 
 /**
  * Starts the claim's lease anew.
@@ -326,8 +326,7 @@ IDEM_API int idem_complete(idem_store *store, idem_claim *claim,
  * @param lease_ms  the new lease; 0 keeps the length that the claim has.
  * @return as idem_complete(); a claim that is completed is IDEM_ERR_LOST.
  */
-IDEM_API int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms,
-                                        idem_error *error);
+IDEM_API int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_error *error);
 
 /**
  * Leaves a JSON text in the unfinished record, for whoever continues after a crash, and starts
@@ -336,7 +335,7 @@ IDEM_API int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms,
  * @return as idem_complete(); a claim that is completed is IDEM_ERR_LOST.
  */
 IDEM_API int idem_checkpoint(idem_store *store, idem_claim *claim, idem_bytes json,
-                                             idem_error *error);
+                             idem_error *error);
 
 /**
  * Gives the key back: the next begin is IDEM_NEW, attempt 1. If the claim is not held any more,
@@ -354,9 +353,8 @@ IDEM_API int idem_release(idem_store *store, idem_claim *claim, idem_error *erro
  * @return IDEM_ERR_LOST: the key is held under another token; IDEM_ERR_NOT_FOUND;
  *         IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
  */
-IDEM_API IDEM_MUST_CHECK int idem_resume(idem_store *store, idem_bytes key,
-                                         const uint8_t token[16], idem_claim **claim,
-                                         idem_error *error);
+IDEM_API IDEM_MUST_CHECK int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16],
+                                         idem_claim **claim, idem_error *error);
 
 /** Frees a claim object; the record stays as it is, and a keepalive ends. NULL is fine. */
 IDEM_API void idem_claim_free(idem_claim *claim);
@@ -380,9 +378,9 @@ typedef enum { IDEM_STATUS_IN_PROGRESS = 1, IDEM_STATUS_COMPLETED = 2 } idem_sta
 /** What a store holds for a key. Clear the ones that calls give with idem_record_clear(). */
 typedef struct {
     idem_bytes key;
-    idem_bytes fingerprint;         /**< empty if none was given */
-    idem_bytes response;            /**< completed: the caller's own bytes */
-    idem_bytes checkpoint;          /**< in progress: the last one; empty if none */
+    idem_bytes fingerprint; /**< empty if none was given */
+    idem_bytes response;    /**< completed: the caller's own bytes */
+    idem_bytes checkpoint;  /**< in progress: the last one; empty if none */
     idem_status status;
     uint32_t attempt;
     uint8_t token[IDEM_TOKEN_SIZE]; /**< the claimer's; zeroed in what idem_get() and idem_scan()
@@ -392,8 +390,8 @@ typedef struct {
     int64_t updated_at_ms;          /**< last written, likewise */
     uint64_t lease_ms;
     uint64_t ttl_ms;
-    uint64_t age_ms;                /**< since the last write, by the backend's clock */
-    void *memory;                   /**< what the bytes live in if the record owns them */
+    uint64_t age_ms; /**< since the last write, by the backend's clock */
+    void *memory;    /**< what the bytes live in if the record owns them */
     uint64_t reserved[2];
 } idem_record;
 
@@ -442,8 +440,8 @@ typedef int (*idem_scan_fn)(const idem_record *record, void *user);
  *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
  * @par Blocking   up to the store's timeout for each page of records.
  */
-IDEM_API int idem_scan(idem_store *store, const idem_filter *filter,
-                                       idem_scan_fn fn, void *user, idem_error *error);
+IDEM_API int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
+                       idem_error *error);
 
 /**
  * Drops records whose retention has ended. Never needed for a right answer, since expired records
@@ -454,8 +452,7 @@ IDEM_API int idem_scan(idem_store *store, const idem_filter *filter,
  * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_PURGE; IDEM_ERR_UNAVAILABLE;
  *         IDEM_ERR_UNCERTAIN; IDEM_ERR_NO_MEMORY.
  */
-IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed,
-                                        idem_error *error);
+IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error);
 
 /** Something in a store's settings that could lose records or run work twice. */
 typedef struct {

@@ -16,21 +16,21 @@ static inline int run_suite(Suite *suite)
 }
 
 /* Adds a case of its own for each test, so that a name in the report is a test's name. */
-#define ADD(suite, test)                                                                           \
-    do {                                                                                           \
-        TCase *tcase_ = tcase_create(#test);                                                       \
-        tcase_set_timeout(tcase_, 60);                                                             \
-        tcase_add_test(tcase_, test);                                                              \
-        suite_add_tcase(suite, tcase_);                                                            \
+#define ADD(suite, test)                     \
+    do {                                     \
+        TCase *tcase_ = tcase_create(#test); \
+        tcase_set_timeout(tcase_, 60);       \
+        tcase_add_test(tcase_, test);        \
+        suite_add_tcase(suite, tcase_);      \
     } while (0)
 
 /* The same for a test that runs once for each row of a table. */
-#define ADD_ROWS(suite, test, rows)                                                                \
-    do {                                                                                           \
-        TCase *tcase_ = tcase_create(#test);                                                       \
-        tcase_set_timeout(tcase_, 60);                                                             \
-        tcase_add_loop_test(tcase_, test, 0, (int)(sizeof(rows) / sizeof((rows)[0])));             \
-        suite_add_tcase(suite, tcase_);                                                            \
+#define ADD_ROWS(suite, test, rows)                                                    \
+    do {                                                                               \
+        TCase *tcase_ = tcase_create(#test);                                           \
+        tcase_set_timeout(tcase_, 60);                                                 \
+        tcase_add_loop_test(tcase_, test, 0, (int)(sizeof(rows) / sizeof((rows)[0]))); \
+        suite_add_tcase(suite, tcase_);                                                \
     } while (0)
 
 #endif

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PARTS(...)                                                                                 \
-    (const idem_bytes[]){__VA_ARGS__}, sizeof((const idem_bytes[]){__VA_ARGS__}) / sizeof(idem_bytes)
+#define PARTS(...)                     \
+    (const idem_bytes[]){__VA_ARGS__}, \
+        sizeof((const idem_bytes[]){__VA_ARGS__}) / sizeof(idem_bytes)
 
 static void assert_key(const idem_bytes *parts, size_t count, const char *expected)
 {
@@ -41,7 +42,9 @@ START_TEST(no_two_lists_give_the_same)
     static uint8_t prints[LISTS][32];
     int count = 0;
     for (int n = 1; n <= 3; n++) {
-        for (int code = 0; code < (n == 1 ? WORDS : n == 2 ? WORDS * WORDS : LISTS - WORDS - 64);
+        for (int code = 0; code < (n == 1   ? WORDS
+                                   : n == 2 ? WORDS * WORDS
+                                            : LISTS - WORDS - 64);
              code++) {
             idem_bytes parts[3] = {idem_str(words[code % WORDS]),
                                    idem_str(words[code / WORDS % WORDS]),

@@ -42,8 +42,7 @@ static idem_outcome_kind ask(idem_store *store, int number)
     idem_outcome out;
     (void)snprintf(key, sizeof key, "key-%d", number);
     if (idem_begin(store,
-                   IDEM_REQUEST(.key = idem_str(key), .lease_ms = 60000,
-                                .flags = IDEM_NO_TAKEOVER),
+                   IDEM_REQUEST(.key = idem_str(key), .lease_ms = 60000, .flags = IDEM_NO_TAKEOVER),
                    &out, NULL))
         return 0;
     idem_outcome_kind kind = out.kind;

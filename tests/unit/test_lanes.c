@@ -22,11 +22,11 @@ typedef struct {
 } slow;
 
 static atomic_int opened;
-static atomic_int overlapped;  /* two threads in one instance */
-static atomic_int largest;     /* the largest batch */
+static atomic_int overlapped; /* two threads in one instance */
+static atomic_int largest;    /* the largest batch */
 static atomic_int submissions;
 static atomic_uint delay_ms;
-static int open_code;          /* what opening a reader answers */
+static int open_code; /* what opening a reader answers */
 
 static int slow_open(const idem_config *config, idem_backend **backend, idem_error *error)
 {

@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-#define KEY     idem_str("charge-42")
-#define TIMES   "\"created_at\":\"2026-11-23T16:00:00.000Z\",\"updated_at\":\"2026-11-23T16:00:01.250Z\""
+#define KEY idem_str("charge-42")
+#define TIMES \
+    "\"created_at\":\"2026-11-23T16:00:00.000Z\",\"updated_at\":\"2026-11-23T16:00:01.250Z\""
 #define OWNED   "\"token\":\"000102030405060708090a0b0c0d0e0f\",\"version\":\"00000000000000ff\","
 #define LENGTHS "\"attempt\":1,\"lease_ms\":60000,\"ttl_ms\":86400000"
 
@@ -87,13 +88,12 @@ START_TEST(the_text_is_this)
     record.response = idem_str("{ \"a\" : 1.0 }");
     ck_assert_int_eq(idem_record_encode(&record, &text, NULL), IDEM_OK);
     ck_assert_int_eq(idem_buffer_append(&text, "", 1, NULL), IDEM_OK);
-    ck_assert_str_eq(text.data,
-                     "{\"version\":\"fedcba9876543210\",\"status\":\"Completed\","
-                     "\"created_at\":\"2026-11-23T16:00:00.000Z\","
-                     "\"updated_at\":\"2026-11-23T16:00:00.999Z\",\"attempt\":3,"
-                     "\"lease_ms\":60000,\"ttl_ms\":3155760000000,"
-                     "\"token\":\"010203ff000000000000000000000000\","
-                     "\"response\":{ \"a\" : 1.0 }}");
+    ck_assert_str_eq(text.data, "{\"version\":\"fedcba9876543210\",\"status\":\"Completed\","
+                                "\"created_at\":\"2026-11-23T16:00:00.000Z\","
+                                "\"updated_at\":\"2026-11-23T16:00:00.999Z\",\"attempt\":3,"
+                                "\"lease_ms\":60000,\"ttl_ms\":3155760000000,"
+                                "\"token\":\"010203ff000000000000000000000000\","
+                                "\"response\":{ \"a\" : 1.0 }}");
     idem_buffer_clear(&text);
 }
 END_TEST
@@ -157,7 +157,8 @@ static const char *const corrupt[] = {
     "\"updated_at\":\"2026-11-23T16:00:01.250Z\"}",
     "{\"status\":\"InProgress\",\"created_at\":\"2026-11-23T16:00:00.000+01:00\","
     "\"updated_at\":\"2026-11-23T16:00:01.250Z\"}",
-    "{\"status\":\"InProgress\"," TIMES "," LENGTHS ",\"token\":\"00\",\"version\":\"00000000000000ff\"}",
+    "{\"status\":\"InProgress\"," TIMES "," LENGTHS
+    ",\"token\":\"00\",\"version\":\"00000000000000ff\"}",
     "{\"status\":\"InProgress\"," TIMES "," LENGTHS
     ",\"token\":\"00000000000000000000000000000000\",\"version\":\"00000000000000ff\"}",
     "{\"status\":\"InProgress\"," TIMES "," LENGTHS
@@ -167,7 +168,8 @@ static const char *const corrupt[] = {
     "{\"status\":\"InProgress\"," TIMES "," LENGTHS
     ",\"token\":\"000102030405060708090a0b0c0d0e0f\",\"version\":255}",
     "{\"status\":\"InProgress\"," TIMES "," OWNED "\"attempt\":0,\"lease_ms\":1,\"ttl_ms\":1}",
-    "{\"status\":\"InProgress\"," TIMES "," OWNED "\"attempt\":4294967296,\"lease_ms\":1,\"ttl_ms\":1}",
+    "{\"status\":\"InProgress\"," TIMES "," OWNED
+    "\"attempt\":4294967296,\"lease_ms\":1,\"ttl_ms\":1}",
     "{\"status\":\"InProgress\"," TIMES "," OWNED "\"attempt\":1.0,\"lease_ms\":1,\"ttl_ms\":1}",
     "{\"status\":\"InProgress\"," TIMES "," OWNED "\"attempt\":1,\"lease_ms\":-1,\"ttl_ms\":1}",
     "{\"status\":\"InProgress\"," TIMES "," OWNED "\"attempt\":1,\"lease_ms\":0,\"ttl_ms\":1}",

@@ -92,8 +92,8 @@ START_TEST(incomplete_backends_are_refused)
     ops.size = 0;
     assert_refused(&ops, "size");
     assert_refused(NULL, "size");
-    static const char *const malformed[] = {"", "Upper", "1x", "a b", "a:b", NULL,
-                                            "a23456789012345678901234567890123456789012345"};
+    static const char *const malformed[] = {
+        "", "Upper", "1x", "a b", "a:b", NULL, "a23456789012345678901234567890123456789012345"};
     for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         ops = complete_ops(malformed[i]);
         assert_refused(&ops, "scheme");

@@ -204,9 +204,8 @@ START_TEST(doubt_that_stays_is_uncertain)
     ck_assert(on.present); /* and so it was */
     on.always = false;
     on.fault_count = 0;
-    ck_assert_int_eq(idem_begin(store,
-                                IDEM_REQUEST(.key = idem_str("k"), .token = on.record.token), &out,
-                                &error),
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .token = on.record.token),
+                                &out, &error),
                      IDEM_OK);
     ck_assert(out.kind == IDEM_NEW && out.attempt == 1);
     idem_outcome_clear(&out);
@@ -290,8 +289,7 @@ START_TEST(a_clock_for_a_backend_that_takes_none_is_unsupported)
     idem_backend_ops ops = world_ops;
     ops.scheme = "timeless";
     ck_assert_int_eq(idem_backend_register(&ops, NULL), IDEM_OK);
-    const idem_options options = {.size = sizeof options,
-                                  .clock = {.now_ms = stand_still}};
+    const idem_options options = {.size = sizeof options, .clock = {.now_ms = stand_still}};
     ck_assert_int_eq(idem_open_with("timeless:", &options, &store, &error), IDEM_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(error.message, "timeless"));
 }

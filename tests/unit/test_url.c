@@ -92,9 +92,10 @@ END_TEST
 
 /* Passwords as people paste them, with characters that should have been percent-encoded. */
 static const char *const leaky[] = {
-    "redis://u:hunter2@h:bad",      "redis://u:hun/ter2@h:6379/0", "redis://u:x/hunter2@h",
-    "redis://u:hunter2?x@h:6379/0", "redis://u:hunter2#x@h",       "redis://u:%hunter2@h",
-    "redis://u/hunter2@h",          "hunter2",
+    "redis://u:hunter2@h:bad", "redis://u:hun/ter2@h:6379/0",
+    "redis://u:x/hunter2@h",   "redis://u:hunter2?x@h:6379/0",
+    "redis://u:hunter2#x@h",   "redis://u:%hunter2@h",
+    "redis://u/hunter2@h",     "hunter2",
 };
 
 START_TEST(no_password_comes_out_of_a_malformed_url)
