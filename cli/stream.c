@@ -49,9 +49,16 @@ static bool has_chunk(const cli_stream *stream)
     return stream->chunk_at < stream->chunk_len;
 }
 
+/* True if nobody can write any more: what is in the pipe is all there will be. */
+static bool is_hung_up(int fd)
+{
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    return poll(&end, 1, 0) > 0 && (end.revents & POLLHUP);
+}
+
 static bool may_read(const cli_stream *stream)
 {
-    return stream->from >= 0 && !(stream->late && stream->owed == 0);
+    return stream->from >= 0 && (!stream->late || stream->owed > 0 || is_hung_up(stream->from));
 }
 
 struct pollfd cli_stream_wants(const cli_stream *stream)
@@ -80,7 +87,8 @@ static void keep(cli_stream *stream, size_t len)
 
 static void read_chunk(cli_stream *stream)
 {
-    size_t most = stream->late && stream->owed < CHUNK_SIZE ? (size_t)stream->owed : CHUNK_SIZE;
+    bool is_last = stream->late && stream->owed > 0 && stream->owed < CHUNK_SIZE;
+    size_t most = is_last ? (size_t)stream->owed : CHUNK_SIZE;
     ssize_t got = read(stream->from, stream->chunk, most);
     if (got < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
         return;

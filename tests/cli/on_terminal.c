@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * on_terminal PROGRAM ARGUMENTS…: runs a program on a terminal of its own and passes on what it
- * prints. A line `press ^C` in that makes it press the interrupt key, once. Ends with the
- * program's exit code.
+ * prints. Each line `press ^C` in that makes it press the interrupt key. Ends with the program's
+ * exit code.
+ *
+ * on_terminal count-interrupts: asks for that 8 times, and ends with the number of interrupts that
+ * came.
  */
 #define _XOPEN_SOURCE 700
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 static int fail(const char *what)
@@ -45,12 +51,24 @@ static int become(const char *path, char **program)
     return fail("execvp");
 }
 
+static void press_keys(int terminal, const char *text, int *pressed)
+{
+    int asked = 0;
+    for (const char *at = text; (at = strstr(at, "press ^C\n")) != NULL; at++)
+        asked++;
+    for (; *pressed < asked; (*pressed)++) {
+        if (write(terminal, "\003", 1) != 1)
+            perror("the terminal");
+    }
+}
+
+/* Keeps all of it, to see which keys it asks for; so it must not be long. */
 static void pass_on(int terminal)
 {
     char text[65536];
     size_t len = 0;
     int pressed = 0;
-    for (;;) {
+    while (len < sizeof text - 1) {
         ssize_t got = read(terminal, text + len, sizeof text - 1 - len);
         if (got < 0 && errno == EINTR)
             continue;
@@ -59,16 +77,48 @@ static void pass_on(int terminal)
         (void)fwrite(text + len, 1, (size_t)got, stdout);
         len += (size_t)got;
         text[len] = '\0';
-        if (!pressed && strstr(text, "press ^C\n"))
-            pressed = write(terminal, "\003", 1) == 1;
-        if (len >= sizeof text - 1)
-            len = 0;
+        press_keys(terminal, text, &pressed);
     }
+}
+
+static volatile sig_atomic_t interrupts;
+
+static void count(int number)
+{
+    (void)number;
+    interrupts++;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Several times, and without sleeping: two signals that meet a sleeper could be taken for one. */
+static int count_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = count};
+    (void)sigaction(SIGINT, &action, NULL);
+    for (int i = 0; i < 8; i++) {
+        int before = interrupts;
+        uint64_t start = now_ms();
+        (void)puts("press ^C");
+        (void)fflush(stdout);
+        while (interrupts == before && now_ms() < start + 2000) {
+        }
+        for (start = now_ms(); now_ms() < start + 20;) {
+        }
+    }
+    return interrupts;
 }
 
 int main(int argc, char **argv)
 {
     int status = 0;
+    if (argc == 2 && strcmp(argv[1], "count-interrupts") == 0)
+        return count_interrupts();
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     if (argc < 2 || terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
         return fail("posix_openpt");

@@ -219,6 +219,19 @@ wait
 same out many
 [ "$(cat code)" -eq 0 ] || fail 'run has failed'
 
+scene 'nor does it keep us from noticing that the claim is lost'
+{
+    "$idem" run stuck2 --lease 600ms -- sh -c 'trap "echo >trapped; kill $!; exit 3" TERM
+        echo first; sleep 0.1; cat many & echo >started; wait' 2>err
+    echo $? >code
+} | (eventually test -e trapped && echo >noticed; cat >/dev/null) &
+eventually test -e started
+sleep 0.2
+"$idem" forget stuck2 >out
+wait
+[ -e noticed ] || fail 'CMD was not stopped'
+[ "$(cat code)" -eq 75 ] || fail "run ended with $(cat code)"
+
 scene 'stdout that cannot be written'
 if [ -e /dev/full ]; then
     "$idem" run full -- echo out >/dev/full 2>err
@@ -236,6 +249,13 @@ fi
 [ $? -eq 70 ] || fail 'lost output was no failure'
 expect 0 run closed -- false
 out_is out
+"$idem" --store memory:// run all-closed -- sh -c 'echo out' <&- >&- 2>&-
+[ $? -eq 70 ] || fail 'lost output was no failure'
+"$idem" run all-closed -- sh -c 'cat; echo out; echo err >&2' <&- >&- 2>&-
+[ $? -eq 70 ] || fail 'lost output was no failure'
+expect 0 run all-closed -- false
+out_is out
+err_has err
 
 scene 'a process that CMD left behind does not hold us up'
 begun=$(date +%s)
