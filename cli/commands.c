@@ -157,6 +157,14 @@ static const char purge_details[] =
     "Drops records whose retention has ended, and prints {\"removed\":N}. Never needed for\n"
     "a right answer: such records count as absent. It gives their space back.\n";
 
+static const char doctor_details[] =
+    "Connects, looks at the store's settings, and changes nothing. Each finding says what\n"
+    "it is about and how to mend it.\n"
+    "\n"
+    "Prints {\"findings\":[{\"what\":…,\"mend\":…}],\"sound\":false}.\n"
+    "\n"
+    "Exit: 0 sound, 1 findings.\n";
+
 static const cli_command commands[] = {
     {"run", "KEY [options] -- CMD [ARG…]", "run CMD once, and replay its output afterwards",
      run_details, run_options, 1, 1, true, true, cli_run},
@@ -177,6 +185,8 @@ static const cli_command commands[] = {
     {"ls", "[options]", "list records", ls_details, ls_options, 0, 0, false, true, cli_ls},
     {"purge", "[options]", "drop records whose retention has ended", purge_details, NULL, 0, 0,
      false, true, cli_purge},
+    {"doctor", "[options]", "look for what could lose records or run work twice", doctor_details,
+     NULL, 0, 0, false, true, cli_doctor},
     {"backends", "[options]", "list the kinds of store and their URL parameters", "",
      backends_options, 0, 0, false, false, cli_backends},
     {"version", "", "print the version", "", NULL, 0, 0, false, false, cli_version},

@@ -227,12 +227,19 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
     return leave_with(store, lane, rc, error);
 }
 
+static const idem_finding not_durable = {
+    .what = "the store keeps its records in this process alone",
+    .mend = "use a durable store where a restart must not run work again",
+};
+
 int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
 {
     idem__lane *lane;
     idem__error_clear(error);
     if (!store || !fn)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the function is NULL");
+    if (!(store->ops.traits & IDEM_TRAIT_DURABLE))
+        fn(user, &not_durable);
     if (!store->ops.check)
         return IDEM_OK;
     uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);

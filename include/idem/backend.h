@@ -100,7 +100,8 @@ IDEM_API void idem_op_fail(idem_op *op, bool permanent, int code, const char *fo
 #endif
     ;
 
-/** Sets an error unless it holds one already (the first message wins). `error` may be NULL.
+/** Sets an error unless it holds one already (the first message wins). `error` may be NULL, else it
+ *  has to be cleared (its code 0) before it is first used; that goes for all functions of this header.
  *  @return `code`, so that `return idem_error_set(…)` reads well. */
 IDEM_API int idem_error_set(idem_error *error, int code, const char *format, ...)
 #if defined(__GNUC__)

@@ -465,7 +465,7 @@ typedef void (*idem_finding_fn)(void *user, const idem_finding *finding);
 
 /**
  * Looks for settings of the store that could lose records or run work twice, and changes nothing.
- * A store that has none to report calls `fn` for none.
+ * `fn` is called once for each finding, and must not call into the store.
  *
  * @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_NO_MEMORY.
  */

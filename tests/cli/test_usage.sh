@@ -3,7 +3,7 @@
 # The command line itself: help, version, backends, and what is said to wrong usage.
 . "$(dirname "$0")/helper.sh"
 
-commands='run begin complete renew checkpoint release get forget ls purge backends version help'
+commands='run begin complete renew checkpoint release get forget ls purge doctor backends version help'
 
 scene 'help lists every command, and those only that there are'
 for ask in 'help' '--help'; do
@@ -12,7 +12,6 @@ for ask in 'help' '--help'; do
     for name in $commands; do
         out_matches "^  $name +[a-z]"
     done
-    out_lacks doctor
     out_lacks bench
 done
 
@@ -55,7 +54,7 @@ out_has '"scheme":"sqlite"'
 out_has '"name":"max_response","type":"size","default":"8MiB"'
 
 scene 'unknown commands are told what there is'
-for name in frobnicate doctor bench; do
+for name in frobnicate bench; do
     expect 64 "$name"
     out_is_empty
     err_has "there is no command '$name'"
