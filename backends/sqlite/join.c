@@ -97,8 +97,7 @@ static const idem_backend_ops joined_backend = {
     .scheme = "sqlite-on",
     .summary = "the caller's own SQLite connection",
     .example = "idem_sqlite_open_on()",
-    .traits =
-        IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_TRAIT_CLOCK | IDEM_BACKEND_NO_BACKGROUND,
+    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_BACKEND_NO_BACKGROUND,
     .lanes = 1,
     .open = open_instance,
     .submit = submit,

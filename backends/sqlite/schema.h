@@ -15,8 +15,8 @@ int idem__sqlite_schema_inspect(idem__sqlite *self, idem__sqlite_fault *fault);
 /** Creates the tables, or brings them up to today's version. */
 int idem__sqlite_schema_ensure(idem__sqlite *self, idem__sqlite_fault *fault);
 
-/** The same along other steps: step i leads from version i to i + 1. All in one transaction. */
-int idem__sqlite_schema_upgrade(idem__sqlite *self, const char *const *steps, int64_t count,
+/** The same along other steps: list[i] leads from version i to i + 1. All in one transaction. */
+int idem__sqlite_schema_upgrade(idem__sqlite *self, const char *const *list, int64_t count,
                                 idem__sqlite_fault *fault);
 
 #endif

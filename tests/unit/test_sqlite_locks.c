@@ -104,6 +104,21 @@ START_TEST(reading_does_not_wait_for_a_writer)
 }
 END_TEST
 
+START_TEST(a_batch_that_only_reads_takes_no_lock)
+{
+    instance on;
+    instance_open(&on, store_path, false);
+    pid_t holder = hold_lock_for(700);
+    uint64_t before_ms = idem_monotonic_ms();
+    idem_op ops[] = {op_get("a"), op_get("b")};
+    submit(&on, ops, 2);
+    ck_assert_int_eq(ops[0].error.code + ops[1].error.code, IDEM_OK);
+    ck_assert_uint_le(idem_monotonic_ms() - before_ms, 250);
+    join_child(holder);
+    instance_close(&on);
+}
+END_TEST
+
 START_TEST(opening_a_locked_new_file_waits_for_it)
 {
     idem_error error;
@@ -331,6 +346,7 @@ int main(void)
     ADD_IN_FOLDER(suite, a_lock_that_ends_just_before_the_deadline_is_waited_for);
     ADD_IN_FOLDER(suite, busy_timeout_gives_up_before_the_deadline);
     ADD_IN_FOLDER(suite, reading_does_not_wait_for_a_writer);
+    ADD_IN_FOLDER(suite, a_batch_that_only_reads_takes_no_lock);
     ADD_IN_FOLDER(suite, opening_a_locked_new_file_waits_for_it);
     ADD_IN_FOLDER(suite, of_two_processes_one_wins_each_key);
     ADD_IN_FOLDER(suite, parent_and_child_work_on_after_a_fork);

@@ -132,6 +132,25 @@ START_TEST(an_expired_row_is_absent_for_every_op)
 }
 END_TEST
 
+/* In one batch: no write has passed by since it expired. */
+START_TEST(an_insert_takes_the_place_of_an_expired_row)
+{
+    instance on;
+    instance_open(&on, store_path, true);
+    idem_record first = make_record("k", 1);
+    idem_record second = make_record("k", 2);
+    idem_op insert = op_insert(&first, 500);
+    submit_one(&on, &insert);
+    test_clock_ms += 500;
+    idem_op ops[] = {op_insert(&second, 500), op_get("k")};
+    submit(&on, ops, 2);
+    ck_assert(ops[0].applied && ops[1].has_found);
+    ck_assert_uint_eq(ops[1].found.version, 2);
+    idem_record_clear(&ops[1].found);
+    instance_close(&on);
+}
+END_TEST
+
 START_TEST(an_expired_row_that_no_purge_has_reached_is_new)
 {
     idem_options options = {.size = sizeof options, .clock = {read_test_clock, NULL}};
@@ -341,8 +360,11 @@ START_TEST(a_purge_goes_on_where_the_last_one_stopped_and_comes_around)
     ck_assert_idem_ok(on.ops->purge(on.backend, 10, &removed, UINT64_MAX, &error), error);
     ck_assert_uint_eq(removed, 10);
     test_clock_ms += 4000;
+    ck_assert_idem_ok(on.ops->purge(on.backend, 1, &removed, UINT64_MAX, &error), error);
+    ck_assert_uint_eq(removed, 1);
+    ck_assert_int_eq(file_number("SELECT min(id) FROM idem_record"), 1);
     ck_assert_idem_ok(on.ops->purge(on.backend, UINT64_MAX, &removed, UINT64_MAX, &error), error);
-    ck_assert_uint_eq(removed, 30);
+    ck_assert_uint_eq(removed, 29);
     instance_close(&on);
 }
 END_TEST
@@ -457,8 +479,8 @@ static idem__sqlite made_up_instance(sqlite3 *db)
 }
 
 static const char *const steps[] = {
-    "CREATE TABLE idem_schema (id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT;"
-    "INSERT INTO idem_schema VALUES (1, 0); CREATE TABLE idem_record (a INTEGER) STRICT;",
+    ("CREATE TABLE idem_schema (id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT;"
+     "INSERT INTO idem_schema VALUES (1, 0); CREATE TABLE idem_record (a INTEGER) STRICT;"),
     "ALTER TABLE idem_record ADD COLUMN b INTEGER NOT NULL DEFAULT 5;",
     "UPDATE idem_record SET b = b + a;",
     "INSERT INTO no_such_table VALUES (1);",
@@ -503,6 +525,7 @@ int main(void)
     ADD_IN_FOLDER(suite, every_field_comes_back_exactly);
     ADD_IN_FOLDER(suite, compares_and_swaps_in_the_order_of_the_batch);
     ADD_IN_FOLDER(suite, an_expired_row_is_absent_for_every_op);
+    ADD_IN_FOLDER(suite, an_insert_takes_the_place_of_an_expired_row);
     ADD_IN_FOLDER(suite, an_expired_row_that_no_purge_has_reached_is_new);
     ADD_IN_FOLDER(suite, a_clock_that_falls_gives_no_age_below_zero);
     ADD_ROWS_IN_FOLDER(suite, only_the_boot_clock_counts_within_a_boot, clocks);
