@@ -154,7 +154,7 @@ static int run(idem__sqlite *self, idem_op *const *ops, size_t count, idem__sqli
     if (rc)
         take_back(ops, count);
     /* What is wrong with other people's expired rows is no reason to fail. */
-    if (rc && swept && self->sweep_failed && self->db) {
+    if (rc && swept && self->sweep_failed && !self->broken) {
         memset(fault, 0, sizeof *fault);
         rc = run_once(self, ops, count, fault);
         if (rc)
@@ -168,7 +168,7 @@ void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t coun
     idem__sqlite_fault fault = {0};
     if (run(self, ops, count, &fault) == IDEM_OK)
         return;
-    if (count == 1 || !fault.of_one_op || !self->db) {
+    if (count == 1 || !fault.of_one_op || self->broken) {
         idem__sqlite_batch_fail(ops, count, &fault);
         return;
     }

@@ -28,25 +28,6 @@ static void name_it(idem__sqlite *self)
                        idem_quote(idem_str(self->path), quoted));
 }
 
-/* Runs a pragma and keeps the first bytes of what it gives. */
-static int pragma(idem__sqlite *self, const char *sql, char answer[16], idem__sqlite_fault *fault)
-{
-    sqlite3_stmt *statement = NULL;
-    int code = idem__sqlite_prepare(self, sql, 0, &statement);
-    if (code == SQLITE_OK)
-        code = idem__sqlite_step(self, statement);
-    answer[0] = '\0';
-    if (code == SQLITE_ROW) {
-        const unsigned char *text = sqlite3_column_text(statement, 0);
-        (void)snprintf(answer, 16, "%s", text ? (const char *)text : "");
-    }
-    int rc = IDEM_OK;
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        rc = idem__sqlite_fault_take(self, code, fault);
-    (void)sqlite3_finalize(statement);
-    return rc;
-}
-
 static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
@@ -63,15 +44,15 @@ static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
 
 static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
 {
-    char answer[16];
+    char answer[IDEM__SQLITE_PRAGMA_SIZE];
     bool normal = self->config->values[IDEM__SQLITE_SYNCHRONOUS].number == 1;
     if (self->in_memory)
         return IDEM_OK;
-    int rc = pragma(self, normal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
-                    answer, fault);
+    int rc = idem__sqlite_pragma(
+        self, normal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", answer, fault);
     if (rc || sqlite3_db_readonly(self->db, "main") == 1)
         return rc;
-    rc = pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
+    rc = idem__sqlite_pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
     if (rc == IDEM_OK && strcmp(answer, "wal") != 0)
         rc = idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
                                     "%s can't have a write-ahead log: its file system has no "
@@ -130,7 +111,9 @@ static bool was_moved(idem__sqlite *self)
 int idem__sqlite_ready(idem__sqlite *self, uint64_t deadline_ms, idem__sqlite_fault *fault)
 {
     idem__sqlite_lock_enter(self, deadline_ms);
-    if (self->db && was_moved(self))
+    if (self->joined)
+        return IDEM_OK;
+    if (self->db && (self->broken || was_moved(self)))
         idem__sqlite_disconnect(self);
     return self->db ? IDEM_OK : connect_to(self, false, fault);
 }
@@ -142,4 +125,5 @@ void idem__sqlite_disconnect(idem__sqlite *self)
         (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     (void)sqlite3_close(self->db);
     self->db = NULL;
+    self->broken = false;
 }

@@ -20,6 +20,7 @@ typedef struct idem__sqlite {
     bool joined;       /**< db is the caller's, and so is the transaction that may be open */
     bool in_memory;    /**< the connection is the database */
     bool nested;       /**< the call began in a transaction of the caller's */
+    bool broken;       /**< the connection is of no more use */
     bool sweep_failed; /**< expired rows are left to purge */
     char name[IDEM__SQLITE_NAME_SIZE]; /**< the database in messages */
 

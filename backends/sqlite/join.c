@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "lock.h"
 #include "schema.h"
-#include "walk.h"
+#include "slots.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,26 +72,6 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     return IDEM_OK;
 }
 
-static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
-                idem_error *error)
-{
-    idem__sqlite *self = (idem__sqlite *)backend;
-    idem__sqlite_fault fault = {0};
-    idem__sqlite_lock_enter(self, deadline_ms);
-    int rc = idem__sqlite_walk_scan(self, page, &fault);
-    return rc ? idem_error_set(error, rc, "%s", fault.error.message) : IDEM_OK;
-}
-
-static int purge(idem_backend *backend, uint64_t limit, uint64_t *removed, uint64_t deadline_ms,
-                 idem_error *error)
-{
-    idem__sqlite *self = (idem__sqlite *)backend;
-    idem__sqlite_fault fault = {0};
-    idem__sqlite_lock_enter(self, deadline_ms);
-    int rc = idem__sqlite_walk_purge(self, limit, removed, &fault);
-    return rc ? idem_error_set(error, rc, "%s", fault.error.message) : IDEM_OK;
-}
-
 static const idem_backend_ops joined_backend = {
     .size = sizeof(idem_backend_ops),
     .scheme = "sqlite-on",
@@ -102,8 +82,9 @@ static const idem_backend_ops joined_backend = {
     .open = open_instance,
     .submit = submit,
     .close = close_instance,
-    .scan = scan,
-    .purge = purge,
+    .scan = idem__sqlite_slot_scan,
+    .purge = idem__sqlite_slot_purge,
+    .check = idem__sqlite_slot_check,
 };
 
 int idem_sqlite_open_on(struct sqlite3 *db, const char *options, idem_store **store,

@@ -9,7 +9,7 @@
 #include "batch.h"
 #include "connection.h"
 #include "lock.h"
-#include "walk.h"
+#include "slots.h"
 
 #include <idem/sqlite.h>
 
@@ -119,28 +119,6 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     return IDEM_OK;
 }
 
-static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
-                idem_error *error)
-{
-    idem__sqlite *self = (idem__sqlite *)backend;
-    idem__sqlite_fault fault = {0};
-    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
-    if (rc == IDEM_OK)
-        rc = idem__sqlite_walk_scan(self, page, &fault);
-    return rc ? idem_error_set(error, rc, "%s", fault.error.message) : IDEM_OK;
-}
-
-static int purge(idem_backend *backend, uint64_t limit, uint64_t *removed, uint64_t deadline_ms,
-                 idem_error *error)
-{
-    idem__sqlite *self = (idem__sqlite *)backend;
-    idem__sqlite_fault fault = {0};
-    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
-    if (rc == IDEM_OK)
-        rc = idem__sqlite_walk_purge(self, limit, removed, &fault);
-    return rc ? idem_error_set(error, rc, "%s", fault.error.message) : IDEM_OK;
-}
-
 /* A database in memory has no lock and no descriptor: the child goes on with a copy. */
 static void at_fork(idem_backend *backend, idem_fork_phase phase)
 {
@@ -162,7 +140,8 @@ const idem_backend_ops idem__sqlite_backend = {
     .open = open_instance,
     .submit = submit,
     .close = close_instance,
-    .scan = scan,
-    .purge = purge,
+    .scan = idem__sqlite_slot_scan,
+    .purge = idem__sqlite_slot_purge,
+    .check = idem__sqlite_slot_check,
     .at_fork = at_fork,
 };

@@ -12,6 +12,8 @@
 
 #include "lock.h"
 
+#include <stdio.h>
+
 /* ?2, ?3, ?4: the time. A clock that fell gives no age below 0. */
 #define AGE \
     "max(0, CASE WHEN at_boot_id = ?2 AND ?2 <> 0 THEN ?3 - at_boot_ms ELSE ?4 - at_wall_ms END)"
@@ -105,6 +107,25 @@ int idem__sqlite_run(idem__sqlite *self, idem__sqlite_sql which)
     int code = idem__sqlite_step(self, statement);
     (void)sqlite3_reset(statement);
     return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+int idem__sqlite_pragma(idem__sqlite *self, const char *sql, char answer[IDEM__SQLITE_PRAGMA_SIZE],
+                        idem__sqlite_fault *fault)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = idem__sqlite_prepare(self, sql, 0, &statement);
+    if (code == SQLITE_OK)
+        code = idem__sqlite_step(self, statement);
+    answer[0] = '\0';
+    if (code == SQLITE_ROW) {
+        const unsigned char *text = sqlite3_column_text(statement, 0);
+        (void)snprintf(answer, IDEM__SQLITE_PRAGMA_SIZE, "%s", text ? (const char *)text : "");
+    }
+    int rc = IDEM_OK;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        rc = idem__sqlite_fault_take(self, code, fault);
+    (void)sqlite3_finalize(statement);
+    return rc;
 }
 
 void idem__sqlite_statements_close(idem__sqlite *self)

@@ -84,6 +84,13 @@ void idem__sqlite_done(sqlite3_stmt *statement);
  *  SQLITE_OK for success */
 int idem__sqlite_run(struct idem__sqlite *self, idem__sqlite_sql which);
 
+/** Room for the first bytes of what a pragma gives. */
+#define IDEM__SQLITE_PRAGMA_SIZE 16
+
+/** Runs a pragma. @param[out] answer  empty if it gives nothing */
+int idem__sqlite_pragma(struct idem__sqlite *self, const char *sql,
+                        char answer[IDEM__SQLITE_PRAGMA_SIZE], idem__sqlite_fault *fault);
+
 /** Finalizes all. */
 void idem__sqlite_statements_close(struct idem__sqlite *self);
 

@@ -6,8 +6,6 @@
  */
 #include "transaction.h"
 
-#include "connection.h"
-
 int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault)
 {
     idem__sqlite_sql which = write ? IDEM__SQLITE_BEGIN_WRITE : IDEM__SQLITE_BEGIN_READ;
@@ -38,7 +36,6 @@ void idem__sqlite_rollback(idem__sqlite *self)
         return;
     }
     (void)idem__sqlite_run(self, IDEM__SQLITE_ROLLBACK);
-    /* A connection that can't even roll back starts anew. */
-    if (!sqlite3_get_autocommit(self->db) && !self->joined && !self->in_memory)
-        idem__sqlite_disconnect(self);
+    /* A connection that can't even roll back is closed when the next call begins. */
+    self->broken = !sqlite3_get_autocommit(self->db) && !self->joined && !self->in_memory;
 }

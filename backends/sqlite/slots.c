@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* From the slots of the table of operations to what this backend calls it: the connection is made
+   ready, and a fault becomes an error. */
+#include "slots.h"
+
+#include "check.h"
+#include "connection.h"
+#include "walk.h"
+
+static int report(int rc, const idem__sqlite_fault *fault, idem_error *error)
+{
+    return rc ? idem_error_set(error, rc, "%s", fault->error.message) : IDEM_OK;
+}
+
+int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
+                           idem_error *error)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_fault fault = {0};
+    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_walk_scan(self, page, &fault);
+    return report(rc, &fault, error);
+}
+
+int idem__sqlite_slot_purge(idem_backend *backend, uint64_t limit, uint64_t *removed,
+                            uint64_t deadline_ms, idem_error *error)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_fault fault = {0};
+    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_walk_purge(self, limit, removed, &fault);
+    return report(rc, &fault, error);
+}
+
+int idem__sqlite_slot_check(idem_backend *backend, idem_finding_fn emit, void *emit_user,
+                            uint64_t deadline_ms, idem_error *error)
+{
+    idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_fault fault = {0};
+    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_check(self, emit, emit_user, &fault);
+    return report(rc, &fault, error);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* What `idem doctor` finds in a SQLite store: each finding is made true here, and reported. */
+#define _GNU_SOURCE /* unshare() */
+#include "sqlite_support.h"
+
+#include "sqlite/check.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+/* All findings, one a line: what, a bar, how to mend it. */
+static char found[4096];
+
+static void take(void *user, const idem_finding *finding)
+{
+    size_t len = strlen(found);
+    (void)user;
+    (void)snprintf(found + len, sizeof found - len, "%s | %s\n", finding->what, finding->mend);
+}
+
+static int examine(idem_store *store)
+{
+    found[0] = '\0';
+    return idem_check(store, take, NULL, NULL);
+}
+
+static void examine_url(const char *options)
+{
+    idem_store *store = open_store(options);
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    idem_close(store);
+}
+
+#define ck_assert_found(part)     ck_assert_msg(strstr(found, part) != NULL, "found only: %s", found)
+#define ck_assert_not_found(part) ck_assert_msg(strstr(found, part) == NULL, "found: %s", found)
+
+START_TEST(the_defaults_are_sound)
+{
+    examine_url("");
+    ck_assert_not_found("synchronous");
+    ck_assert_not_found("journal");
+    ck_assert_not_found("mode ");
+    ck_assert_not_found("can't be written");
+}
+END_TEST
+
+START_TEST(synchronous_normal_is_found)
+{
+    examine_url("synchronous=normal");
+    ck_assert_found("synchronous=normal");
+    ck_assert_found("synchronous=full, which is the default");
+}
+END_TEST
+
+START_TEST(a_file_that_everybody_may_write_is_found)
+{
+    examine_url("");
+    ck_assert_int_eq(chmod(store_path, 0666), 0);
+    examine_url("");
+    ck_assert_found("mode 666");
+    ck_assert_found("chmod o-w");
+}
+END_TEST
+
+START_TEST(a_callers_careless_connection_is_found)
+{
+    idem_store *store = NULL;
+    sqlite3 *db = raw_open(store_path);
+    ck_assert_int_eq(idem_sqlite_open_on(db, NULL, &store, NULL), IDEM_OK);
+    raw_exec(db, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY");
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_found("synchronous=off");
+    ck_assert_found("journal_mode=memory");
+    ck_assert_found("set PRAGMA journal_mode = WAL");
+    idem_close(store);
+    (void)sqlite3_close(db);
+}
+END_TEST
+
+START_TEST(a_database_in_memory_is_found)
+{
+    idem_store *store = NULL;
+    ck_assert_int_eq(idem_open("sqlite::memory:", &store, NULL), IDEM_OK);
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_found("gone when the handle is closed");
+    idem_close(store);
+}
+END_TEST
+
+static bool mount_memory_disk(void)
+{
+    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+        return false;
+    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", folder, "tmpfs", 0, "size=2m") == 0;
+}
+
+static bool says(const char *part)
+{
+    return strstr(found, part) != NULL;
+}
+
+/* A file system of 2 MiB in memory, which is then made read-only. */
+static void examine_memory_disk(void)
+{
+    idem_store *store = NULL;
+    if (!mount_memory_disk()) {
+        CHILD_CHECK(getenv("IDEM_SKIPS_FAIL") == NULL);
+        return;
+    }
+    CHILD_CHECK(idem_open(store_url(""), &store, NULL) == IDEM_OK);
+    CHILD_CHECK(examine(store) == IDEM_OK);
+    CHILD_CHECK(says("lies on tmpfs") && says("keep it on a disk"));
+    CHILD_CHECK(says("KiB of free space") && says("claims are refused"));
+    CHILD_CHECK(!says("can't be written"));
+    idem_close(store);
+    /* Who can't write needs log files that are there already. */
+    sqlite3 *last = NULL;
+    CHILD_CHECK(sqlite3_open(store_path, &last) == SQLITE_OK);
+    CHILD_CHECK(sqlite3_exec(last, "SELECT count(*) FROM idem_record", NULL, NULL, NULL) == 0);
+    CHILD_CHECK(sqlite3_db_config(last, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK);
+    CHILD_CHECK(sqlite3_close(last) == SQLITE_OK);
+    CHILD_CHECK(mount("tmpfs", folder, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
+    CHILD_CHECK(idem_open(store_url(""), &store, NULL) == IDEM_OK);
+    CHILD_CHECK(examine(store) == IDEM_OK);
+    CHILD_CHECK(says("can't be written by this user") && says("let this user write"));
+    idem_close(store);
+}
+
+START_TEST(memory_disks_and_little_room_and_read_only_files_are_found)
+{
+    run_in_child(examine_memory_disk);
+}
+END_TEST
+
+START_TEST(network_file_systems_are_named)
+{
+    static const struct {
+        unsigned long type;
+        const char *name;
+    } network[] = {{0x6969, "NFS"}, {0xff534d42, "CIFS"}, {0x517b, "SMB"}, {0x65735546, "FUSE"}};
+    for (size_t i = 0; i < sizeof network / sizeof network[0]; i++) {
+        bool volatile_memory = true;
+        ck_assert_str_eq(idem__sqlite_check_file_system(network[i].type, &volatile_memory),
+                         network[i].name);
+        ck_assert(!volatile_memory);
+    }
+    bool volatile_memory = false;
+    ck_assert_ptr_null(idem__sqlite_check_file_system(0xef53, &volatile_memory)); /* ext4 */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sqlite check");
+    ADD_IN_FOLDER(suite, the_defaults_are_sound);
+    ADD_IN_FOLDER(suite, synchronous_normal_is_found);
+    ADD_IN_FOLDER(suite, a_file_that_everybody_may_write_is_found);
+    ADD_IN_FOLDER(suite, a_callers_careless_connection_is_found);
+    ADD_IN_FOLDER(suite, a_database_in_memory_is_found);
+    ADD_IN_FOLDER(suite, memory_disks_and_little_room_and_read_only_files_are_found);
+    ADD_IN_FOLDER(suite, network_file_systems_are_named);
+    return run_suite(suite);
+}
