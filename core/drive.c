@@ -12,6 +12,7 @@
 
 #define FIRST_PAUSE_MS 1u
 #define PAUSE_LIMIT_MS 100u
+#define LAST_TRY_MS    10u
 
 void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key)
 {
@@ -117,25 +118,33 @@ static void take_answers(pending *left)
     }
 }
 
-static void give_up(pending *left)
+/* Ends the first `count` calls. */
+static void give_up(pending *left, size_t count)
 {
-    for (size_t i = 0; i < left->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         idem_op_fail(&left->calls[i]->op, false, IDEM_ERR_UNAVAILABLE,
                      "the deadline came before the call was done; call again, or set a longer "
                      "timeout");
         idem__protocol_give_up(left->calls[i]);
     }
-    left->count = 0;
+    left->count -= count;
+    memmove(left->calls, left->calls + count, left->count * sizeof left->calls[0]);
+    left->paused = 0;
 }
 
-/* Pauses, no longer than until the deadline, and makes the paused calls ready again. */
+/* Pauses and makes the paused calls ready again. Where that would leave too little time for an
+   answer they end here: a try that is cut off would say less than the error that is known. */
 static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now,
                                 uint64_t deadline_ms)
 {
+    uint64_t pause = idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
+    if (pause + LAST_TRY_MS > deadline_ms - now) {
+        give_up(left, left->paused);
+        return;
+    }
     for (size_t i = 0; i < left->paused; i++)
         tell_retry(store, left->calls[i]);
-    uint64_t until = now + idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
-    idem__clock_sleep_until(until < deadline_ms ? until : deadline_ms);
+    idem__clock_sleep_until(now + pause);
     for (size_t i = 0; i < left->paused; i++)
         idem__protocol_again(left->calls[i]);
 }
@@ -156,7 +165,7 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint
             return;
         uint64_t now = idem_monotonic_ms();
         if (now >= deadline_ms)
-            give_up(&left);
+            give_up(&left, left.count);
         else if (left.paused > 0)
             pause_before_repeat(store, &left, &pause_ms, now, deadline_ms);
         if (left.count == 0)

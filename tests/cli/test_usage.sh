@@ -150,7 +150,7 @@ for url in '' nonsense 'sqlite:///x.db?colour=red' 'sqlite:///x.db?lease=soon' f
     err_has "try 'idem help begin'"
     out_is_empty
 done
-err_has 'memory, sqlite'
+err_has 'sqlite'
 expect 64 --store 'sqlite:///x.db?colour=red' begin k
 err_has 'max_response'
 
