@@ -23,6 +23,7 @@ build | test) purpose=$1 ;;
 esac
 
 # Purpose, Debian package, and what shows that it is there: one of several commands, or a header.
+# zlib and zstd are what libcrypto and SQLite name for programs that are linked statically.
 packages() {
   cat <<'END'
 build gcc            command cc
@@ -34,8 +35,11 @@ build libsqlite3-dev header  sqlite3.h
 build libjansson-dev header  jansson.h
 test  gcc            command gcc
 test  g++            command g++
+test  make           command make
 test  pkg-config     command pkg-config
 test  check          header  check.h
+test  zlib1g-dev     header  zlib.h
+test  libzstd-dev    header  zstd.h
 test  clang          command clang
 test  clang-format   command clang-format-14 clang-format
 test  clang-tidy     command clang-tidy-14 clang-tidy

@@ -294,8 +294,7 @@ static bool consume_lines(consumer *c, FILE *file, long from, long to)
 {
     char *line = NULL;
     size_t size = 0;
-    bool ok = true;
-    rewind(file);
+    bool ok = fseek(file, 0, SEEK_SET) == 0;
     for (long number = 0; ok && number < to && getline(&line, &size, file) >= 0; number++) {
         if (number < from)
             continue;

@@ -4,6 +4,8 @@
  * `memory://NAME` share those of the name, which live as long as one of them is open.
  *
  * `names_lock` guards the list of names and the counts of handles; no other lock is taken under it.
+ * A fork() finds it free, since the store lets no open or close be under way then. Ops may be: the
+ * shards keep them out.
  */
 #include "shards.h"
 
@@ -36,27 +38,8 @@ typedef struct {
 
 static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 static named *names;
-static pthread_once_t names_once = PTHREAD_ONCE_INIT;
-static int names_failed;
 
 /* ------------------------------------------------------------------------------------- names */
-
-static void lock_names(void)
-{
-    (void)pthread_mutex_lock(&names_lock);
-}
-
-static void unlock_names(void)
-{
-    (void)pthread_mutex_unlock(&names_lock);
-}
-
-/* The list belongs to no handle, so at_fork can't look after it: a name may be on its way in or out
-   while nobody has a handle that fork() knows of. */
-static void register_names(void)
-{
-    names_failed = pthread_atfork(lock_names, unlock_names, unlock_names);
-}
 
 static named *find_name(const char *name)
 {
@@ -119,11 +102,7 @@ static int check_same(const named *there, const idem_config *config, idem_error 
 static int join_name(const idem_config *config, named **joined, idem_error *error)
 {
     int rc;
-    (void)pthread_once(&names_once, register_names);
-    if (names_failed)
-        return idem_error_set(error, IDEM_ERR_INTERNAL,
-                              "memory: fork handlers can't be registered");
-    lock_names();
+    (void)pthread_mutex_lock(&names_lock);
     named *there = find_name(config->host);
     if (there)
         rc = check_same(there, config, error);
@@ -133,20 +112,20 @@ static int join_name(const idem_config *config, named **joined, idem_error *erro
         there->handles++;
         *joined = there;
     }
-    unlock_names();
+    (void)pthread_mutex_unlock(&names_lock);
     return rc;
 }
 
 static void leave_name(named *shared)
 {
     named **at = &names;
-    lock_names();
+    (void)pthread_mutex_lock(&names_lock);
     bool last = --shared->handles == 0;
     while (last && *at != shared)
         at = &(*at)->next;
     if (last)
         *at = shared->next;
-    unlock_names();
+    (void)pthread_mutex_unlock(&names_lock);
     if (last) {
         idem__shards_close(shared->shards);
         free(shared);

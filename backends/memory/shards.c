@@ -11,11 +11,11 @@
  * and given back after one went out, so there are never more. A full store drops what has expired,
  * of which each shard keeps a lower bound, before it refuses anything.
  *
- * fork() finds all shards frozen: their locks are free but for a moment, in which nothing is
- * changed, so that the child may make them anew. (To hold them all across the fork would be
- * simpler, but thread checkers give up on a thread with so many locks.)
+ * fork() finds all shards frozen: their locks are free but for moments in which nothing is changed,
+ * so that the child may make them anew. (To hold them all across the fork would be simpler, but
+ * thread checkers give up on a thread with so many locks.)
  *
- * Lock order: `gate`, one shard. No thread that has a shard waits for anything.
+ * Lock order: one shard at a time. A thread that has a shard waits for nothing.
  */
 #include "shards.h"
 
@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define CACHE_LINE 64
 
@@ -40,8 +41,7 @@ struct idem__shards {
     uint64_t origin_ms; /* what the clock said at the start */
     int64_t epoch_ms;   /* Unix time then */
     uint64_t capacity;
-    pthread_mutex_t gate; /* held from freeze to thaw: who finds a shard frozen waits here */
-    unsigned freezes;     /* guarded by `gate` and by forks being one at a time */
+    unsigned freezes;                           /* forks come one at a time, so nothing guards it */
     _Alignas(CACHE_LINE) _Atomic uint64_t used; /* if there is a capacity */
     shard all[IDEM__SHARDS_COUNT];
 };
@@ -73,15 +73,12 @@ static void destroy(idem__shards *shards, size_t locks)
 {
     while (locks > 0)
         (void)pthread_mutex_destroy(&shards->all[--locks].lock);
-    (void)pthread_mutex_destroy(&shards->gate);
     free(shards);
 }
 
 static int init(idem__shards *shards, idem_error *error)
 {
     int rc = idem_random(&shards->hash_key, sizeof shards->hash_key, error);
-    if (rc == IDEM_OK && pthread_mutex_init(&shards->gate, NULL))
-        rc = idem_error_set(error, IDEM_ERR_INTERNAL, "a mutex can't be made");
     if (rc) {
         free(shards);
         return rc;
@@ -134,13 +131,15 @@ const idem_clock *idem__shards_clock(const idem__shards *shards)
 
 /* ------------------------------------------------------------------------- locks and places */
 
-static void enter(idem__shards *shards, shard *home)
+/* Forks are rare and soon over, so that whoever meets one takes naps. To be woken would need one
+   more lock and signal that the child has to make anew. */
+static void enter(shard *home)
 {
+    const struct timespec nap = {.tv_nsec = 100000};
     (void)pthread_mutex_lock(&home->lock);
     while (home->frozen) {
         (void)pthread_mutex_unlock(&home->lock);
-        (void)pthread_mutex_lock(&shards->gate);
-        (void)pthread_mutex_unlock(&shards->gate);
+        (void)nanosleep(&nap, NULL);
         (void)pthread_mutex_lock(&home->lock);
     }
 }
@@ -173,7 +172,7 @@ static uint64_t purge(idem__shards *shards, uint64_t now_ms, uint64_t limit)
     uint64_t dropped = 0;
     for (size_t i = 0; i < IDEM__SHARDS_COUNT && dropped < limit; i++) {
         shard *home = &shards->all[i];
-        enter(shards, home);
+        enter(home);
         uint64_t of_shard = idem__table_purge(&home->table, now_ms, limit - dropped);
         leave(home);
         give_back(shards, of_shard);
@@ -259,7 +258,7 @@ static void insert(idem__shards *shards, const location *at, uint64_t now_ms, id
     bool done;
     bool all_live = false;
     for (;;) {
-        enter(shards, at->home);
+        enter(at->home);
         done = try_insert(shards, at, now_ms, op);
         leave(at->home);
         if (done || all_live)
@@ -318,7 +317,7 @@ void idem__shards_submit(idem__shards *shards, idem_op *const *ops, size_t count
             insert(shards, &at, now_ms, ops[i]);
             continue;
         }
-        enter(shards, at.home);
+        enter(at.home);
         if (ops[i]->kind == IDEM_OP_REPLACE)
             replace(shards, &at, now_ms, ops[i]);
         else
@@ -360,7 +359,7 @@ int idem__shards_scan(idem__shards *shards, idem_scan_page *page, idem_error *er
     uint64_t index = page->cursor;
     while (index < IDEM__SHARDS_COUNT && given < page->limit && rc == IDEM_OK) {
         shard *home = &shards->all[index++];
-        enter(shards, home);
+        enter(home);
         rc = scan_shard(shards, &home->table, now_ms, page, &given, error);
         leave(home);
     }
@@ -374,7 +373,6 @@ void idem__shards_freeze(idem__shards *shards)
 {
     if (shards->freezes++ > 0)
         return;
-    (void)pthread_mutex_lock(&shards->gate);
     for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++) {
         (void)pthread_mutex_lock(&shards->all[i].lock);
         shards->all[i].frozen = true;
@@ -394,5 +392,4 @@ void idem__shards_thaw(idem__shards *shards, bool in_child)
         home->frozen = false;
         (void)pthread_mutex_unlock(&home->lock);
     }
-    (void)pthread_mutex_unlock(&shards->gate);
 }

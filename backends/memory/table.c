@@ -64,7 +64,8 @@ uint32_t idem__table_find(const idem__table *table, uint32_t tag, idem_bytes key
 static void note_expiry(idem__table *table, const idem__entry *entry)
 {
     table->next_expiry_ms = least(table->next_expiry_ms, entry->expires_ms);
-    table->pass_expiry_ms = least(table->pass_expiry_ms, entry->expires_ms);
+    if (table->cursor > 0)
+        table->pass_expiry_ms = least(table->pass_expiry_ms, entry->expires_ms);
 }
 
 /* ------------------------------------------------------------------------------------- slots */

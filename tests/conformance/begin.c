@@ -371,27 +371,27 @@ END_TEST
 
 void conformance_begin(Suite *suite)
 {
-    ADD(suite, "begin: absent", 0, ANY_TIME, begin_absent_is_new_attempt_1,
+    ADD(suite, "begin absent", 0, ANY_TIME, begin_absent_is_new_attempt_1,
         begin_absent_leaves_an_in_progress_record, begin_absent_stores_my_token,
         begin_with_a_token_of_mine_claims_under_it, begin_of_two_keys_gives_two_tokens);
-    ADD(suite, "begin: own token", 0, ANY_TIME,
+    ADD(suite, "begin own token", 0, ANY_TIME,
         begin_own_token_is_new_same_attempt_and_changes_nothing,
         begin_own_token_is_new_through_another_handle_too,
         begin_own_token_after_my_takeover_tells_attempt_and_checkpoint_again,
         begin_own_token_after_my_lease_expired_is_new_same_attempt);
-    ADD(suite, "begin: live", 0, ANY_TIME,
+    ADD(suite, "begin live", 0, ANY_TIME,
         begin_live_is_in_progress_with_the_time_left_and_changes_nothing,
         begin_live_is_in_progress_on_the_claimers_own_handle_too,
         begin_live_does_not_take_the_callers_lease_and_ttl);
-    ADD(suite, "begin: expired", 0, ANY_TIME, begin_expired_is_taken_over_with_attempt_2,
+    ADD(suite, "begin expired", 0, ANY_TIME, begin_expired_is_taken_over_with_attempt_2,
         begin_expired_gives_the_last_checkpoint_which_stays_for_the_next,
         begin_expired_stores_the_new_owners_token);
-    ADD(suite, "begin: in doubt", 0, ANY_TIME,
+    ADD(suite, "begin in doubt", 0, ANY_TIME,
         begin_no_takeover_expired_is_in_doubt_with_attempt_and_checkpoint,
         begin_no_takeover_live_is_in_progress_and_absent_is_new,
         in_doubt_ends_when_the_owner_completes, in_doubt_ends_when_somebody_forgets_the_key,
         in_doubt_ends_with_the_retention, in_doubt_is_taken_over_by_a_begin_that_may);
-    ADD(suite, "begin: completed", 0, ANY_TIME,
+    ADD(suite, "begin completed", 0, ANY_TIME,
         begin_completed_gives_the_response_and_changes_nothing,
         begin_completed_gives_the_response_to_its_own_token_too,
         begin_completed_is_never_taken_over);

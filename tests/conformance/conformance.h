@@ -21,6 +21,10 @@
 #define CONFORMANCE_OPTIONS     (UINT64_C(1) << 42) /* is opened with idem_options */
 #define CONFORMANCE_UNREACHABLE (UINT64_C(1) << 43) /* can be out of reach */
 
+/* What the build may lack: the sanitizers' allocators are left locked in the child of a fork()
+   while other threads allocate. */
+#define CONFORMANCE_BUSY_FORK (UINT64_C(1) << 44)
+
 typedef struct {
     const char *name;
     uint64_t lacks; /* IDEM_TRAIT_ and CONFORMANCE_ bits */
@@ -84,7 +88,7 @@ void conformance_process(Suite *suite);
 
 /* -------------------------------------------------------------------------- inside a test */
 
-#define SHORT_MS UINT64_C(150)   /* runs out when a test wants it to */
+#define SHORT_MS UINT64_C(100)   /* runs out when a test wants it to */
 #define LONG_MS  UINT64_C(60000) /* stays live while a test runs */
 
 #define KEY idem_str("charge-42")
@@ -98,6 +102,9 @@ bool has(uint64_t capability);
 
 /** True if advance() moves the suite's own clock, so that times can be compared exactly. */
 bool time_is_ours(void);
+
+/** A time within which some calls can be made on a slow machine too, and that can be let pass. */
+uint64_t span_ms(void);
 
 /** Lets time pass on the store's clock: at least so much. */
 void advance(uint64_t ms);

@@ -7,6 +7,7 @@
 #include "conformance.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -22,6 +23,13 @@ typedef struct {
     int from; /* what the child writes */
 } child;
 
+/* A child that hangs ends by itself, and not by check's handler, which would end all of us. */
+static void limit_child(void)
+{
+    (void)signal(SIGALRM, SIG_DFL);
+    (void)alarm(CHILD_TIMEOUT_S);
+}
+
 /* Runs `work` in a child; its result is the exit code. */
 static child start_child(int (*work)(int to))
 {
@@ -32,7 +40,7 @@ static child start_child(int (*work)(int to))
     started.pid = fork();
     ck_assert_int_ge(started.pid, 0);
     if (started.pid == 0) {
-        (void)alarm(CHILD_TIMEOUT_S);
+        limit_child();
         (void)close(ends[0]);
         _exit(work(ends[1]));
     }
@@ -298,15 +306,15 @@ static int child_idles(int to)
 {
     (void)to;
     int failed = whole_cycle(one, "child", "1");
-    sleep_ms(600);
+    sleep_ms(800);
     return failed;
 }
 
 START_TEST(guarantee_10_keepalive_goes_on_in_the_parent)
 {
-    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 300, .flags = IDEM_KEEPALIVE);
+    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 500, .flags = IDEM_KEEPALIVE);
     child started = start_child(child_idles);
-    sleep_ms(900);
+    sleep_ms(1200);
     assert_outcome(other, IDEM_IN_PROGRESS);
     assert_ok(idem_complete(one, out.claim, idem_str("1"), &err));
     join_child(&started);
@@ -342,7 +350,7 @@ START_TEST(guarantee_10_fork_while_other_threads_call_the_store)
     for (int i = 0; i < FORKS; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            (void)alarm(CHILD_TIMEOUT_S);
+            limit_child();
             char key[32];
             (void)snprintf(key, sizeof key, "child-%d", i);
             _exit(whole_cycle(i % 2 ? one : other, key, "1"));
@@ -363,7 +371,7 @@ END_TEST
 void conformance_fork(Suite *suite)
 {
     const uint64_t shared = CONFORMANCE_FORK | IDEM_TRAIT_SHARED;
-    ADD(suite, "guarantee 10: fork", CONFORMANCE_FORK, ANY_TIME,
+    ADD(suite, "guarantee 10 fork", CONFORMANCE_FORK, ANY_TIME,
         guarantee_10_a_handle_opened_before_fork_works_on_in_parent_and_child,
         guarantee_10_a_handle_used_before_fork_works_on_in_parent_and_child,
         guarantee_10_a_child_that_closes_its_handles_leaves_the_parents_alone,
@@ -375,6 +383,6 @@ void conformance_fork(Suite *suite)
         guarantee_1_of_two_processes_exactly_one_is_told_new);
     ADD(suite, "fork and keepalive", CONFORMANCE_FORK | IDEM_TRAIT_KEEPALIVE, REAL_TIME,
         guarantee_10_keepalive_goes_on_in_the_parent);
-    ADD(suite, "fork and threads", CONFORMANCE_FORK | CONFORMANCE_THREADS, REAL_TIME,
-        guarantee_10_fork_while_other_threads_call_the_store);
+    ADD(suite, "fork and threads", CONFORMANCE_FORK | CONFORMANCE_THREADS | CONFORMANCE_BUSY_FORK,
+        REAL_TIME, guarantee_10_fork_while_other_threads_call_the_store);
 }

@@ -165,7 +165,7 @@ END_TEST
 
 void conformance_process(Suite *suite)
 {
-    ADD(suite, "guarantee 10: process", 0, ANY_TIME,
+    ADD(suite, "guarantee 10 process", 0, ANY_TIME,
         guarantee_10_handlers_mask_folder_and_umask_stay_as_they_are,
         guarantee_10_nothing_is_written_to_stdout_or_stderr,
         guarantee_10_a_closed_store_leaves_no_descriptor_open,

@@ -232,12 +232,12 @@ END_TEST
 
 START_TEST(an_unfinished_record_lives_at_least_as_long_as_its_lease)
 {
-    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = LONG_MS, .ttl_ms = SHORT_MS);
-    advance(2 * SHORT_MS);
+    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = LONG_MS, .ttl_ms = span_ms());
+    advance(span_ms());
     assert_outcome(other, IDEM_IN_PROGRESS);
     assert_ok(idem_complete(one, out.claim, idem_str("1"), &err));
     assert_replayed(other, "1");
-    advance(SHORT_MS);
+    advance(span_ms());
     assert_absent();
     idem_outcome_clear(&out);
 }
@@ -245,15 +245,15 @@ END_TEST
 
 START_TEST(retention_counts_from_the_last_change)
 {
-    uint64_t ttl_ms = 4 * SHORT_MS;
+    uint64_t ttl_ms = span_ms();
     idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 1, .ttl_ms = ttl_ms);
     advance(ttl_ms / 2);
     assert_ok(idem_renew(one, out.claim, 1, &err));
-    advance(ttl_ms / 2 + SHORT_MS / 2);
+    advance(ttl_ms / 2);
     assert_ok(idem_complete(one, out.claim, idem_str("1"), &err));
     advance(ttl_ms / 2);
     assert_replayed(other, "1");
-    advance(ttl_ms);
+    advance(ttl_ms / 2);
     assert_absent();
     idem_outcome_clear(&out);
 }
@@ -261,15 +261,15 @@ END_TEST
 
 START_TEST(reading_does_not_prolong_retention)
 {
-    idem_outcome out = BEGIN(one, .key = KEY, .ttl_ms = 2 * SHORT_MS);
+    idem_outcome out = BEGIN(one, .key = KEY, .ttl_ms = span_ms());
     assert_ok(idem_complete(one, out.claim, idem_str("1"), &err));
     assert_replayed(other, "1");
     idem_record record = record_now();
     idem_record_clear(&record);
-    advance(SHORT_MS);
+    advance(span_ms() / 2);
     idem_outcome again = BEGIN(other, .key = KEY, .ttl_ms = LONG_MS);
     idem_outcome_clear(&again);
-    advance(SHORT_MS);
+    advance(span_ms() / 2);
     assert_absent();
     idem_outcome_clear(&out);
 }

@@ -24,13 +24,13 @@ static void fresh(void)
     opened = 0;
 }
 
-static int open_on(unsigned index, int flags, const char *params, idem_store **store,
-                   idem_error *error)
+static void connect(unsigned index)
 {
-    if (!connections[index] && sqlite3_open_v2(path, &connections[index],
-                                               flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+    if (sqlite3_open_v2(path, &connections[index], flags, NULL) != SQLITE_OK)
         abort();
-    return idem_sqlite_open_on(connections[index], params, store, error);
+    if (index == 0 && sqlite3_exec(connections[0], "PRAGMA journal_mode=WAL", NULL, NULL, NULL))
+        abort();
 }
 
 static int open_store(const char *params, const idem_options *options, idem_store **store,
@@ -38,7 +38,9 @@ static int open_store(const char *params, const idem_options *options, idem_stor
 {
     unsigned index = opened < CONNECTIONS ? opened++ : CONNECTIONS - 1;
     (void)options; /* a store on a connection is opened without any */
-    return open_on(index, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, params, store, error);
+    if (!connections[index])
+        connect(index);
+    return idem_sqlite_open_on(connections[index], params, store, error);
 }
 
 /* A connection that may not write to a file without the tables. */
@@ -61,7 +63,7 @@ static void cleanup(void)
         (void)sqlite3_close(connections[i]);
         connections[i] = NULL;
     }
-    (void)unlink(path);
+    conformance_remove(path);
 }
 
 int main(void)

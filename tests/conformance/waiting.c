@@ -10,7 +10,7 @@
 
 #define PROMPT_MS UINT64_C(3000)  /* far less than LONG_MS and every wait below */
 #define WAIT_MS   UINT64_C(20000) /* ends long before */
-#define LEASE_MS  UINT64_C(300)
+#define LEASE_MS  UINT64_C(500)
 
 /* What a helper thread does a while later, through `one`. */
 typedef struct {
@@ -352,7 +352,7 @@ void conformance_waiting(Suite *suite)
         guarantee_7_without_wait_ms_begin_answers_at_once,
         guarantee_7_a_short_timeout_is_kept_and_leaves_no_false_answer);
 #ifdef __linux__
-    ADD(suite, "guarantee 7: threads", 0, ANY_TIME, guarantee_7_expiry_needs_no_background_thread);
+    ADD(suite, "guarantee 7 threads", 0, ANY_TIME, guarantee_7_expiry_needs_no_background_thread);
 #endif
     ADD(suite, "keepalive", IDEM_TRAIT_KEEPALIVE, REAL_TIME,
         keepalive_renews_a_lease_beyond_its_end, keepalive_finds_a_forgotten_claim_lost,

@@ -6,7 +6,7 @@
 
 #include <idem/backend.h>
 
-#define idem_error_set(error, code, ...)                                                           \
+#define idem_error_set(error, code, ...) \
     ((void)(idem_error_set)((error), (code), __VA_ARGS__), (code))
 
 #endif
