@@ -33,6 +33,7 @@ build ninja-build    command ninja make
 build libssl-dev     header  openssl/evp.h
 build libsqlite3-dev header  sqlite3.h
 build libjansson-dev header  jansson.h
+build libhiredis-dev header  hiredis/hiredis.h
 test  gcc            command gcc
 test  g++            command g++
 test  make           command make
@@ -43,6 +44,7 @@ test  libzstd-dev    header  zstd.h
 test  clang          command clang
 test  clang-format   command clang-format-14 clang-format
 test  clang-tidy     command clang-tidy-14 clang-tidy
+test  redis-server   command redis-server
 test  shellcheck     command shellcheck
 END
 }

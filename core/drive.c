@@ -132,16 +132,19 @@ static void give_up(pending *left, size_t count)
     left->paused = 0;
 }
 
-/* Pauses and makes the paused calls ready again. Where that would leave too little time for an
-   answer they end here: a try that is cut off would say less than the error that is known. */
+/* Pauses and makes the paused calls ready again. Where too little time is left for an answer they
+   end here: a try that is cut off would say less than the error that is known. */
 static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now,
                                 uint64_t deadline_ms)
 {
+    uint64_t left_ms = deadline_ms - now;
     uint64_t pause = idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
-    if (pause + LAST_TRY_MS > deadline_ms - now) {
+    if (left_ms < 2 * LAST_TRY_MS) {
         give_up(left, left->paused);
         return;
     }
+    if (pause > left_ms / 2)
+        pause = left_ms / 2;
     for (size_t i = 0; i < left->paused; i++)
         tell_retry(store, left->calls[i]);
     idem__clock_sleep_until(now + pause);
