@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Settings of a server that could lose records or run work twice. Everything is asked in one
+ * pipeline; what a server will not tell (managed ones forbid CONFIG) is a finding of its own,
+ * since nobody has looked at it then. Nothing is changed.
+ */
+#include "check.h"
+
+#include "info.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LAG_MAX_S      2u /* a replica tells every second where it is */
+#define CLOCK_MAX_MS   1000
+#define MEMORY_PERCENT 90u
+#define OLDEST_MAJOR   6u
+#define OLDEST_MINOR   2u
+#define VALUE_SIZE     96
+
+/* The settings that are asked for, in this order. */
+typedef enum { POLICY, APPEND_ONLY, APPEND_SYNC, SAVE, MIN_REPLICAS, SETTINGS } setting;
+
+static const char *const setting_names[SETTINGS] = {
+    [POLICY] = "maxmemory-policy",
+    [APPEND_ONLY] = "appendonly",
+    [APPEND_SYNC] = "appendfsync",
+    [SAVE] = "save",
+    [MIN_REPLICAS] = "min-replicas-to-write",
+};
+
+typedef struct {
+    idem__redis *self;
+    uint64_t deadline_ms;
+    idem__redis_fault *fault;
+    idem_finding_fn emit;
+    void *emit_user;
+    redisReply *info;                    /* NULL: the server does not tell */
+    char settings[SETTINGS][VALUE_SIZE]; /* empty values are possible: see `told` */
+    bool told[SETTINGS];
+    int64_t clock_ahead_ms; /* how far the server's clock is ahead, less what the asking took */
+} examination;
+
+static void find(const examination *at, const char *mend, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void find(const examination *at, const char *mend, const char *format, ...)
+{
+    char what[256];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    idem_finding finding = {.what = what, .mend = mend};
+    at->emit(at->emit_user, &finding);
+}
+
+/* ----------------------------------------------------------------------------------- asking */
+
+static int ask(examination *at)
+{
+    idem__redis_wire *wire = &at->self->wire;
+    idem_bytes time = idem_str("TIME");
+    idem_bytes info = idem_str("INFO");
+    idem__redis_wire_begin(wire, false);
+    int rc = idem__redis_wire_append(wire, 1, &time, at->fault);
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_append(wire, 1, &info, at->fault);
+    for (int i = 0; rc == IDEM_OK && i < SETTINGS; i++) {
+        idem_bytes words[] = {idem_str("CONFIG"), idem_str("GET"), idem_str(setting_names[i])};
+        rc = idem__redis_wire_append(wire, 3, words, at->fault);
+    }
+    return rc;
+}
+
+static int hear(examination *at, redisReply **reply)
+{
+    return idem__redis_wire_reply(&at->self->wire, at->deadline_ms, reply, at->fault);
+}
+
+static bool is_pair(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+           reply->element[0]->type == REDIS_REPLY_STRING &&
+           reply->element[1]->type == REDIS_REPLY_STRING;
+}
+
+/* The server's clock was read between the two moments. */
+static int64_t ahead(int64_t server_ms, int64_t before_ms, int64_t after_ms)
+{
+    if (server_ms > after_ms)
+        return server_ms - after_ms;
+    return server_ms < before_ms ? server_ms - before_ms : 0;
+}
+
+static int hear_time(examination *at, int64_t before_ms)
+{
+    redisReply *reply = NULL;
+    int rc = hear(at, &reply);
+    if (rc)
+        return rc;
+    int64_t after_ms = idem_wall_ms();
+    if (is_pair(reply)) {
+        int64_t seconds = strtoll(reply->element[0]->str, NULL, 10);
+        int64_t us = strtoll(reply->element[1]->str, NULL, 10);
+        if (seconds > 0 && seconds < INT64_C(1000000000000))
+            at->clock_ahead_ms = ahead(seconds * 1000 + us / 1000, before_ms, after_ms);
+    }
+    freeReplyObject(reply);
+    return IDEM_OK;
+}
+
+static int hear_setting(examination *at, int which)
+{
+    redisReply *reply = NULL;
+    int rc = hear(at, &reply);
+    if (rc)
+        return rc;
+    at->told[which] = is_pair(reply);
+    if (at->told[which])
+        (void)snprintf(at->settings[which], VALUE_SIZE, "%s", reply->element[1]->str);
+    freeReplyObject(reply);
+    return IDEM_OK;
+}
+
+static int hear_all(examination *at, int64_t before_ms)
+{
+    int rc = hear_time(at, before_ms);
+    if (rc == IDEM_OK)
+        rc = hear(at, &at->info);
+    if (rc == IDEM_OK && at->info->type != REDIS_REPLY_STRING) {
+        freeReplyObject(at->info);
+        at->info = NULL;
+    }
+    for (int i = 0; rc == IDEM_OK && i < SETTINGS; i++)
+        rc = hear_setting(at, i);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------------- judging */
+
+static idem_bytes info_of(const examination *at)
+{
+    return at->info ? (idem_bytes){at->info->str, at->info->len} : (idem_bytes){NULL, 0};
+}
+
+static bool is_set_to(const examination *at, setting which, const char *value)
+{
+    return at->told[which] && strcmp(at->settings[which], value) == 0;
+}
+
+static void judge_what_was_told(const examination *at)
+{
+    bool all = true;
+    for (int i = 0; i < SETTINGS; i++)
+        all = all && at->told[i];
+    if (!at->info)
+        find(at, "let this user run INFO (an ACL's +info), or look at it as an operator",
+             "the server does not tell its state (INFO): version, role, replicas and memory could "
+             "not be looked at");
+    if (!all)
+        find(at,
+             "let this user run CONFIG GET (an ACL's +config|get), or look at maxmemory-policy, "
+             "appendonly, appendfsync and min-replicas-to-write as an operator",
+             "the server does not tell its settings (CONFIG GET): eviction and persistence could "
+             "not be looked at in full");
+}
+
+static void judge_eviction(const examination *at)
+{
+    char policy[VALUE_SIZE] = "";
+    if (at->told[POLICY])
+        memcpy(policy, at->settings[POLICY], sizeof policy);
+    else
+        (void)idem__redis_info_text(info_of(at), "maxmemory_policy", policy, sizeof policy);
+    if (*policy && strcmp(policy, "noeviction") != 0)
+        find(at,
+             "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf; give caches a "
+             "server of their own",
+             "maxmemory-policy is %s: when memory runs short, records are dropped before their "
+             "time, and their work is done again",
+             policy);
+}
+
+static void judge_memory(const examination *at)
+{
+    uint64_t limit = idem__redis_info_number(info_of(at), "maxmemory");
+    uint64_t used = idem__redis_info_number(info_of(at), "used_memory");
+    if (limit > 0 && used / MEMORY_PERCENT >= limit / 100)
+        find(at, "raise maxmemory, store smaller responses, or keep them for a shorter ttl",
+             "memory is %" PRIu64 " %% full: %" PRIu64 " of maxmemory's %" PRIu64
+             " bytes; when it is full, begin and complete fail",
+             limit >= 100 ? used / (limit / 100) : 100, used, limit);
+}
+
+static void judge_persistence(const examination *at)
+{
+    char status[VALUE_SIZE];
+    bool append_only = idem__redis_info_number(info_of(at), "aof_enabled") != 0 ||
+                       is_set_to(at, APPEND_ONLY, "yes");
+    if (!append_only && is_set_to(at, APPEND_ONLY, "no"))
+        find(at, "CONFIG SET appendonly yes, and the same in redis.conf",
+             is_set_to(at, SAVE, "") ? "persistence is off (appendonly no, save \"\"): when the "
+                                       "server restarts, all records are gone"
+                                     : "appendonly is no: when the server stops without warning, "
+                                       "what was written since its last snapshot is gone");
+    if (append_only && is_set_to(at, APPEND_SYNC, "no"))
+        find(at, "CONFIG SET appendfsync everysec (or always), and the same in redis.conf",
+             "appendfsync is no: when the machine stops without warning, the last half a minute "
+             "or more is gone");
+    if (idem__redis_info_text(info_of(at), "aof_last_write_status", status, sizeof status) &&
+        strcmp(status, "ok") != 0)
+        find(at, "look at the server's disk and its log",
+             "the server could not write its append-only file: aof_last_write_status is %s",
+             status);
+}
+
+static void judge_replica(const examination *at, unsigned number)
+{
+    char name[16];
+    char value[VALUE_SIZE * 2];
+    (void)snprintf(name, sizeof name, "slave%u", number);
+    if (!idem__redis_info_text(info_of(at), name, value, sizeof value))
+        return;
+    uint64_t lag_s = idem__redis_info_part(value, "lag");
+    if (!strstr(value, "state=online"))
+        find(at, "look at the replica's log",
+             "replica %u is not online yet: a failover to it would lose records", number);
+    else if (lag_s != UINT64_MAX && lag_s > LAG_MAX_S)
+        find(at, "look at the replica's load and at the network between",
+             "replica %u is %" PRIu64 " s behind: a failover to it would lose what was written "
+             "since",
+             number, lag_s);
+}
+
+static void judge_replication(const examination *at)
+{
+    char role[VALUE_SIZE] = "";
+    char link[VALUE_SIZE] = "";
+    uint64_t replicas = idem__redis_info_number(info_of(at), "connected_slaves");
+    (void)idem__redis_info_text(info_of(at), "role", role, sizeof role);
+    (void)idem__redis_info_text(info_of(at), "master_link_status", link, sizeof link);
+    if (strcmp(role, "slave") == 0)
+        find(at, "name the primary in the URL",
+             "the server is a replica (its link to the primary is %s): it takes no writes, and "
+             "what it holds may be old",
+             *link ? link : "unknown");
+    else if (replicas > 0 && is_set_to(at, MIN_REPLICAS, "0"))
+        find(at,
+             "CONFIG SET min-replicas-to-write 1 (and min-replicas-max-lag), and the same in "
+             "redis.conf",
+             "there are %" PRIu64 " replicas and min-replicas-to-write is 0: a failover can lose "
+             "what was acknowledged",
+             replicas);
+    for (unsigned i = 0; i < replicas && i < 64; i++)
+        judge_replica(at, i);
+}
+
+static void judge_version(const examination *at)
+{
+    char version[VALUE_SIZE];
+    char *rest;
+    if (!idem__redis_info_text(info_of(at), "redis_version", version, sizeof version))
+        return;
+    unsigned long major = strtoul(version, &rest, 10);
+    unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+    if (major < OLDEST_MAJOR || (major == OLDEST_MAJOR && minor < OLDEST_MINOR))
+        find(at, "upgrade the server to Redis 7 or later, or to Valkey",
+             "the server is Redis %s, which is older than 6.2 and not tested with", version);
+    if (idem__redis_info_number(info_of(at), "cluster_enabled") != 0)
+        find(at, "name a server that is no node of a cluster",
+             "the server is a node of a cluster: keys that belong to other nodes can't be used");
+}
+
+static void judge_clock(const examination *at)
+{
+    int64_t off_ms = at->clock_ahead_ms < 0 ? -at->clock_ahead_ms : at->clock_ahead_ms;
+    if (off_ms > CLOCK_MAX_MS)
+        find(at,
+             "let both machines follow a time server (chrony, systemd-timesyncd), which moves a "
+             "clock slowly and does not set it",
+             "the server's clock is %" PRId64 ".%01" PRId64 " s %s this machine's: when it is set "
+             "right in one step, leases end too early or too late",
+             off_ms / 1000, off_ms % 1000 / 100, at->clock_ahead_ms < 0 ? "behind" : "ahead of");
+}
+
+int idem__redis_check(idem__redis *self, idem_finding_fn emit, void *emit_user,
+                      uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    examination at = {.self = self,
+                      .deadline_ms = deadline_ms,
+                      .fault = fault,
+                      .emit = emit,
+                      .emit_user = emit_user};
+    int64_t before_ms = idem_wall_ms();
+    int rc = ask(&at);
+    if (rc == IDEM_OK)
+        rc = hear_all(&at, before_ms);
+    if (rc) {
+        idem__redis_wire_close(&self->wire);
+    } else {
+        idem__redis_wire_begin(&self->wire, false);
+        judge_what_was_told(&at);
+        judge_version(&at);
+        judge_replication(&at);
+        judge_eviction(&at);
+        judge_memory(&at);
+        judge_persistence(&at);
+        judge_clock(&at);
+    }
+    if (at.info)
+        freeReplyObject(at.info);
+    return rc;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection. It is opened with the instance, and again by the next call when it was lost, when
+ * the server has closed it, or in the child of a fork(). The greeting is one round trip: who we
+ * are, which database, are you there. A server that is loading its data is there.
+ *
+ * The password is in the greeting alone. Of what a server says to it nothing is repeated, since an
+ * odd server may repeat what it was told.
+ */
+#include "connection.h"
+
+#include "dial.h"
+
+#include <stdio.h>
+
+/* --------------------------------------------------------------------------------- the URL */
+
+static int refuse(const char *what, idem__redis_fault *fault)
+{
+    return idem__redis_fault_set(fault, true, IDEM_ERR_ARGUMENT,
+                                 "%s; write redis://user:password@host:port/database or "
+                                 "redis+unix:///path/of.sock?db=database",
+                                 what);
+}
+
+static bool read_db(const char *text, uint32_t *db)
+{
+    uint64_t number = 0;
+    size_t len = strlen(text);
+    if (len == 0 || len > 9 || strspn(text, "0123456789") != len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        number = number * 10 + (uint64_t)(text[i] - '0');
+    *db = (uint32_t)number;
+    return true;
+}
+
+static int locate_tcp(idem__redis *self, idem__redis_fault *fault)
+{
+    const idem_config *config = self->config;
+    char quoted[IDEM_QUOTE_SIZE];
+    self->host = config->host ? config->host : "127.0.0.1";
+    self->port = config->port ? config->port : 6379;
+    (void)snprintf(self->name, sizeof self->name, "Redis at %s port %u",
+                   idem_quote(idem_str(self->host), quoted), (unsigned)self->port);
+    const char *path = config->path;
+    if (path && path[0] != '\0' && strcmp(path, "/") != 0 && !read_db(path + 1, &self->db))
+        return refuse("redis: what follows the host is not the number of a database", fault);
+    return IDEM_OK;
+}
+
+static int locate_unix(idem__redis *self, idem__redis_fault *fault)
+{
+    const idem_config *config = self->config;
+    const char *db = config->values[IDEM__REDIS_DB].text;
+    char quoted[IDEM_QUOTE_SIZE];
+    if (config->host || config->port)
+        return refuse("redis+unix: the URL names a host, and a socket has none", fault);
+    if (!config->path || !*config->path || strcmp(config->path, "/") == 0)
+        return refuse("redis+unix: the URL names no socket", fault);
+    if (db && !read_db(db, &self->db))
+        return refuse("redis+unix: db is not the number of a database", fault);
+    self->path = config->path;
+    (void)snprintf(self->name, sizeof self->name, "Redis at %s",
+                   idem_quote(idem_str(self->path), quoted));
+    return IDEM_OK;
+}
+
+int idem__redis_locate(idem__redis *self, bool is_unix, idem__redis_fault *fault)
+{
+    const idem_config *config = self->config;
+    if (config->user && *config->user && !config->password)
+        return refuse("the URL has a user but no password", fault);
+    return is_unix ? locate_unix(self, fault) : locate_tcp(self, fault);
+}
+
+/* ------------------------------------------------------------------------------- the greeting */
+
+static idem_bytes text_of(const redisReply *reply)
+{
+    return (idem_bytes){reply->str, reply->len};
+}
+
+static bool has_password(const idem__redis *self)
+{
+    const idem_config *config = self->config;
+    return config->password && (*config->password || (config->user && *config->user));
+}
+
+static int ask(idem__redis *self, idem__redis_fault *fault)
+{
+    const idem_config *config = self->config;
+    char db[16];
+    int rc = IDEM_OK;
+    idem__redis_wire_begin(&self->wire, true);
+    if (has_password(self)) {
+        bool named = config->user && *config->user;
+        idem_bytes words[] = {idem_str("AUTH"), idem_str(named ? config->user : config->password),
+                              idem_str(config->password)};
+        rc = idem__redis_wire_append(&self->wire, named ? 3 : 2, words, fault);
+    }
+    if (rc == IDEM_OK && self->db != 0) {
+        (void)snprintf(db, sizeof db, "%u", (unsigned)self->db);
+        idem_bytes words[] = {idem_str("SELECT"), idem_str(db)};
+        rc = idem__redis_wire_append(&self->wire, 2, words, fault);
+    }
+    idem_bytes ping = idem_str("PING");
+    return rc ? rc : idem__redis_wire_append(&self->wire, 1, &ping, fault);
+}
+
+/* An answer to any of the three: what concerns all commands. */
+static int judge_any(idem__redis *self, idem_bytes text, idem__redis_fault *fault)
+{
+    static const char *const all[] = {"NOAUTH", "DENIED", "ERR max number of clients"};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (idem__redis_fault_is(text, all[i]))
+            return idem__redis_fault_take(fault, self->name, (idem_bytes){NULL, 0}, text);
+    }
+    return IDEM_OK;
+}
+
+static int judge_auth(idem__redis *self, idem_bytes text, idem__redis_fault *fault)
+{
+    bool none_set = idem__redis_fault_is(text, "ERR AUTH <password> called without") ||
+                    idem__redis_fault_is(text, "ERR Client sent AUTH, but no password is set");
+    return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                 none_set ? "%s has no password set for its default user: leave "
+                                            "it out of the URL, or set one"
+                                          : "%s refused the user or the password: correct them in "
+                                            "the URL",
+                                 self->name);
+}
+
+static int judge_select(idem__redis *self, idem_bytes text, idem__redis_fault *fault)
+{
+    if (idem__redis_fault_is(text, "ERR DB index") || idem__redis_fault_is(text, "ERR invalid DB"))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_ARGUMENT,
+                                     "%s has no database %u: name a smaller one in the URL, or "
+                                     "raise its databases setting",
+                                     self->name, (unsigned)self->db);
+    if (idem__redis_fault_is(text, "ERR SELECT is not allowed in cluster mode"))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
+                                     "%s is a node of a cluster, which has database 0 alone",
+                                     self->name);
+    return idem__redis_fault_take(fault, self->name, (idem_bytes){NULL, 0}, text);
+}
+
+typedef int (*judge)(idem__redis *self, idem_bytes text, idem__redis_fault *fault);
+
+/* `judge_own` NULL: errors beyond those that concern all commands are for the calls to meet, such
+   as that the server is loading its data. */
+static int hear(idem__redis *self, judge judge_own, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    redisReply *reply;
+    int rc = idem__redis_wire_reply(&self->wire, deadline_ms, &reply, fault);
+    if (rc)
+        return rc;
+    if (reply->type == REDIS_REPLY_ERROR)
+        rc = judge_any(self, text_of(reply), fault);
+    else if (reply->type != REDIS_REPLY_STATUS)
+        rc = idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                   "%s did not answer like Redis: correct the URL", self->name);
+    if (rc == IDEM_OK && reply->type == REDIS_REPLY_ERROR && judge_own)
+        rc = judge_own(self, text_of(reply), fault);
+    freeReplyObject(reply);
+    return rc;
+}
+
+static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    int rc = ask(self, fault);
+    if (rc == IDEM_OK && has_password(self))
+        rc = hear(self, judge_auth, deadline_ms, fault);
+    if (rc == IDEM_OK && self->db != 0)
+        rc = hear(self, judge_select, deadline_ms, fault);
+    if (rc == IDEM_OK)
+        rc = hear(self, NULL, deadline_ms, fault);
+    idem__redis_wire_begin(&self->wire, false);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------- open again */
+
+int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    int fd = -1;
+    uint64_t now_ms = idem_monotonic_ms();
+    if (now_ms >= deadline_ms)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "the deadline came before %s could be asked: set a longer "
+                                     "timeout",
+                                     self->name);
+    if (idem__redis_wire_usable(&self->wire))
+        return IDEM_OK;
+    idem__redis_wire_close(&self->wire);
+    self->no_nx_get = false;
+    uint64_t limit_ms = now_ms + self->config->values[IDEM__REDIS_CONNECT_TIMEOUT].number;
+    if (limit_ms > deadline_ms)
+        limit_ms = deadline_ms;
+    int rc = idem__redis_dial(self, limit_ms, &fd, fault);
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_open(&self->wire, fd, fault);
+    if (rc == IDEM_OK)
+        rc = greet(self, limit_ms, fault);
+    if (rc)
+        idem__redis_wire_close(&self->wire);
+    return rc;
+}

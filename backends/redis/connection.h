@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection: where the URL leads, opened, greeted, found broken, opened again. */
+#ifndef IDEM_REDIS_CONNECTION_H
+#define IDEM_REDIS_CONNECTION_H
+
+#include "instance.h"
+
+/** Reads the URL's parts. @return IDEM_ERR_ARGUMENT */
+int idem__redis_locate(idem__redis *self, bool is_unix, idem__redis_fault *fault);
+
+/** Makes the connection usable for the call that begins: opens it if it is not open, or if the
+ *  server has closed it. */
+int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes wrong with a server, told in the library's words: one table from the beginning of an
+ * error reply to an error code, to whether repeating helps, and to what a person can do.
+ *
+ * An error reply means that nothing was changed. The server's own words may repeat what it was
+ * sent, so they are shown only by rows that say so.
+ */
+#include "fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+typedef struct {
+    const char *beginning;
+    int code;
+    bool permanent;
+    bool drop;
+    bool quoted;      /* its words can be shown */
+    const char *says; /* behind the server's name */
+} translation;
+
+/* The first row that fits; the last fits all. */
+static const translation translations[] = {
+    {"LOADING", IDEM_ERR_UNAVAILABLE, false, false, false,
+     "is still loading its data from disk: wait for it, or set a longer timeout"},
+    {"BUSY", IDEM_ERR_UNAVAILABLE, false, false, false,
+     "is busy with somebody's script: SCRIPT KILL ends it"},
+    {"MASTERDOWN", IDEM_ERR_UNAVAILABLE, false, true, false,
+     "is a replica that has lost its primary: name the primary in the URL"},
+    {"READONLY", IDEM_ERR_UNAVAILABLE, false, true, false,
+     "is a read-only replica: name the primary in the URL; if there was a failover, the name has "
+     "to lead to the new one"},
+    {"NOREPLICAS", IDEM_ERR_UNAVAILABLE, false, false, false,
+     "takes no writes: it has fewer replicas than min-replicas-to-write asks for; mend them"},
+    {"TRYAGAIN", IDEM_ERR_UNAVAILABLE, false, false, false, "is moving this key to another node"},
+    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, false, false, false, "belongs to a cluster that is down"},
+    {"MOVED", IDEM_ERR_UNSUPPORTED, true, false, false,
+     "is a node of a cluster, and clusters are not supported yet: name a single server"},
+    {"ASK ", IDEM_ERR_UNSUPPORTED, true, false, false,
+     "is a node of a cluster, and clusters are not supported yet: name a single server"},
+    {"CROSSSLOT", IDEM_ERR_UNSUPPORTED, true, false, false,
+     "is a node of a cluster, and clusters are not supported yet: name a single server"},
+    {"NOAUTH", IDEM_ERR_UNAVAILABLE, true, true, false,
+     "wants a password: write it in the URL, as in redis://:password@host"},
+    {"WRONGPASS", IDEM_ERR_UNAVAILABLE, true, true, false,
+     "refused the user or the password: correct them in the URL"},
+    {"NOPERM", IDEM_ERR_UNAVAILABLE, true, false, true,
+     "does not let this user work: allow set, get, pttl, del, eval, evalsha and scan on the keys"},
+    {"DENIED", IDEM_ERR_UNAVAILABLE, true, true, false,
+     "is in protected mode, and answers to its own host alone: give it a password"},
+    {"ERR max number of clients", IDEM_ERR_UNAVAILABLE, false, true, false,
+     "has as many clients as it may: raise its maxclients"},
+    {"OOM", IDEM_ERR_FULL, true, false, false,
+     "is full: raise its maxmemory; keep maxmemory-policy at noeviction, or it would drop records"},
+    {"MISCONF", IDEM_ERR_UNAVAILABLE, true, false, false,
+     "refuses writes since it could not write its own files: look at its disk and its log"},
+    {"ERR Protocol error: invalid bulk length", IDEM_ERR_TOO_LARGE, true, true, false,
+     "takes no value of this size: raise its proto-max-bulk-len, or store less"},
+    {"ERR string exceeds maximum", IDEM_ERR_TOO_LARGE, true, false, false,
+     "takes no value of this size: raise its proto-max-bulk-len, or store less"},
+    {"ERR unknown command", IDEM_ERR_UNSUPPORTED, true, false, false,
+     "does not know a command that is needed: it has to be Redis 6.2 or later, or Valkey, with "
+     "set, get, pttl, del, eval, evalsha and scan"},
+    {"ERR Protocol error", IDEM_ERR_INTERNAL, true, true, true, "did not understand a command"},
+    {"", IDEM_ERR_INTERNAL, true, false, true, "answered with an error that is not known here"},
+};
+
+int idem__redis_fault_set(idem__redis_fault *fault, bool permanent, int code, const char *format,
+                          ...)
+{
+    va_list arguments;
+    if (fault->error.code)
+        return fault->error.code;
+    va_start(arguments, format);
+    (void)vsnprintf(fault->error.message, sizeof fault->error.message, format, arguments);
+    va_end(arguments);
+    fault->error.code = code;
+    fault->permanent = permanent;
+    return code;
+}
+
+static bool begins_with(idem_bytes text, const char *beginning)
+{
+    size_t len = strlen(beginning);
+    return text.len >= len && memcmp(text.data, beginning, len) == 0;
+}
+
+static void skip(idem_bytes *text, size_t len)
+{
+    text->data = (const char *)text->data + len;
+    text->len -= len;
+}
+
+/* Redis before 7.0 puts `@user_script: 3: -` in front of what it tells a script. */
+static idem_bytes without_script(idem_bytes text)
+{
+    static const char place[] = "@user_script";
+    if (begins_with(text, place)) {
+        const char *sign = memchr(text.data, '-', text.len);
+        if (sign)
+            skip(&text, (size_t)(sign - (const char *)text.data));
+    }
+    if (begins_with(text, "-"))
+        skip(&text, 1);
+    return text;
+}
+
+bool idem__redis_fault_is(idem_bytes text, const char *beginning)
+{
+    return begins_with(without_script(text), beginning);
+}
+
+int idem__redis_fault_take(idem__redis_fault *fault, const char *name, idem_bytes key,
+                           idem_bytes text)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    if (key.len > 0 && idem__redis_fault_is(text, "WRONGTYPE"))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_CORRUPT,
+                                     "%s holds something else than a record at the key %s: use "
+                                     "another prefix, or look at what it is and delete it",
+                                     name, idem_quote(key, quoted));
+    const translation *row = translations;
+    while (!idem__redis_fault_is(text, row->beginning))
+        row++;
+    fault->drop = fault->drop || row->drop;
+    idem_bytes shown = without_script(text);
+    if (shown.len > 60)
+        shown.len = 60;
+    if (!row->quoted)
+        return idem__redis_fault_set(fault, row->permanent, row->code, "%s %s", name, row->says);
+    return idem__redis_fault_set(fault, row->permanent, row->code, "%s %s: %s", name, row->says,
+                                 idem_quote(shown, quoted));
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes wrong with a server, told in the library's words. */
+#ifndef IDEM_REDIS_FAULT_H
+#define IDEM_REDIS_FAULT_H
+
+#include <idem/backend.h>
+
+/** Why a call failed. All zero: it did not. */
+typedef struct {
+    idem_error error;
+    bool permanent; /**< repeating does not mend it */
+    bool drop;      /**< the connection is of no more use */
+} idem__redis_fault;
+
+/** Takes down a fault, unless there is one. @return the fault's IDEM_ERR code */
+int idem__redis_fault_set(idem__redis_fault *fault, bool permanent, int code, const char *format,
+                          ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 4, 5)))
+#endif
+    ;
+
+/**
+ * Takes down what a server has answered instead of doing what it was told: nothing was changed.
+ *
+ * @param name  the server in messages
+ * @param key   what the command was about; empty: no key
+ * @param text  the server's words, which are shown only where they can't hold a secret
+ * @return the fault's IDEM_ERR code
+ */
+int idem__redis_fault_take(idem__redis_fault *fault, const char *name, idem_bytes key,
+                           idem_bytes text);
+
+/** True if the server's words begin with these, behind what scripts put in front of them. */
+bool idem__redis_fault_is(idem_bytes text, const char *beginning);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a server holds at a key, as a record with an age. The age is the life that the record was
+ * given less what is left of it, both by the server's clock; machines' clocks are never compared.
+ *
+ * Where somebody has given a key a longer life by hand, or none that ends, the record counts as
+ * just written: a claim that may be live is never taken for an expired one. The owner's next
+ * change puts it right; if there is no owner any more, forgetting the key does.
+ */
+#include "reading.h"
+
+static bool has_token(const idem_record *record)
+{
+    static const uint8_t none[IDEM_TOKEN_SIZE];
+    return memcmp(record->token, none, sizeof none) != 0;
+}
+
+static uint64_t age_of(const idem_record *record, long long pttl)
+{
+    uint64_t live_ms = idem_record_live_ms(record);
+    if (pttl < 0 || (uint64_t)pttl >= live_ms)
+        return 0;
+    return live_ms - (uint64_t)pttl;
+}
+
+/* A record of the format's first writer says nothing of its life: the key does. */
+static uint64_t life_of(long long pttl)
+{
+    if (pttl < 0 || (uint64_t)pttl > IDEM_DURATION_MAX_MS)
+        return IDEM_DURATION_MAX_MS;
+    return pttl > 0 ? (uint64_t)pttl : 1;
+}
+
+int idem__redis_read_record(idem_bytes key, idem_bytes text, long long pttl, idem_record *record,
+                            idem_error *error)
+{
+    int rc = idem_record_decode(key, text.data, text.len, record, error);
+    if (rc)
+        return rc;
+    if (has_token(record)) {
+        record->age_ms = age_of(record, pttl);
+    } else {
+        record->lease_ms = life_of(pttl);
+        record->ttl_ms = record->lease_ms;
+    }
+    return IDEM_OK;
+}
+
+bool idem__redis_read_found(const redisReply *reply, idem_bytes *text, long long *pttl)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_INTEGER)
+        return false;
+    *text = (idem_bytes){reply->element[0]->str, reply->element[0]->len};
+    *pttl = reply->element[1]->integer;
+    return true;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands out, replies in. hiredis formats the ones and parses the others; the socket is ours, so
+ * that no wait outlasts the deadline and no signal is raised by a server that has gone.
+ *
+ * Reading goes on while there is something to send: a server that refuses a command answers and
+ * closes before it has read all. What a server can make us allocate is limited, in bytes and in
+ * elements of arrays.
+ *
+ * Invariant: `sent` bytes of `out` were given to the system, in order. A command of which not even
+ * the first byte was given to it was never carried out.
+ */
+#include "wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WORDS_MAX    8u
+#define VALUE_MAX    ((size_t)512 << 20) /* Redis' own limit, unless it was raised */
+#define REPLY_MAX    (VALUE_MAX + 65536u)
+#define ELEMENTS_MAX 65536u
+#define KEPT_MAX     262144u /* capacity that an idle wire may keep */
+
+/* --------------------------------------------------------------------------------- commands */
+
+static void wipe(void *data, size_t len)
+{
+    volatile char *at = data;
+    while (len-- > 0)
+        *at++ = '\0';
+}
+
+void idem__redis_wire_begin(idem__redis_wire *wire, bool secret)
+{
+    if (wire->secret && wire->out.len > 0)
+        wipe(wire->out.data, wire->out.len);
+    if (wire->out.capacity > KEPT_MAX)
+        idem_buffer_clear(&wire->out);
+    wire->secret = secret;
+    wire->out.len = 0;
+    wire->sent = 0;
+}
+
+int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_bytes *words,
+                            idem__redis_fault *fault)
+{
+    const char *texts[WORDS_MAX];
+    size_t lens[WORDS_MAX];
+    char *command = NULL;
+    idem_error error = {0};
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = words[i].data ? words[i].data : "";
+        lens[i] = words[i].len;
+        if (lens[i] > VALUE_MAX)
+            return idem__redis_fault_set(fault, true, IDEM_ERR_TOO_LARGE,
+                                         "%s takes no value over 512 MiB: store less", wire->name);
+    }
+    long long len = redisFormatCommandArgv(&command, (int)count, texts, lens);
+    int rc =
+        len < 0 ? IDEM_ERR_NO_MEMORY : idem_buffer_append(&wire->out, command, (size_t)len, &error);
+    if (len >= 0 && wire->secret)
+        wipe(command, (size_t)len);
+    if (len >= 0)
+        redisFreeCommand(command);
+    if (rc)
+        return idem__redis_fault_set(fault, true, rc, "out of memory");
+    wire->expected++;
+    return IDEM_OK;
+}
+
+/* ---------------------------------------------------------------------------------- lifetime */
+
+static void *create_limited_array(const redisReadTask *task, idem__redis_count count)
+{
+    idem__redis_wire *wire = task->privdata;
+    if ((size_t)count > ELEMENTS_MAX - wire->elements)
+        return NULL;
+    wire->elements += (size_t)count;
+    return wire->create_array(task, count);
+}
+
+int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fault)
+{
+    wire->fd = fd;
+    wire->broken = false;
+    wire->elements = 0;
+    wire->received = 0;
+    wire->expected = 0;
+    wire->reader = redisReaderCreate();
+    if (!wire->reader) {
+        idem__redis_wire_close(wire);
+        return idem__redis_fault_set(fault, false, IDEM_ERR_NO_MEMORY, "out of memory");
+    }
+    wire->functions = *wire->reader->fn;
+    wire->create_array = wire->functions.createArray;
+    wire->functions.createArray = create_limited_array;
+    wire->reader->fn = &wire->functions;
+    wire->reader->privdata = wire;
+    return IDEM_OK;
+}
+
+void idem__redis_wire_close(idem__redis_wire *wire)
+{
+    if (wire->fd >= 0)
+        (void)close(wire->fd);
+    wire->fd = -1;
+    if (wire->reader)
+        redisReaderFree(wire->reader);
+    wire->reader = NULL;
+    idem__redis_wire_begin(wire, false);
+    idem_buffer_clear(&wire->out);
+}
+
+bool idem__redis_wire_usable(idem__redis_wire *wire)
+{
+    char byte;
+    if (wire->fd < 0 || wire->broken || wire->expected > 0)
+        return false;
+    ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+/* ---------------------------------------------------------------------------------- the socket */
+
+bool idem__redis_wire_wait(int fd, short events, uint64_t deadline_ms, short *happened)
+{
+    struct pollfd entry = {.fd = fd, .events = events};
+    for (;;) {
+        uint64_t now_ms = idem_monotonic_ms();
+        uint64_t left_ms = now_ms < deadline_ms ? deadline_ms - now_ms : 0;
+        int count = poll(&entry, 1, left_ms > 60000 ? 60000 : (int)left_ms);
+        if (count > 0) {
+            *happened = entry.revents;
+            return true;
+        }
+        if (left_ms == 0)
+            return false;
+    }
+}
+
+static void send_some(idem__redis_wire *wire)
+{
+    while (!wire->broken && wire->sent < wire->out.len) {
+        ssize_t count =
+            send(wire->fd, wire->out.data + wire->sent, wire->out.len - wire->sent, MSG_NOSIGNAL);
+        if (count > 0)
+            wire->sent += (size_t)count;
+        else if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        else if (count >= 0 || errno != EINTR)
+            wire->broken = true; /* why, the server may have said already */
+    }
+}
+
+static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    ssize_t count = recv(wire->fd, wire->chunk, sizeof wire->chunk, 0);
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return IDEM_OK;
+    if (count <= 0)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s closed the connection before it answered: look at its "
+                                     "log and at what is between",
+                                     wire->name);
+    wire->received += (size_t)count;
+    if (wire->received > REPLY_MAX)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s sent more than any answer can have: is it Redis?",
+                                     wire->name);
+    if (redisReaderFeed(wire->reader, wire->chunk, (size_t)count) != REDIS_OK)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "there is no memory for the answer of %s", wire->name);
+    return IDEM_OK;
+}
+
+static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    short happened = 0;
+    send_some(wire);
+    bool unsent = !wire->broken && wire->sent < wire->out.len;
+    short events = (short)(unsent ? POLLIN | POLLOUT : POLLIN);
+    if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s did not answer by the deadline: look at its load, or set "
+                                     "a longer timeout",
+                                     wire->name);
+    return (happened & ~POLLOUT) != 0 ? receive_some(wire, fault) : IDEM_OK;
+}
+
+int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
+                           idem__redis_fault *fault)
+{
+    for (;;) {
+        void *got = NULL;
+        if (redisReaderGetReply(wire->reader, &got) != REDIS_OK)
+            return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                         "%s sent something that is no answer: is it Redis?",
+                                         wire->name);
+        if (got) {
+            wire->elements = 0;
+            wire->received = 0;
+            wire->expected--;
+            *reply = got;
+            return IDEM_OK;
+        }
+        int rc = exchange(wire, deadline_ms, fault);
+        if (rc)
+            return rc;
+    }
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands out, replies in, over a socket of our own, by a deadline. */
+#ifndef IDEM_REDIS_WIRE_H
+#define IDEM_REDIS_WIRE_H
+
+#include "fault.h"
+
+#include <hiredis/hiredis.h>
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t idem__redis_count;
+#else
+typedef int idem__redis_count;
+#endif
+
+/** Read from the socket at a time. */
+#define IDEM__REDIS_CHUNK 65536
+
+typedef struct {
+    const char *name; /**< the server in messages */
+    int fd;           /**< -1: closed */
+    bool broken;      /**< nothing more can be sent; replies may still come */
+    bool secret;      /**< the pipeline has to be overwritten when it is done */
+    redisReader *reader;
+    redisReplyObjectFunctions functions;
+    void *(*create_array)(const redisReadTask *task, idem__redis_count count);
+    size_t elements; /**< of the reply that is being read, all arrays together */
+    size_t received; /**< its bytes, or a little more */
+    idem_buffer out; /**< commands since the last begin; sent up to `sent` */
+    size_t sent;
+    size_t expected; /**< replies that are still to come */
+    char chunk[IDEM__REDIS_CHUNK];
+} idem__redis_wire;
+
+/** A blank wire is closed: `fd` has to be -1. Takes the descriptor, also when it fails.
+ *  @return IDEM_ERR_NO_MEMORY */
+int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fault);
+
+/** Closes it without a word to the server. */
+void idem__redis_wire_close(idem__redis_wire *wire);
+
+/** True if it is open, and the server has neither closed it nor sent what nobody asked for. */
+bool idem__redis_wire_usable(idem__redis_wire *wire);
+
+/** Begins a pipeline and forgets the last one. `secret`: a password will be in it. */
+void idem__redis_wire_begin(idem__redis_wire *wire, bool secret);
+
+/** Appends a command to the pipeline. It is sent when a reply is waited for.
+ *  @return IDEM_ERR_NO_MEMORY; IDEM_ERR_TOO_LARGE: nothing was appended */
+int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_bytes *words,
+                            idem__redis_fault *fault);
+
+/**
+ * Sends what is left of the pipeline, and waits for its next reply.
+ *
+ * @param[out] reply  free it with freeReplyObject()
+ * @return IDEM_ERR_UNAVAILABLE: it will not come, and the wire has to be closed
+ */
+int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
+                           idem__redis_fault *fault);
+
+/** Waits for the descriptor. @return false: the deadline has come */
+bool idem__redis_wire_wait(int fd, short events, uint64_t deadline_ms, short *happened);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of this folder do over and over. */
+#ifndef IDEM_TESTS_REDIS_TEST_H
+#define IDEM_TESTS_REDIS_TEST_H
+
+#include "server.h"
+
+#include <idem/backend.h>
+
+#include <runner.h>
+
+#include <stdio.h>
+
+#define KEY     "charge-42"
+#define TOKEN   "0123456789abcdef"
+#define SLACK   UINT64_C(100) /* how much later than its deadline a call may end */
+#define LONG_MS UINT64_C(60000)
+
+static idem_error err;
+
+#define assert_ok(call) assert_code(IDEM_OK, call)
+/** Fails unless a call that was given &err returned this code, with one line if it failed. */
+#define assert_code(expected, call)                                                                \
+    do {                                                                                           \
+        int rc_ = (call);                                                                          \
+        ck_assert_msg(rc_ == (int)(expected) && err.code == rc_, "%s gave %d (%s), not %d", #call, \
+                      rc_, err.message, (int)(expected));                                          \
+        ck_assert_msg((err.message[0] != '\0') == (rc_ != IDEM_OK), "%s: message", #call);         \
+    } while (0)
+
+/** Fails unless the last message has these words in it. */
+#define assert_says(words) \
+    ck_assert_msg(strstr(err.message, words) != NULL, "'%s' lacks '%s'", err.message, words)
+
+/** Adds a case of its own for a test, which runs so often between set_up() and tear_down(). */
+#define ADD_HERE(suite, test, rows)                           \
+    do {                                                      \
+        TCase *tcase_ = tcase_create(#test);                  \
+        tcase_set_timeout(tcase_, 60);                        \
+        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
+        tcase_add_loop_test(tcase_, test, 0, (int)(rows));    \
+        suite_add_tcase(suite, tcase_);                       \
+    } while (0)
+
+static inline idem_store *open_url(const char *base, const char *params)
+{
+    char url[600];
+    idem_store *store = NULL;
+    (void)snprintf(url, sizeof url, "%s%s%s", base, *params ? "?" : "", params);
+    assert_ok(idem_open(url, &store, &err));
+    return store;
+}
+
+static inline idem_outcome begin_key(idem_store *store, const char *key)
+{
+    idem_outcome out;
+    assert_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS), &out, &err));
+    return out;
+}
+
+/** Begins a key and fails unless it is new. */
+static inline idem_outcome claim(idem_store *store, const char *key)
+{
+    idem_outcome out = begin_key(store, key);
+    ck_assert_int_eq(out.kind, IDEM_NEW);
+    ck_assert_uint_eq(out.attempt, 1);
+    return out;
+}
+
+static inline void assert_begin(idem_store *store, const char *key, idem_outcome_kind kind)
+{
+    idem_outcome out = begin_key(store, key);
+    ck_assert_int_eq(out.kind, kind);
+    idem_outcome_clear(&out);
+}
+
+static inline void assert_replays(idem_store *store, const char *key, const char *response)
+{
+    idem_outcome out = begin_key(store, key);
+    ck_assert_int_eq(out.kind, IDEM_COMPLETED);
+    ck_assert_uint_eq(out.response.len, strlen(response));
+    ck_assert(memcmp(out.response.data, response, strlen(response)) == 0);
+    idem_outcome_clear(&out);
+}
+
+/** Claims a key and completes it. */
+static inline void complete(idem_store *store, const char *key, const char *response)
+{
+    idem_outcome out = claim(store, key);
+    assert_ok(idem_complete(store, out.claim, idem_str(response), &err));
+    idem_outcome_clear(&out);
+}
+
+#endif
