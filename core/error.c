@@ -7,7 +7,6 @@
 
 #include "error.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #define TEXT(x)                      #x
@@ -41,20 +40,21 @@ void idem__error_clear(idem_error *error)
     }
 }
 
-static void set(idem_error *error, int code, const char *format, va_list args)
+int idem_error_set_v(idem_error *error, int code, const char *format, va_list args)
 {
-    if (!error || error->code != IDEM_OK)
-        return;
-    error->code = code;
-    if (vsnprintf(error->message, sizeof error->message, format, args) < 0)
-        error->message[0] = '\0';
+    if (error && error->code == IDEM_OK) {
+        error->code = code;
+        if (vsnprintf(error->message, sizeof error->message, format, args) < 0)
+            error->message[0] = '\0';
+    }
+    return code;
 }
 
 int idem_error_set(idem_error *error, int code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    set(error, code, format, args);
+    (void)idem_error_set_v(error, code, format, args);
     va_end(args);
     return code;
 }
@@ -65,9 +65,21 @@ void idem_op_fail(idem_op *op, bool permanent, int code, const char *format, ...
         return;
     va_list args;
     va_start(args, format);
-    set(&op->error, code, format, args);
+    (void)idem_error_set_v(&op->error, code, format, args);
     va_end(args);
     op->permanent = permanent;
+}
+
+void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *mend, const char *format,
+                       ...)
+{
+    char what[sizeof((idem_error *)NULL)->message];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    idem_finding finding = {.what = len < 0 ? format : what, .mend = mend};
+    emit(emit_user, &finding);
 }
 
 int idem__error_copy(idem_error *error, const idem_error *from)

@@ -7,8 +7,6 @@
  */
 #include "check.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #ifdef __linux__
@@ -23,20 +21,6 @@ typedef struct {
     void *emit_user;
 } examination;
 
-static void find(const examination *at, const char *mend, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void find(const examination *at, const char *mend, const char *format, ...)
-{
-    char what[256];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
-    idem_finding finding = {.what = what, .mend = mend};
-    at->emit(at->emit_user, &finding);
-}
-
 /* With a write-ahead log FULL syncs every commit; with another journal, FULL and EXTRA do. */
 static int check_writing(const examination *at, idem__sqlite_fault *fault)
 {
@@ -48,17 +32,18 @@ static int check_writing(const examination *at, idem__sqlite_fault *fault)
     if (rc)
         return rc;
     if (strcmp(journal, "off") == 0 || strcmp(journal, "memory") == 0)
-        find(at, "set PRAGMA journal_mode = WAL",
-             "%s has journal_mode=%s: a process that is killed in a write damages it",
-             at->self->name, journal);
+        idem_finding_emit(at->emit, at->emit_user, "set PRAGMA journal_mode = WAL",
+                          "%s has journal_mode=%s: a process that is killed in a write damages it",
+                          at->self->name, journal);
     if (strcmp(level, "0") == 0)
-        find(at, "set PRAGMA synchronous = FULL",
-             "%s has synchronous=off: a power failure can damage it", at->self->name);
+        idem_finding_emit(at->emit, at->emit_user, "set PRAGMA synchronous = FULL",
+                          "%s has synchronous=off: a power failure can damage it", at->self->name);
     else if (strcmp(level, "1") == 0)
-        find(at, "open it with synchronous=full, which is the default",
-             "%s has synchronous=normal: a power failure can lose the last records that were "
-             "acknowledged, and their work is done again",
-             at->self->name);
+        idem_finding_emit(
+            at->emit, at->emit_user, "open it with synchronous=full, which is the default",
+            "%s has synchronous=normal: a power failure can lose the last records that were "
+            "acknowledged, and their work is done again",
+            at->self->name);
     return IDEM_OK;
 }
 
@@ -94,13 +79,14 @@ static void check_file_system(const examination *at, const char *path)
     const char *name =
         idem__sqlite_check_file_system((unsigned long)where.f_type & 0xffffffff, &volatile_memory);
     if (name && volatile_memory)
-        find(at, "keep it on a disk", "%s lies on %s: it is gone when the machine stops",
-             at->self->name, name);
+        idem_finding_emit(at->emit, at->emit_user, "keep it on a disk",
+                          "%s lies on %s: it is gone when the machine stops", at->self->name, name);
     else if (name)
-        find(at, "keep it on a local disk, or use a store that is a server",
-             "%s lies on %s, a network file system as a rule: its locks may not hold, and its "
-             "write-ahead log can't be shared between machines",
-             at->self->name, name);
+        idem_finding_emit(
+            at->emit, at->emit_user, "keep it on a local disk, or use a store that is a server",
+            "%s lies on %s, a network file system as a rule: its locks may not hold, and its "
+            "write-ahead log can't be shared between machines",
+            at->self->name, name);
 #else
     (void)at, (void)path;
 #endif
@@ -113,9 +99,9 @@ static void check_space(const examination *at, const char *path)
         return;
     uint64_t free_bytes = (uint64_t)where.f_bavail * where.f_frsize;
     if (free_bytes < FREE_BYTES_MIN)
-        find(at, "free space: claims are refused when it is full",
-             "%s has %llu KiB of free space left on its disk", at->self->name,
-             (unsigned long long)(free_bytes / 1024));
+        idem_finding_emit(at->emit, at->emit_user, "free space: claims are refused when it is full",
+                          "%s has %llu KiB of free space left on its disk", at->self->name,
+                          (unsigned long long)(free_bytes / 1024));
 }
 
 static void check_permissions(const examination *at, const char *path)
@@ -124,13 +110,15 @@ static void check_permissions(const examination *at, const char *path)
     if (stat(path, &file))
         return;
     if (file.st_mode & S_IWOTH)
-        find(at, "take the right away: chmod o-w",
-             "%s may be written by every user of the machine (mode %03o): they can make any "
-             "operation look done",
-             at->self->name, (unsigned)(file.st_mode & 0777));
+        idem_finding_emit(
+            at->emit, at->emit_user, "take the right away: chmod o-w",
+            "%s may be written by every user of the machine (mode %03o): they can make any "
+            "operation look done",
+            at->self->name, (unsigned)(file.st_mode & 0777));
     if (sqlite3_db_readonly(at->self->db, "main") == 1)
-        find(at, "let this user write the file and its folder",
-             "%s can't be written by this user: every claim is refused", at->self->name);
+        idem_finding_emit(at->emit, at->emit_user, "let this user write the file and its folder",
+                          "%s can't be written by this user: every claim is refused",
+                          at->self->name);
 }
 
 int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user,
@@ -139,7 +127,8 @@ int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user
     examination at = {.self = self, .emit = emit, .emit_user = emit_user};
     const char *path = sqlite3_db_filename(self->db, "main");
     if (!path || !*path) {
-        find(&at, "name a file", "%s is gone when the handle is closed", self->name);
+        idem_finding_emit(at.emit, at.emit_user, "name a file",
+                          "%s is gone when the handle is closed", self->name);
         return IDEM_OK;
     }
     int rc = check_writing(&at, fault);

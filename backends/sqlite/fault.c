@@ -47,11 +47,10 @@ int idem__sqlite_fault_set(idem__sqlite_fault *fault, bool permanent, int code, 
     va_list arguments;
     if (fault->error.code)
         return fault->error.code;
-    va_start(arguments, format);
-    (void)vsnprintf(fault->error.message, sizeof fault->error.message, format, arguments);
-    va_end(arguments);
-    fault->error.code = code;
     fault->permanent = permanent;
+    va_start(arguments, format);
+    (void)idem_error_set_v(&fault->error, code, format, arguments);
+    va_end(arguments);
     return code;
 }
 

@@ -47,6 +47,8 @@
 
 #include <idem/idem.h>
 
+#include <stdarg.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -108,6 +110,9 @@ IDEM_API int idem_error_set(idem_error *error, int code, const char *format, ...
     __attribute__((format(printf, 3, 4)))
 #endif
     ;
+
+/** The same with the arguments of a function that takes some itself. */
+IDEM_API int idem_error_set_v(idem_error *error, int code, const char *format, va_list args);
 
 /** Room for what idem_quote() writes. */
 #define IDEM_QUOTE_SIZE 100
@@ -351,6 +356,14 @@ IDEM_API const idem_param *idem_common_params(size_t *count);
 IDEM_API IDEM_MUST_CHECK int idem_open_backend(const idem_backend_ops *ops, void *context,
                                                const char *options, idem_store **store,
                                                idem_error *error);
+
+/** Hands a finding on, from within `check`: how to mend it, and what it is. */
+IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *mend,
+                                const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 4, 5)))
+#endif
+    ;
 
 /* ---------------------------------------------------------------------------------- helpers */
 
