@@ -20,6 +20,12 @@
 #define CAPACITY_MAX   (UINT32_C(1) << 31)
 #define SWEEP_SLOTS    4u
 
+#ifdef __GNUC__
+#define PREFETCH_TO_WRITE(address) __builtin_prefetch((address), 1)
+#else
+#define PREFETCH_TO_WRITE(address) ((void)(address))
+#endif
+
 static uint32_t home_of(const idem__table *table, uint32_t tag)
 {
     return (uint32_t)(((uint64_t)tag * table->capacity) >> 32);
@@ -54,7 +60,10 @@ uint32_t idem__table_find(const idem__table *table, uint32_t tag, idem_bytes key
 {
     if (table->count == 0)
         return IDEM__TABLE_NONE;
-    for (uint32_t slot = home_of(table, tag); table->tags[slot]; slot = after(table, slot)) {
+    uint32_t slot = home_of(table, tag);
+    /* The pointer is needed right after its tag: wait for both together. */
+    PREFETCH_TO_WRITE(&table->entries[slot]);
+    for (; table->tags[slot]; slot = after(table, slot)) {
         if (table->tags[slot] == tag && idem__entry_has_key(table->entries[slot], key))
             return slot;
     }

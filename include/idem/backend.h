@@ -21,7 +21,8 @@
  *    completed, and `live_ms` at least 1. No duration is longer than IDEM_DURATION_MAX_MS.
  * -# An operation that failed with IDEM_ERR_UNAVAILABLE or IDEM_ERR_UNCERTAIN is repeated by the
  *    store until the caller's deadline, unless the backend said that this can't help.
- * -# `at_fork` (if there is one) is called when no other call is under way.
+ * -# `at_fork` (if there is one) is called while no open or close is under way, nor, unless the
+ *    backend has the trait IDEM_TRAIT_CONCURRENT, any other call. Forks come one at a time.
  *
  * @par What a backend promises the store
  * -# *Atomic.* insert, replace and remove compare and change as one step, against every other
