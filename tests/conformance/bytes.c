@@ -150,7 +150,7 @@ START_TEST(what_is_not_json_is_refused_before_anything_is_stored)
         idem_record before = record_now();
         int rc = idem_complete(one, out.claim, other_texts[i], &err);
         ck_assert_msg(rc == IDEM_ERR_ARGUMENT && err.code == rc && err.message[0],
-                      "text number %zu ('%s') gave %d", i, (const char *)other_texts[i].data, rc);
+                      "text number %zu gave %d", i, rc);
         if (other_texts[i].len > 0)
             assert_error(IDEM_ERR_ARGUMENT, idem_checkpoint(one, out.claim, other_texts[i], &err));
         assert_unchanged(&before);

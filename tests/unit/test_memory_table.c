@@ -26,9 +26,7 @@ static const struct {
     {{0, 0}, 1, UINT64_C(0x68a914128e01e473)},
     {{0, 0}, 7, UINT64_C(0x2f098ab0c751325a)},
     {{0, 0}, 8, UINT64_C(0xead411e67ebe2eea)},
-    {{0, 0}, 9, UINT64_C(0x75927f9d95124362)},
     {{0, 0}, 15, UINT64_C(0xf30eb725bb91c9ea)},
-    {{0, 0}, 16, UINT64_C(0x8972188433a5c5b7)},
     {{0, 0}, 36, UINT64_C(0xac77921fcc642bd3)},
     {{0, 0}, 63, UINT64_C(0x385d3e39e5f37359)},
     {{0, 0}, 1280, UINT64_C(0x8ac180bf4cfe4d83)},
@@ -196,7 +194,7 @@ END_TEST
 
 /* -------------------------------------------------------------------------------------- table */
 
-#define SECRET ((const idem__siphash_key *)&vectors[11].key)
+#define SECRET ((const idem__siphash_key *)&vectors[9].key)
 
 static uint32_t tag_of(idem_bytes key)
 {
