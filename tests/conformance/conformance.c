@@ -6,24 +6,14 @@
 #define _XOPEN_SOURCE 700 /* nftw() */
 #include "conformance.h"
 
+#include "sanitized.h"
+
 #include <ftw.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
 
 #define TEST_TIMEOUT_S 60.0
 #define SLEEP_MARGIN   UINT64_C(10) /* clocks differ in how they round */
@@ -236,7 +226,9 @@ static bool read_capabilities(void)
     uint64_t absent = CHECKED_TRAITS & ~idem_traits(store);
     uint64_t undeclared = absent & ~backend->lacks;
     uint64_t outdated = backend->lacks & CHECKED_TRAITS & ~absent;
-    missing = absent | backend->lacks | (SANITIZED ? CONFORMANCE_BUSY_FORK : 0);
+    missing = absent | backend->lacks;
+    if (ADDRESS_SANITIZED || THREAD_SANITIZED)
+        missing |= CONFORMANCE_BUSY_FORK;
     idem_close(store);
     backend->cleanup();
     if (undeclared)

@@ -7,25 +7,10 @@
 #include <idem/backend.h>
 
 #include "runner.h"
+#include "sanitized.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
-
-#ifdef __has_feature
-#define BUILT_WITH(feature) __has_feature(feature)
-#else
-#define BUILT_WITH(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || BUILT_WITH(address_sanitizer)
-#define ADDRESS_SANITIZED 1
-#else
-#define ADDRESS_SANITIZED 0
-#endif
-#if defined(__SANITIZE_THREAD__) || BUILT_WITH(thread_sanitizer)
-#define THREAD_SANITIZED 1
-#else
-#define THREAD_SANITIZED 0
-#endif
 
 static _Atomic uint64_t time_ms;
 
