@@ -47,7 +47,7 @@ typedef struct {
 } conformance_backend;
 
 /** Runs the suite. @return the process's exit code */
-int conformance_main(const conformance_backend *backend);
+int conformance_main(const conformance_backend *own);
 
 /** Writes a path inside a directory that goes away at the end of the program. */
 void conformance_path(char *buf, size_t size, const char *name);
