@@ -45,6 +45,7 @@ test  clang          command clang
 test  clang-format   command clang-format-14 clang-format
 test  clang-tidy     command clang-tidy-14 clang-tidy
 test  redis-server   command redis-server
+test  sqlite3        command sqlite3
 test  shellcheck     command shellcheck
 END
 }

@@ -95,22 +95,22 @@ check_c() {
 # What a document finds in its folder. The compiler's flags are those of the build (a sanitizer's).
 furnish() {
     rm -rf "$dir/place"
-    mkdir -p "$dir/place/bin" "$dir/place/work/libidem/build"
+    mkdir -p "$dir/place/bin" "$dir/place/app/libidem/build"
     printf '#!/bin/sh\nexec %s%s "$@"\n' "$compiler" "$flags" >"$dir/place/bin/cc"
     chmod +x "$dir/place/bin/cc"
     ln -s "$build/cli/idem" "$dir/place/bin/idem"
-    ln -s "$build" "$dir/place/work/libidem/build/dev"
+    ln -s "$build" "$dir/place/app/libidem/build/dev"
     for part in include core backends cli examples tests docs; do
-        ln -s "$root/$part" "$dir/place/work/libidem/$part"
+        ln -s "$root/$part" "$dir/place/app/libidem/$part"
     done
 }
 
 # in_place COMMAND…
 in_place() {
     (
-        cd "$dir/place/work" || exit 1
+        cd "$dir/place/app" || exit 1
         unset IDEM_STORE XDG_STATE_HOME
-        PATH=$dir/place/bin:$PATH HOME=$dir/place/work exec "$@" </dev/null
+        PATH=$dir/place/bin:$PATH HOME=$dir/place/app exec "$@" </dev/null
     )
 }
 
