@@ -156,14 +156,20 @@ static bool pass(link_state *link, size_t len, bool deliver)
     return alive;
 }
 
-/* The rule for a command. False: none. */
-static bool find_rule(proxy *self, const char *data, size_t len, proxy_rule *found)
+static bool is_early(proxy_action action)
+{
+    return action == PROXY_ANSWER_EARLY || action == PROXY_CLOSE_EARLY;
+}
+
+/* The rule for a command, or for the beginning of one. False: none. */
+static bool find_rule(proxy *self, const char *data, size_t len, bool whole, proxy_rule *found)
 {
     bool any = false;
     (void)pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < self->rule_count && !any; i++) {
         proxy_rule *rule = &self->rules[i];
-        if (rule->times == 0 || !memmem(data, len, rule->match, strlen(rule->match)))
+        if (rule->times == 0 || whole == is_early(rule->action) ||
+            !memmem(data, len, rule->match, strlen(rule->match)))
             continue;
         if (rule->skip > 0) {
             rule->skip--;
@@ -182,7 +188,7 @@ static bool find_rule(proxy *self, const char *data, size_t len, proxy_rule *fou
 static bool carry_out(proxy *self, link_state *link, size_t len)
 {
     proxy_rule rule;
-    if (!find_rule(self, link->data, len, &rule))
+    if (!find_rule(self, link->data, len, true, &rule))
         return pass(link, len, true);
     switch (rule.action) {
     case PROXY_LOSE_REPLY:
@@ -202,9 +208,24 @@ static bool carry_out(proxy *self, link_state *link, size_t len)
         rule.call(rule.user);
         return pass(link, len, true);
     case PROXY_CLOSE:
+    case PROXY_CLOSE_EARLY:
+    case PROXY_ANSWER_EARLY:
         break;
     }
     return false;
+}
+
+static void act_early(proxy *self, link_state *link)
+{
+    proxy_rule rule;
+    if (link->len == 0 || !find_rule(self, link->data, link->len, false, &rule))
+        return;
+    if (rule.action == PROXY_CLOSE_EARLY) {
+        end(link);
+        return;
+    }
+    (void)send_all(link->client, rule.text, strlen(rule.text));
+    link->stalled = true;
 }
 
 static bool read_more(link_state *link)
@@ -237,6 +258,8 @@ static void serve(proxy *self, link_state *link)
             memmove(link->data, link->data + len, link->len);
         }
     }
+    if (link->client >= 0 && !link->stalled)
+        act_early(self, link);
 }
 
 /* ---------------------------------------------------------------------------------- the thread */

@@ -15,6 +15,8 @@ typedef enum {
     PROXY_RESET,          /* the same, at once and hard */
     PROXY_ANSWER,         /* the server never sees it, and `text` is the reply */
     PROXY_REWRITE,        /* the server carries it out, and `text` is the reply */
+    PROXY_CLOSE_EARLY,    /* the connection closes before the command is whole */
+    PROXY_ANSWER_EARLY,   /* `text` is the reply before the command is whole; no more is read */
     PROXY_STALL,          /* nothing happens any more on this connection */
     PROXY_CALL            /* `call` is called first, and all goes on as usual */
 } proxy_action;

@@ -182,8 +182,10 @@ START_TEST(what_was_answered_stays_and_what_was_sent_is_uncertain)
                      make_op(IDEM_OP_REMOVE, "k4", NULL)};
     static const int codes[] = {IDEM_OK, IDEM_OK, IDEM_ERR_UNCERTAIN, IDEM_ERR_UNAVAILABLE,
                                 IDEM_ERR_UNCERTAIN};
-    idem_op warm_up = make_op(IDEM_OP_GET, "k1", NULL);
-    submit(&warm_up, 1);
+    /* An old server, and one that has forgotten its scripts, say so now. */
+    idem_op warm_up[] = {make_op(IDEM_OP_INSERT, "k9", &a), make_op(IDEM_OP_GET, "k1", NULL),
+                         make_op(IDEM_OP_REMOVE, "k1", NULL)};
+    submit(warm_up, 3);
     proxy_add(between, (proxy_rule){.match = "k2", .action = PROXY_CLOSE, .times = 1});
     submit(ops, 5);
     for (size_t i = 0; i < 5; i++) {

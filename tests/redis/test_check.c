@@ -142,12 +142,12 @@ static void wait_for_replica(void)
 
 START_TEST(replicas_that_may_be_behind_are_found)
 {
-    char address[32];
+    char port[16];
     server replica;
     server_do(&redis, "CONFIG SET repl-diskless-sync-delay 0");
-    (void)snprintf(address, sizeof address, "127.0.0.1 %d", redis.port);
-    server_start(&replica,
-                 (const char *const[]){"--replicaof", address, "--appendonly", "yes", NULL});
+    (void)snprintf(port, sizeof port, "%d", redis.port);
+    server_start(&replica, (const char *const[]){"--replicaof", "127.0.0.1", port, "--appendonly",
+                                                 "yes", NULL});
     wait_for_replica();
     look(redis.url);
     assert_only("min-replicas-to-write is 0", "min-replicas-to-write 1");

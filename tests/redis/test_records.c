@@ -22,6 +22,10 @@
     "\"token\":\"30313233343536373839616263646566\",\"fingerprint\":\"6670\","                 \
     "\"checkpoint\":[1, 2]}"
 
+static const char unknown_status[] =
+    "{\"status\":\"Pending\",\"created_at\":\"2026-11-23T16:00:00.000Z\","
+    "\"updated_at\":\"2026-11-23T16:00:00.000Z\"}";
+
 static server redis;
 static idem_store *store;
 
@@ -282,13 +286,9 @@ END_TEST
 START_TEST(a_text_that_is_no_record_is_corrupt_and_stays)
 {
     static const char *const texts[] = {
-        "hello",
-        "",
-        "{}",
-        "[1,2]",
-        "{\"status\":\"Pending\",\"created_at\":\"2026-11-23T16:00:00.000Z\","
-        "\"updated_at\":\"2026-11-23T16:00:00.000Z\"}",
-        "{\"version\":\"00000000deadbeef\",\"status\":\"InProgress\"",
+        "hello",        "",
+        "{}",           "[1,2]",
+        unknown_status, "{\"version\":\"00000000deadbeef\",\"status\":\"InProgress\"",
     };
     idem_record record;
     idem_outcome out;
