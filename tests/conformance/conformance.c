@@ -245,6 +245,7 @@ static bool read_capabilities(void)
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create(backend->name);
+    conformance_first_store(suite);
     conformance_begin(suite);
     conformance_fingerprints(suite);
     conformance_claims(suite);

@@ -73,6 +73,7 @@ void conformance_add(Suite *suite, const char *name, uint64_t needs, conformance
     conformance_add(suite, name, needs, time, (const TTest *const[]){__VA_ARGS__}, \
                     sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(const TTest *))
 
+void conformance_first_store(Suite *suite);
 void conformance_begin(Suite *suite);
 void conformance_fingerprints(Suite *suite);
 void conformance_claims(Suite *suite);

@@ -54,6 +54,38 @@ START_TEST(an_unknown_scheme_lists_the_known_ones)
 }
 END_TEST
 
+static bool is_listed(const char *scheme)
+{
+    const idem_backend_ops *ops;
+    for (size_t i = 0; (ops = idem_backend_at(i)) != NULL; i++) {
+        if (strcmp(ops->scheme, scheme) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* In a build that has them all, this shows that they are all there. */
+START_TEST(a_backend_that_was_left_out_says_how_to_bring_it_back)
+{
+    static const char *const known[][2] = {{"redis", "IDEM_BACKEND_REDIS"},
+                                           {"redis+unix", "IDEM_BACKEND_REDIS"},
+                                           {"sqlite", "IDEM_BACKEND_SQLITE"}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        const idem_backend_ops *ops = NULL;
+        idem_error error = {0};
+        int rc = idem__registry_find(known[i][0], &ops, &error);
+        ck_assert_int_eq(rc, is_listed(known[i][0]) ? IDEM_OK : IDEM_ERR_UNKNOWN_BACKEND);
+        if (rc == IDEM_OK) {
+            ck_assert_str_eq(ops->scheme, known[i][0]);
+            continue;
+        }
+        ck_assert_ptr_nonnull(strstr(error.message, "left out of this build"));
+        ck_assert_ptr_nonnull(strstr(error.message, known[i][1]));
+        ck_assert_ptr_nonnull(strstr(error.message, "memory"));
+    }
+}
+END_TEST
+
 START_TEST(a_registered_backend_is_found_and_listed_in_order)
 {
     static const char *const schemes[] = {"zeta", "alpha", "nothing"};
@@ -119,6 +151,7 @@ int main(void)
 {
     Suite *suite = suite_create("registry");
     ADD(suite, an_unknown_scheme_lists_the_known_ones);
+    ADD(suite, a_backend_that_was_left_out_says_how_to_bring_it_back);
     ADD(suite, a_registered_backend_is_found_and_listed_in_order);
     ADD(suite, incomplete_backends_are_refused);
     ADD(suite, an_older_backend_is_filled_up_with_zeros);
