@@ -136,6 +136,8 @@ static bool deliver(const idem_store *store, const collection *page, delivery *t
         shown.memory = NULL; /* borrowed by the caller */
         if (to->status && shown.status != (idem_status)to->status)
             continue;
+        if (shown.key.len == store->prefix.len) /* another user's key, which is our prefix */
+            continue;
         make_public(store, &shown);
         if (to->fn(&shown, to->user) || --to->left == 0)
             return false;

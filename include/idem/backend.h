@@ -292,7 +292,8 @@ struct idem_backend_ops {
 
     /**
      * Gives one page of records. May be provided; without it idem_scan() is unsupported.
-     * Expired records are not given. A record that can't be understood is IDEM_ERR_CORRUPT.
+     * Expired records are not given. A record of the store's own that can't be understood is
+     * IDEM_ERR_CORRUPT; in a place that others share, what is no record may be passed over.
      */
     int (*scan)(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
                 idem_error *error);

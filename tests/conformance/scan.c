@@ -235,6 +235,18 @@ START_TEST(scan_of_a_prefixed_store_gives_its_own_keys_without_the_prefix)
 }
 END_TEST
 
+START_TEST(scan_passes_over_a_key_that_is_the_stores_prefix)
+{
+    idem_store *prefixed = open_more("prefix=team-a/");
+    put(idem_str("team-a/"));
+    put(idem_str("team-a/x"));
+    scan_result *result = scan(prefixed, all, 0, 0);
+    ck_assert_uint_eq(result->count, 1);
+    ck_assert(seen(result, idem_str("x")));
+    idem_close(prefixed);
+}
+END_TEST
+
 START_TEST(scan_refuses_bad_arguments)
 {
     scan_result result;
@@ -312,7 +324,8 @@ void conformance_scan(Suite *suite)
         scan_by_status_gives_records_in_that_state, scan_stops_at_its_limit,
         scan_stops_when_its_callback_says_so, scan_callback_may_call_into_the_store,
         scan_goes_through_more_records_than_a_page_has, scan_leaves_out_expired_records,
-        scan_of_a_prefixed_store_gives_its_own_keys_without_the_prefix, scan_refuses_bad_arguments);
+        scan_of_a_prefixed_store_gives_its_own_keys_without_the_prefix,
+        scan_passes_over_a_key_that_is_the_stores_prefix, scan_refuses_bad_arguments);
     ADD(suite, "purge", IDEM_TRAIT_PURGE, ANY_TIME,
         purge_drops_expired_records_and_leaves_live_ones, purge_leaves_expired_leases_alone);
     ADD(suite, "expiry", 0, ANY_TIME, an_expired_record_that_no_purge_has_reached_is_new_again);

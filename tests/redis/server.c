@@ -107,6 +107,7 @@ static void run(const server *self, const char *const *options)
     for (; options && *options && count < ARGS_MAX - 1; options++)
         args[count++] = *options;
     (void)snprintf(port, sizeof port, "%d", self->port);
+    (void)setpgid(0, 0); /* with the children that write its files */
 #if defined(__linux__)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != self->owner)
@@ -170,17 +171,20 @@ static bool launch(server *self, const char *const *options)
 
 void server_stop(server *self)
 {
+    pid_t group = self->pid;
     if (self->pid <= 0 || self->owner != getpid())
         return;
-    (void)kill(self->pid, SIGTERM);
     (void)kill(self->pid, SIGCONT);
-    for (int i = 0; i < WAIT_TRIES && !has_ended(self); i++)
+    for (int i = 0; i < WAIT_TRIES && !has_ended(self); i++) {
+        /* More than once: it won't go while it writes its first append-only file. */
+        if (i % 20 == 0)
+            (void)kill(self->pid, SIGTERM);
         pause_ms(10);
-    if (self->pid > 0) {
-        (void)kill(self->pid, SIGKILL);
-        (void)waitpid(self->pid, NULL, 0);
-        self->pid = 0;
     }
+    (void)kill(-group, SIGKILL);
+    if (self->pid > 0)
+        (void)waitpid(self->pid, NULL, 0);
+    self->pid = 0;
 }
 
 /* ------------------------------------------------------------------------------------ lifetime */
@@ -204,7 +208,10 @@ void server_remove(server *self)
             break;
         }
     }
-    (void)nftw(self->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    for (int i = 0; i < WAIT_TRIES && access(self->folder, F_OK) == 0; i++) {
+        (void)nftw(self->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        pause_ms(i); /* a child of the server's may write its last file */
+    }
 }
 
 /* Forked tests run it too: what they did not start is not theirs. */
