@@ -19,6 +19,7 @@ fail() {
 # A build with a sanitizer needs the same of whoever links it.
 sanitize=$(sed -n 's/^IDEM_SANITIZE:STRING=\(..*\)$/-fsanitize=\1/p' "$build/CMakeCache.txt")
 compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
+has_cli=$(sed -n 's/^IDEM_BUILD_CLI:BOOL=//p' "$build/CMakeCache.txt")
 has_sqlite=$(sed -n 's/^IDEM_BACKEND_SQLITE:BOOL=//p' "$build/CMakeCache.txt")
 
 # Runs a program that was built against the package.
@@ -70,7 +71,19 @@ check_exports() {
   readelf -d "$library" | grep -q "SONAME.*libidem.so.$major" || fail "the soname is wrong"
 }
 
+check_files() {
+  set -- share/man/man3/libidem.3
+  if [ "$has_cli" = ON ]; then
+    set -- "$@" bin/idem share/man/man1/idem.1 share/bash-completion/completions/idem
+    [ "$("$prefix/bin/idem" version)" = "{\"version\":\"$version\"}" ] || fail "idem has another version"
+  fi
+  for file in "$@"; do
+    [ -s "$prefix/$file" ] || fail "$file was not installed"
+  done
+}
+
 cmake --install "$build" --prefix "$prefix" >"$work/install.log" 2>&1 || fail "$(cat "$work/install.log")"
+check_files
 with_cmake
 with_pkg_config
 check_exports
