@@ -40,7 +40,7 @@ configure_file(cmake/libidem.pc.in ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 if(IDEM_BUILD_CLI)
-
+  install(TARGETS idem_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(FILES docs/man/idem.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   install(FILES cli/completion/idem.bash RENAME idem
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
