@@ -106,6 +106,7 @@ static void examine_memory_disk(void)
 {
     idem_store *store = NULL;
     if (!mount_memory_disk()) {
+        (void)fprintf(stderr, "not run: no file system can be mounted here\n");
         CHILD_CHECK(getenv("IDEM_SKIPS_FAIL") == NULL);
         return;
     }
