@@ -22,7 +22,8 @@ build | test) purpose=$1 ;;
   ;;
 esac
 
-# Purpose, Debian package, and what shows that it is there: one of several commands, or a header.
+# Purpose, Debian package, and what shows that it is there: one of several commands, a header, or that
+# clang can link with an option.
 # zlib and zstd are what libcrypto and SQLite name for programs that are linked statically.
 packages() {
   cat <<'END'
@@ -47,6 +48,11 @@ test  clang-tidy     command clang-tidy-14 clang-tidy
 test  redis-server   command redis-server
 test  sqlite3        command sqlite3
 test  shellcheck     command shellcheck
+test  spin           command spin
+test  valgrind       command valgrind
+test  faketime       command faketime
+test  gcovr          command gcovr
+test  libclang-rt-dev linked -fsanitize=fuzzer
 END
 }
 
@@ -61,6 +67,16 @@ have_command() {
 
 have_header() {
   echo "#include <$1>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1
+}
+
+have_linked() {
+  probe=$(mktemp)
+  status=0
+  echo 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size);
+int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return data == 0 && size == 0; }' |
+    clang -x c "$1" -o "$probe" - >/dev/null 2>&1 || status=1
+  rm -f -- "$probe"
+  return "$status"
 }
 
 # Prints the names of the packages that are missing, each once.
