@@ -1,7 +1,18 @@
 # What every target of the project is compiled with. Layers are kept apart by their include paths:
 # core sees include/ and itself, a backend, the command and the examples see include/ alone.
 
-# Sets language level, warnings and sanitizers of one target.
+# What a build is instrumented with, whoever links it has to be linked with too.
+set(idem_instrument "")
+if(IDEM_SANITIZE)
+  list(APPEND idem_instrument -fsanitize=${IDEM_SANITIZE})
+endif()
+if(IDEM_COVERAGE)
+  list(APPEND idem_instrument --coverage)
+endif()
+list(JOIN idem_instrument " " idem_instrument_words)
+set(IDEM_INSTRUMENT "${idem_instrument_words}" CACHE INTERNAL "Flags for programs that link this build")
+
+# Sets language level, warnings and instruments of one target.
 function(idem_target_defaults target)
   set_target_properties(${target} PROPERTIES
     C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF
@@ -11,10 +22,13 @@ function(idem_target_defaults target)
   target_compile_definitions(${target} PRIVATE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
     $<$<BOOL:${IDEM_WERROR}>:-Werror>)
+  target_compile_options(${target} PRIVATE ${idem_instrument})
+  target_link_options(${target} PUBLIC ${idem_instrument})
   if(IDEM_SANITIZE)
-    target_compile_options(${target} PRIVATE
-      -fsanitize=${IDEM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
-    target_link_options(${target} PUBLIC -fsanitize=${IDEM_SANITIZE})
+    target_compile_options(${target} PRIVATE -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  endif()
+  if(IDEM_COVERAGE) # threads count together
+    target_compile_options(${target} PRIVATE -fprofile-abs-path -fprofile-update=atomic)
   endif()
 endfunction()
 

@@ -3,16 +3,20 @@
 # Installs what is missing, builds libidem every way that matters, and runs all tests.
 #
 #   run.sh             every stage
-#   run.sh STAGE...    some of them: gcc clang asan tsan minimal lint quickstart
+#   run.sh STAGE...    some of them: gcc clang asan tsan minimal proof fuzz coverage lint quickstart
+#   run.sh --long      every stage, and the proofs at the length that finds rare things: some hours
 #
 # Asks nothing, runs from any directory, and needs root or sudo only if packages are missing.
-# IDEM_BUILD names another folder for what is built; IDEM_SKIPS_FAIL=1 makes a skipped test fail.
+# IDEM_BUILD names another folder for what is built; IDEM_SKIPS_FAIL=1 makes a skipped test fail;
+# IDEM_FUZZ_SECONDS is how long each fuzzer runs. What a stage printed is in build/logs.
 set -eu
 
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 build=${IDEM_BUILD:-$root/build}
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 skipped=77
+all_stages="gcc clang asan tsan minimal proof fuzz coverage lint quickstart"
+fuzz_seconds=${IDEM_FUZZ_SECONDS:-60}
 
 # ------------------------------------------------------------------------------------ the stages
 
@@ -23,13 +27,15 @@ build_with() {
   sh "$root/cmake/build.sh" "$folder" -D IDEM_WERROR=ON "$@"
 }
 
-# test_in FOLDER [WORDS...]: the words go in front of ctest.
+# test_in FOLDER [WORDS...]: the words go in front of ctest; $only is for ctest itself.
+only=
 test_in() {
   log=$build/tests/$1/ctest.log
   folder=$build/tests/$1
   shift
   status=0
-  "$@" ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$jobs" >"$log" 2>&1 ||
+  # shellcheck disable=SC2086 # several options, split on purpose
+  "$@" ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$jobs" $only >"$log" 2>&1 ||
     status=$?
   cat "$log"
   # ctest counts a skipped test as passed.
@@ -79,6 +85,16 @@ stage() {
       -D IDEM_BUILD_CLI=OFF -D IDEM_BUILD_EXAMPLES=OFF
     test_in minimal env
     ;;
+  proof | long)
+    build_with proof -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Release
+    only="-V -C Proof -L proof"
+    if [ "$1" = long ]; then
+      only="-V -C Long -L long"
+    fi
+    test_in proof env
+    ;;
+  fuzz) sh "$root/tests/fuzz/run.sh" "$fuzz_seconds" ;;
+  coverage) sh "$root/tests/coverage.sh" ;;
   lint) sh "$root/tests/lint.sh" ;;
   quickstart) sh "$root/examples/quickstart.sh" ;;
   esac
@@ -91,6 +107,10 @@ title() {
   asan) echo "AddressSanitizer and UndefinedBehaviorSanitizer: all tests" ;;
   tsan) echo "ThreadSanitizer: all tests" ;;
   minimal) echo "the library with memory:// alone: build without warnings, its tests" ;;
+  proof) echo "the guarantees under faults, crashes and hostile input" ;;
+  long) echo "the same at the length that finds rare things" ;;
+  fuzz) echo "libFuzzer, $fuzz_seconds s for each target" ;;
+  coverage) echo "how much of the library the tests run" ;;
   lint) echo "clang-format, clang-tidy, headers, scripts" ;;
   quickstart) echo "examples/quickstart.sh" ;;
   *) return 1 ;;
@@ -156,12 +176,16 @@ if [ "${1:-}" = --stage ]; then
   stage "$2"
   exit 0
 fi
-if [ $# -eq 0 ]; then
-  set -- gcc clang asan tsan minimal lint quickstart
+stages=$*
+if [ "$stages" = --long ]; then
+  stages="$all_stages long"
+  export IDEM_FUZZ_SECONDS="${IDEM_FUZZ_SECONDS:-600}"
+elif [ -z "$stages" ]; then
+  stages=$all_stages
 fi
-for name in "$@"; do
+for name in $stages; do
   title "$name" >/dev/null || {
-    echo "There is no stage $name; the stages are: gcc clang asan tsan minimal lint quickstart" >&2
+    echo "There is no stage $name; the stages are: $all_stages long" >&2
     exit 64
   }
 done
@@ -172,7 +196,7 @@ if ! mkdir -p -- "$build/logs" || ! [ -w "$build/logs" ]; then
 fi
 build=$(cd -- "$build" && pwd -P)
 export IDEM_BUILD="$build"
-for name in "$@"; do
+for name in $stages; do
   run_stage "$name"
 done
 finish 0

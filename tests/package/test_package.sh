@@ -16,8 +16,8 @@ fail() {
   exit 1
 }
 
-# A build with a sanitizer needs the same of whoever links it.
-sanitize=$(sed -n 's/^IDEM_SANITIZE:STRING=\(..*\)$/-fsanitize=\1/p' "$build/CMakeCache.txt")
+# An instrumented build needs the same of whoever links it.
+instrument=$(sed -n 's/^IDEM_INSTRUMENT:INTERNAL=//p' "$build/CMakeCache.txt")
 compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
 has_cli=$(sed -n 's/^IDEM_BUILD_CLI:BOOL=//p' "$build/CMakeCache.txt")
 has_sqlite=$(sed -n 's/^IDEM_BACKEND_SQLITE:BOOL=//p' "$build/CMakeCache.txt")
@@ -34,7 +34,7 @@ check_program() {
 
 with_cmake() {
   cmake -S "$here/outside" -B "$work/outside" -D CMAKE_PREFIX_PATH="$prefix" \
-    -D CMAKE_C_COMPILER="$compiler" -D CMAKE_C_FLAGS="$sanitize" >"$work/cmake.log" 2>&1 ||
+    -D CMAKE_C_COMPILER="$compiler" -D CMAKE_C_FLAGS="$instrument" >"$work/cmake.log" 2>&1 ||
     fail "find_package(idem CONFIG): $(cat "$work/cmake.log")"
   cmake --build "$work/outside" >"$work/cmake.log" 2>&1 || fail "$(cat "$work/cmake.log")"
   check_program "$work/outside/with_idem"
@@ -48,10 +48,10 @@ with_pkg_config() {
   export PKG_CONFIG_PATH
   [ "$(pkg-config --modversion libidem)" = "$version" ] || fail "libidem.pc has another version"
   libdir=$(pkg-config --variable=libdir libidem)
-  "$compiler" $sanitize "$here/outside/outside.c" -o "$work/shared" \
+  "$compiler" $instrument "$here/outside/outside.c" -o "$work/shared" \
     $(pkg-config --cflags --libs libidem) "-Wl,-rpath,$libdir"
   check_program "$work/shared"
-  "$compiler" $sanitize "$here/outside/outside.c" -o "$work/static" $(pkg-config --cflags libidem) \
+  "$compiler" $instrument "$here/outside/outside.c" -o "$work/static" $(pkg-config --cflags libidem) \
     "$libdir/libidem.a" $(pkg-config --libs --static libidem | sed 's/-lidem//')
   check_program "$work/static"
 }

@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# How much of the library the tests run: all of them in a build that counts, and the limits below which
+# that is a failure. Options for ctest may follow.
+#
+# The protocol has every line and branch, the whole library nearly all. What is counted are the
+# sources that ship: core/, backends/, and the code in public headers.
+set -eu
+
+root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
+build=${IDEM_BUILD:-$root/build}/tests/coverage
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+failed=0
+
+# report WHAT LEAST_LINES LEAST_BRANCHES PATHS...: the paths are regular expressions. Prints a table by
+# lines and one by branches; fails if there is less than the least.
+report() {
+  what=$1
+  least="--fail-under-line $2 --fail-under-branch $3"
+  shift 3
+  for path in "$@"; do
+    shift
+    set -- "$@" --filter "$path"
+  done
+  echo "== $what: at least $least"
+  status=0
+  # shellcheck disable=SC2086 # several options, split on purpose
+  gcovr --root "$root" --object-directory "$build" "$@" --print-summary $least "$build" || status=$?
+  gcovr --root "$root" --object-directory "$build" "$@" --branches "$build"
+  if [ "$status" != 0 ]; then
+    echo "$what: too little is run by the tests" >&2
+    failed=1
+  fi
+}
+
+sh "$root/cmake/build.sh" "$build" -D IDEM_WERROR=ON -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Debug \
+  -D IDEM_COVERAGE=ON
+find "$build" -name '*.gcda' -delete
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" "$@"
+
+report "the protocol" 100 100 core/protocol.c
+report "the library" 95 90 core/ backends/ include/
+exit "$failed"
