@@ -31,6 +31,16 @@ uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms)
     return *pause_ms / 2 + bits % (*pause_ms / 2 + 1) + 1;
 }
 
+uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t deadline_ms)
+{
+    uint64_t now = idem_monotonic_ms();
+    uint64_t left_ms = now < deadline_ms ? deadline_ms - now : 0;
+    uint64_t pause = idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
+    if (left_ms < 2 * LAST_TRY_MS)
+        return 0;
+    return now + (pause < left_ms / 2 ? pause : left_ms / 2);
+}
+
 /* Gives op a fresh version if it writes. False if there are no random bits: op has failed then. */
 static bool stamp(idem__call *call, int64_t wall_ms)
 {
@@ -134,20 +144,17 @@ static void give_up(pending *left, size_t count)
 
 /* Pauses and makes the paused calls ready again. Where too little time is left for an answer they
    end here: a try that is cut off would say less than the error that is known. */
-static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now,
+static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms,
                                 uint64_t deadline_ms)
 {
-    uint64_t left_ms = deadline_ms - now;
-    uint64_t pause = idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
-    if (left_ms < 2 * LAST_TRY_MS) {
+    uint64_t repeat_at_ms = idem__drive_repeat_at(pause_ms, deadline_ms);
+    if (repeat_at_ms == 0) {
         give_up(left, left->paused);
         return;
     }
-    if (pause > left_ms / 2)
-        pause = left_ms / 2;
     for (size_t i = 0; i < left->paused; i++)
         tell_retry(store, left->calls[i]);
-    idem__clock_sleep_until(now + pause);
+    idem__clock_sleep_until(repeat_at_ms);
     for (size_t i = 0; i < left->paused; i++)
         idem__protocol_again(left->calls[i]);
 }
@@ -166,11 +173,10 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint
         take_answers(&left);
         if (left.count == 0)
             return;
-        uint64_t now = idem_monotonic_ms();
-        if (now >= deadline_ms)
+        if (idem_monotonic_ms() >= deadline_ms)
             give_up(&left, left.count);
         else if (left.paused > 0)
-            pause_before_repeat(store, &left, &pause_ms, now, deadline_ms);
+            pause_before_repeat(store, &left, &pause_ms, deadline_ms);
         if (left.count == 0)
             return;
     }

@@ -19,4 +19,8 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint
  *  together. @param pause_ms  the last one, 0 at first; receives the next */
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms);
 
+/** When to repeat what has failed just now; 0: the deadline would cut the repeat off.
+ *  @param pause_ms  as for idem__drive_backoff() */
+uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t deadline_ms);
+
 #endif

@@ -69,6 +69,8 @@ static int open_lane(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms,
                             lanes->ops->scheme);
     if (rc == IDEM_OK)
         lane->backend = backend;
+    else
+        (void)idem_error_set(error, rc, "%s: %s", lanes->ops->scheme, idem_strerror(rc));
     return rc;
 }
 

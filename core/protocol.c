@@ -279,9 +279,15 @@ void idem__protocol_stamp(idem__call *call, uint64_t version, int64_t wall_ms)
 static idem__step fail(idem__call *call)
 {
     int code = call->op.error.code;
-    if (call->doubt && code == IDEM_ERR_UNAVAILABLE)
-        code = IDEM_ERR_UNCERTAIN; /* this operation changed nothing, but an earlier one may have */
-    (void)idem_error_set(&call->error, code, "%s", call->op.error.message);
+    const char *earlier = "";
+    /* This operation changed nothing, whatever hindered it, but an earlier one may have. What can't
+       be understood is no change of this call's. */
+    if (call->doubt && code != IDEM_ERR_UNCERTAIN && code != IDEM_ERR_CORRUPT) {
+        code = IDEM_ERR_UNCERTAIN;
+        earlier = "; an earlier try may have made the change";
+    }
+    (void)idem_error_set(&call->error, code, "%.*s%s", *earlier ? 200 : 255, call->op.error.message,
+                         earlier);
     return done(call, code);
 }
 

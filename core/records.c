@@ -67,13 +67,59 @@ int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
     return rc;
 }
 
-/* Leaves the lane that a call had to itself, and hands its code on with a message. */
-static int leave_with(idem_store *store, idem__lane *lane, int rc, idem_error *error)
+/* ------------------------------------------------------------------------------ on a lane alone */
+
+/* Something that is done on a lane that nobody else uses meanwhile. */
+typedef struct {
+    int (*once)(idem_store *store, idem_backend *backend, void *user, uint64_t deadline_ms,
+                idem_error *error);
+    void *user;
+    bool changes; /* it may leave a change behind; else it only reads */
+} alone;
+
+static int try_alone(idem_store *store, const alone *job, uint64_t deadline_ms, idem_error *error)
 {
-    idem__lanes_leave(&store->writers, lane);
+    idem__lane *lane;
+    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
     if (rc)
-        (void)idem_error_set(error, rc, "%s", idem_strerror(rc));
+        return rc;
+    rc = job->once(store, lane->backend, job->user, deadline_ms, error);
+    idem__lanes_leave(&store->writers, lane);
     return rc;
+}
+
+static void tell_repeat(const idem_store *store, const idem_error *why)
+{
+    idem_event event = {.kind = IDEM_EVENT_RETRY, .code = why->code, .message = why->message};
+    if (store->on_event)
+        store->on_event(store->event_user, &event);
+}
+
+/* Does it, and repeats what may succeed later, until the deadline. */
+static int do_alone(idem_store *store, const alone *job, idem_error *error)
+{
+    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
+    uint64_t repeat_at_ms;
+    uint64_t pause_ms = 0;
+    bool doubt = false;
+    idem_error last;
+    for (;;) {
+        idem__error_clear(&last);
+        int rc = try_alone(store, job, deadline_ms, &last);
+        if (rc == IDEM_OK)
+            return rc;
+        doubt = doubt || (rc == IDEM_ERR_UNCERTAIN && job->changes);
+        bool transient = rc == IDEM_ERR_UNCERTAIN || rc == IDEM_ERR_UNAVAILABLE;
+        if (transient)
+            rc = doubt ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE;
+        (void)idem_error_set(&last, rc, "%s", idem_strerror(rc));
+        last.code = rc;
+        repeat_at_ms = transient ? idem__drive_repeat_at(&pause_ms, deadline_ms) : 0;
+        if (repeat_at_ms == 0)
+            return idem__error_copy(error, &last);
+        tell_repeat(store, &last);
+        idem__clock_sleep_until(repeat_at_ms);
+    }
 }
 
 /* ---------------------------------------------------------------------------------------- scan */
@@ -109,15 +155,13 @@ static void clear_page(collection *page)
     page->count = 0;
 }
 
-static int read_page(idem_store *store, idem_scan_page *page, idem_error *error)
+static int read_page(idem_store *store, idem_backend *backend, void *user, uint64_t deadline_ms,
+                     idem_error *error)
 {
-    idem__lane *lane;
-    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
-    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
-    if (rc)
-        return rc;
-    rc = store->ops.scan(lane->backend, page, deadline_ms, error);
-    return leave_with(store, lane, rc, error);
+    idem_scan_page *page = user;
+    clear_page(page->emit_user); /* of a try that failed */
+    page->next = 0;
+    return store->ops.scan(backend, page, deadline_ms, error);
 }
 
 /* What is left to do of a scan. */
@@ -168,11 +212,11 @@ static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_e
     collection found = {0};
     idem_scan_page page = {
         .prefix = prefix, .limit = PAGE_RECORDS, .emit = collect, .emit_user = &found};
+    const alone job = {.once = read_page, .user = &page};
     int rc;
     bool more;
     do {
-        page.next = 0;
-        rc = read_page(store, &page, error);
+        rc = do_alone(store, &job, error);
         more = rc == IDEM_OK && deliver(store, &found, to) && page.next != 0;
         clear_page(&found);
         page.cursor = page.next;
@@ -208,10 +252,23 @@ int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, voi
     return scan_pages(store, prefix.bytes, &to, error);
 }
 
+/* --------------------------------------------------------------------------- purge and check */
+
+typedef struct {
+    uint64_t limit;
+    uint64_t removed;
+} purging;
+
+static int purge(idem_store *store, idem_backend *backend, void *user, uint64_t deadline_ms,
+                 idem_error *error)
+{
+    purging *these = user;
+    these->removed = 0;
+    return store->ops.purge(backend, these->limit, &these->removed, deadline_ms, error);
+}
+
 int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
 {
-    idem__lane *lane;
-    uint64_t count = 0;
     idem__error_clear(error);
     if (!store)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store is NULL");
@@ -219,14 +276,12 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
         return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
                               "%s: drops expired records by itself; there is nothing to purge",
                               store->ops.scheme);
-    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
-    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
-    if (rc)
-        return rc;
-    rc = store->ops.purge(lane->backend, limit ? limit : UINT64_MAX, &count, deadline_ms, error);
+    purging these = {.limit = limit ? limit : UINT64_MAX};
+    const alone job = {.once = purge, .user = &these, .changes = true};
+    int rc = do_alone(store, &job, error);
     if (rc == IDEM_OK && removed)
-        *removed = count;
-    return leave_with(store, lane, rc, error);
+        *removed = these.removed;
+    return rc;
 }
 
 static const idem_finding not_durable = {
@@ -234,9 +289,33 @@ static const idem_finding not_durable = {
     .mend = "use a durable store where a restart must not run work again",
 };
 
+/* What a repeated check must not report again. */
+typedef struct {
+    idem_finding_fn fn;
+    void *user;
+    size_t told; /* by all tries */
+    size_t seen; /* by this one */
+} findings;
+
+static void tell_finding(void *user, const idem_finding *finding)
+{
+    findings *all = user;
+    if (++all->seen <= all->told)
+        return;
+    all->told = all->seen;
+    all->fn(all->user, finding);
+}
+
+static int check(idem_store *store, idem_backend *backend, void *user, uint64_t deadline_ms,
+                 idem_error *error)
+{
+    findings *all = user;
+    all->seen = 0;
+    return store->ops.check(backend, tell_finding, all, deadline_ms, error);
+}
+
 int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
 {
-    idem__lane *lane;
     idem__error_clear(error);
     if (!store || !fn)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the function is NULL");
@@ -244,10 +323,7 @@ int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *er
         fn(user, &not_durable);
     if (!store->ops.check)
         return IDEM_OK;
-    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
-    int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
-    if (rc)
-        return rc;
-    rc = store->ops.check(lane->backend, fn, user, deadline_ms, error);
-    return leave_with(store, lane, rc, error);
+    findings all = {.fn = fn, .user = user};
+    const alone job = {.once = check, .user = &all};
+    return do_alone(store, &job, error);
 }

@@ -148,7 +148,7 @@ typedef enum {
 typedef struct {
     idem_event_kind kind;
     int code;            /**< the IDEM_ERR code behind it */
-    idem_bytes key;      /**< the key as the caller named it */
+    idem_bytes key;      /**< the key as the caller named it; empty for scan, purge and check */
     const char *message; /**< one line */
 } idem_event;
 
@@ -448,7 +448,8 @@ IDEM_API int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_f
  * are treated as absent; it gives their space back.
  *
  * @param limit         at most so many; 0: all.
- * @param[out] removed  how many there were; may be NULL.
+ * @param[out] removed  how many there were, without those of a try whose reply was lost; may be
+ *                      NULL.
  * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_PURGE; IDEM_ERR_UNAVAILABLE;
  *         IDEM_ERR_UNCERTAIN; IDEM_ERR_NO_MEMORY.
  */
