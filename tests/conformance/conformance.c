@@ -129,9 +129,14 @@ idem_store *open_more(const char *params)
     return store;
 }
 
+int open_with(const idem_options *options, idem_store **store)
+{
+    return backend->open("", options, store, &err);
+}
+
 int open_with_our_clock(idem_store **store)
 {
-    return backend->open("", &our_clock, store, &err);
+    return open_with(&our_clock, store);
 }
 
 int open_out_of_reach(idem_store **store)
@@ -195,21 +200,41 @@ static const char *name_of(uint64_t bits)
     return "?";
 }
 
-void conformance_add(Suite *suite, const char *name, uint64_t needs, conformance_time time,
-                     const TTest *const *tests, size_t count)
+static TCase *add_case(Suite *suite, const char *name, conformance_time time)
 {
     TCase *tcase = tcase_create(name);
     tcase_set_timeout(tcase, TEST_TIMEOUT_S);
     tcase_add_checked_fixture(tcase, time == REAL_TIME ? set_up_real_time : set_up_any_time,
                               tear_down);
     suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
+/* True if a test can be run here; a line says so if not. */
+static bool can_run(uint64_t needs, const TTest *test)
+{
+    if (needs & missing)
+        (void)printf("%s: not run, since it is declared to lack %s: %s\n", backend->name,
+                     name_of(needs & missing), test->name);
+    return !(needs & missing);
+}
+
+void conformance_add(Suite *suite, const char *name, uint64_t needs, conformance_time time,
+                     const TTest *const *tests, size_t count)
+{
+    TCase *tcase = add_case(suite, name, time);
     for (size_t i = 0; i < count; i++) {
-        if (needs & missing)
-            (void)printf("%s: not run, since it is declared to lack %s: %s\n", backend->name,
-                         name_of(needs & missing), tests[i]->name);
-        else
+        if (can_run(needs, tests[i]))
             tcase_add_test(tcase, tests[i]);
     }
+}
+
+void conformance_add_loop(Suite *suite, const char *name, uint64_t needs, conformance_time time,
+                          int count, const TTest *test)
+{
+    TCase *tcase = add_case(suite, name, time);
+    if (can_run(needs, test))
+        tcase_add_loop_test(tcase, test, 0, count);
 }
 
 /* Compares what the store can do with what its file declares. False: the two differ. */
@@ -242,9 +267,8 @@ static bool read_capabilities(void)
 
 /* ------------------------------------------------------------------------------------- running */
 
-static Suite *make_suite(void)
+static void add_all(Suite *suite)
 {
-    Suite *suite = suite_create(backend->name);
     conformance_first_store(suite);
     conformance_begin(suite);
     conformance_fingerprints(suite);
@@ -260,7 +284,6 @@ static Suite *make_suite(void)
     conformance_process(suite);
     if (backend->add_own)
         backend->add_own(suite);
-    return suite;
 }
 
 static bool make_directory(void)
@@ -277,7 +300,7 @@ static bool make_directory(void)
     return our_time != MAP_FAILED;
 }
 
-int conformance_main(const conformance_backend *own)
+int conformance_run(const conformance_backend *own, void (*add)(Suite *suite))
 {
     int failed = 1;
     backend = own;
@@ -285,7 +308,9 @@ int conformance_main(const conformance_backend *own)
         return EXIT_FAILURE;
     atomic_init(our_time, 1000000);
     if (read_capabilities()) {
-        SRunner *runner = srunner_create(make_suite());
+        Suite *suite = suite_create(backend->name);
+        add(suite);
+        SRunner *runner = srunner_create(suite);
         (void)fflush(stdout);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);
@@ -293,4 +318,9 @@ int conformance_main(const conformance_backend *own)
     }
     conformance_remove(directory);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int conformance_main(const conformance_backend *own)
+{
+    return conformance_run(own, add_all);
 }

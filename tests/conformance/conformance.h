@@ -49,6 +49,9 @@ typedef struct {
 /** Runs the suite. @return the process's exit code */
 int conformance_main(const conformance_backend *own);
 
+/** Runs other tests in the suite's frame: `add` adds them. @return the process's exit code */
+int conformance_run(const conformance_backend *own, void (*add)(Suite *suite));
+
 /** Writes a path inside a directory that goes away at the end of the program. */
 void conformance_path(char *buf, size_t size, const char *name);
 
@@ -72,6 +75,11 @@ void conformance_add(Suite *suite, const char *name, uint64_t needs, conformance
 #define ADD(suite, name, needs, time, ...)                                         \
     conformance_add(suite, name, needs, time, (const TTest *const[]){__VA_ARGS__}, \
                     sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(const TTest *))
+
+/** Adds a test that runs once for each number from 0 up to `count`, which it finds in `_i`. */
+void conformance_add_loop(Suite *suite, const char *name, uint64_t needs, conformance_time time,
+                          int count, const TTest *test);
+#define ADD_LOOP conformance_add_loop
 
 void conformance_first_store(Suite *suite);
 void conformance_begin(Suite *suite);
@@ -121,6 +129,9 @@ idem_store *open_more(const char *params);
 
 /** Opens one with the suite's clock. @return what the store's open returned, with `err` */
 int open_with_our_clock(idem_store **store);
+
+/** Opens one with options of the test's own. @return what the store's open returned, with `err` */
+int open_with(const idem_options *options, idem_store **store);
 
 /** Opens one that can't be reached. @return what its open returned, with `err` */
 int open_out_of_reach(idem_store **store);

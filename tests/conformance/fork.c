@@ -1,93 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guarantee 10, the part on fork(): handles that were opened before it, on both sides after it. A
- * child reports by its exit code and through a pipe, and leaves with _exit(): the tests, their
- * teardown and the sanitizers' reports are the parent's.
+ * Guarantee 10, the part on fork(): handles that were opened before it, on both sides after it.
  */
-#include "conformance.h"
+#include "children.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_TIMEOUT_S 40u
-#define TOKENS          32
-#define ROUNDS          50
-#define FORKS           8
-
-typedef struct {
-    pid_t pid;
-    int from; /* what the child writes */
-} child;
-
-/* A child that hangs ends by itself, and not by check's handler, which would end all of us. */
-static void limit_child(void)
-{
-    (void)signal(SIGALRM, SIG_DFL);
-    (void)alarm(CHILD_TIMEOUT_S);
-}
-
-/* Runs `work` in a child; its result is the exit code. */
-static child start_child(int (*work)(int to))
-{
-    child started;
-    int ends[2];
-    ck_assert_int_eq(pipe(ends), 0);
-    (void)fflush(NULL);
-    started.pid = fork();
-    ck_assert_int_ge(started.pid, 0);
-    if (started.pid == 0) {
-        limit_child();
-        (void)close(ends[0]);
-        _exit(work(ends[1]));
-    }
-    (void)close(ends[1]);
-    started.from = ends[0];
-    return started;
-}
-
-static void read_from(const child *started, void *buf, size_t size)
-{
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = read(started->from, (char *)buf + done, size - done);
-        ck_assert_msg(got > 0, "the child wrote %zu bytes of %zu", done, size);
-        done += (size_t)got;
-    }
-}
-
-static bool write_to(int to, const void *buf, size_t size)
-{
-    return write(to, buf, size) == (ssize_t)size;
-}
-
-static void join_child(const child *started)
-{
-    int status = 0;
-    ck_assert_int_eq(waitpid(started->pid, &status, 0), started->pid);
-    (void)close(started->from);
-    ck_assert_msg(!WIFSIGNALED(status), "the child was ended by signal %d", WTERMSIG(status));
-    ck_assert_msg(WEXITSTATUS(status) == 0, "the child failed at step %d", WEXITSTATUS(status));
-}
-
-/* Claims, completes and replays a key. @return 0, or the step that failed */
-static int whole_cycle(idem_store *store, const char *key, const char *response)
-{
-    idem_outcome out;
-    const idem_request *request = IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS);
-    if (idem_begin(store, request, &out, NULL))
-        return 1;
-    int rc = out.kind != IDEM_NEW || idem_complete(store, out.claim, idem_str(response), NULL);
-    idem_outcome_clear(&out);
-    if (rc || idem_begin(store, request, &out, NULL))
-        return 2;
-    rc = out.kind != IDEM_COMPLETED || out.response.len != strlen(response);
-    idem_outcome_clear(&out);
-    return rc ? 3 : 0;
-}
+#define TOKENS 32
+#define ROUNDS 50
+#define FORKS  8
 
 static int child_cycles(int to)
 {
