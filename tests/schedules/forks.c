@@ -14,9 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAITING   6
-#define TOKENS    40
-#define OPENER_MS 60
+#define WAITING       6
+#define TOKENS        40
+#define OPENER_MS     60
+#define KEPT_LEASE_MS UINT64_C(900)
 
 static atomic_int failures;
 
@@ -182,15 +183,21 @@ END_TEST
 
 static idem_claim *kept;
 
-/* The child has the claim, and no thread that keeps it: it renews by hand and leaves it to the parent. */
+/* The child has the claim and no thread that keeps it, until it renews by hand. */
 static int child_renews(int to)
 {
     int failed = child_cycles(to);
     if (failed)
         return failed;
-    if (has(IDEM_TRAIT_SHARED) && idem_renew(one, kept, 0, NULL))
+    if (!has(IDEM_TRAIT_SHARED))
+        return 0;
+    if (idem_renew(one, kept, 0, NULL))
         return 9;
-    idem_close(one); /* ends the keepalive that renew has started here, and waits for no other */
+    uint64_t before = faulty_seen(IDEM_OP_REPLACE);
+    sleep_ms(KEPT_LEASE_MS);
+    if (faulty_seen(IDEM_OP_REPLACE) == before)
+        return 10;
+    idem_close(one);
     return 0;
 }
 
@@ -202,7 +209,7 @@ START_TEST(fork_while_the_keepalive_renews)
     pthread_t opener;
     learn_what_is_usual();
     FAULTY(.places = FAULTY_ON(IDEM_OP_REPLACE), .before = gate_hold, .user = &door);
-    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 900, .flags = IDEM_KEEPALIVE);
+    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = KEPT_LEASE_MS, .flags = IDEM_KEEPALIVE);
     ck_assert_int_eq(out.kind, IDEM_NEW);
     kept = out.claim;
     gate_await(&door, 1);
@@ -210,7 +217,7 @@ START_TEST(fork_while_the_keepalive_renews)
     child started = start_child(child_renews);
     join_child(&started);
     (void)pthread_join(opener, NULL);
-    sleep_ms(1800);
+    sleep_ms(KEPT_LEASE_MS);
     assert_outcome(other, IDEM_IN_PROGRESS);
     ck_assert(!idem_claim_lost(out.claim));
     assert_ok(idem_complete(one, out.claim, idem_str("1"), &err));
