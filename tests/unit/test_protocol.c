@@ -272,6 +272,15 @@ START_TEST(giving_up_tells_doubt_from_certainty)
     idem__protocol_give_up(&call);
     ck_assert_int_eq(call.code, IDEM_ERR_UNCERTAIN);
 
+    static const int refusals[] = {IDEM_ERR_FULL, IDEM_ERR_NO_MEMORY, IDEM_ERR_UNAVAILABLE};
+    for (int i = 0; i < 3; i++) { /* however the repeat is refused, the first may have been done */
+        start_begin(&call, false);
+        ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
+        idem__protocol_again(&call);
+        ck_assert_int_eq(answer_error(&call, true, refusals[i]), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, IDEM_ERR_UNCERTAIN);
+    }
+
     start_begin(&call, true); /* a read leaves no doubt */
     ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
     idem__protocol_give_up(&call);
