@@ -46,17 +46,20 @@ void ground_plant(ground *store, size_t key, const ground_record *record, uint64
     there->until_ms = store->now_ms + live_ms;
 }
 
-/* A replace that is told "any version" is obeyed here. The contract knows that for remove alone; a
-   protocol that stopped comparing versions shall be seen to fail, not saved by its store. */
+/* A record of the older format has no version that could be named. A replace that is told "any
+   version" is obeyed here: the contract knows that for remove alone, but a protocol that stopped
+   comparing versions shall be seen to fail, not saved by its store. */
 static bool may_change(const ground_request *request, const ground_record *there)
 {
+    static const uint8_t none[IDEM_TOKEN_SIZE];
+    bool versioned = memcmp(there->token, none, sizeof none) != 0;
     if (request->kind == IDEM_OP_INSERT)
         return there->state == ABSENT;
     if (request->kind == IDEM_OP_GET || there->state == ABSENT)
         return false;
     if (there->state == GARBAGE)
         return request->kind == IDEM_OP_REMOVE && request->any_version;
-    return request->any_version || there->version == request->expected;
+    return request->any_version || (versioned && there->version == request->expected);
 }
 
 ground_reply ground_carry_out(ground *store, const ground_request *request)

@@ -81,6 +81,20 @@ static fault fate(const world *made, const caller *who, const idem_op *op, const
     return drawn == FAULT_FULL && !stores ? FAULT_REFUSED : drawn;
 }
 
+/* What a backend is promised of every operation. */
+static void check_op(world *made, const task *one)
+{
+    const idem_op *op = &one->call.op;
+    const idem_record *record = op->record;
+    bool blank = !op->applied && !op->has_found && !op->permanent && op->error.code == IDEM_OK;
+    bool named = op->key.len == sizeof one->name && memcmp(op->key.data, one->name, 2) == 0;
+    if (record)
+        named = named && record->key.len == op->key.len && record->key.data == op->key.data;
+    if (!blank || !named)
+        world_breach(made, BREACH_TABLE, "%s sends an operation that is not blank, or misnamed",
+                     counts_kind_text(one->call.kind));
+}
+
 static void carry_out(world *made, task *one, const ground_request *request, ground_reply *reply)
 {
     *reply = ground_carry_out(&made->truth, request);
@@ -91,8 +105,12 @@ static void carry_out(world *made, task *one, const ground_request *request, gro
 static void send_late(world *made, const caller *who, const task *one,
                       const ground_request *request)
 {
-    made->strays[made->strays_count++] =
-        (stray){.request = *request, .letter = one->letter, .caller = who->number};
+    stray late = {.request = *request, .letter = one->letter, .caller = who->number};
+    for (size_t i = 0; i < one->moments_count; i++) {
+        const ground_record *met = &one->moments[i].before;
+        late.wipes = met->state == GARBAGE || (met->state != ABSENT && table_tokenless(met));
+    }
+    made->strays[made->strays_count++] = late;
 }
 
 static void say_sent(const world *made, const caller *who, const task *one,
@@ -127,6 +145,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     idem_op *op = &one->call.op;
     ground_request request = ground_request_of(op);
     ground_reply reply = {.applied = false};
+    check_op(made, one);
     one->fault = fate(made, who, op, now);
     made->counts->faults[one->fault]++;
     if (one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY)
@@ -306,14 +325,14 @@ static task *running_call(world *made, const stray *late)
 
 /* A call that told its caller what became of it changes nothing afterwards. Two things can still
    come: a claim by a begin's insert, which was told of nothing at that moment, and which runs
-   out; and a forget of garbage, which has no version to name. */
+   out; and a forget of what has no version to name: garbage, and records of the older format. */
 static void check_late(world *made, const stray *late, const ground_reply *reply)
 {
     idem__call_kind kind = late->letter.asked.kind;
     bool told = late->ended && late->code != IDEM_ERR_UNCERTAIN;
     bool claims = late->request.kind == IDEM_OP_INSERT &&
                   (late->code == IDEM_OK || late->code == IDEM_ERR_CORRUPT);
-    bool wipes = kind == IDEM__CALL_FORGET;
+    bool wipes = late->request.any_version && late->wipes;
     if (!told || !reply->applied)
         return;
     if (claims)

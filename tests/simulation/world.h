@@ -97,6 +97,7 @@ typedef struct {
     ground_request request;
     letter letter;
     size_t caller;
+    bool wipes; /* it removes what had no version to name */
     bool ended; /* its call has */
     int code;   /* and told its caller this */
 } stray;
