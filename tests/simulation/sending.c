@@ -113,10 +113,28 @@ static void send_late(world *made, const caller *who, const task *one,
     made->strays[made->strays_count++] = late;
 }
 
+/* An operation in words. */
+static const char *op_text(const ground_request *request, uint64_t version, char buf[96])
+{
+    unsigned long long stamp = version;
+    unsigned long long expected = request->expected;
+    if (request->kind == IDEM_OP_INSERT)
+        (void)snprintf(buf, 96, "insert k%zu as version %llu", request->key, stamp);
+    else if (request->kind == IDEM_OP_REPLACE)
+        (void)snprintf(buf, 96, "replace version %llu of k%zu by version %llu", expected,
+                       request->key, stamp);
+    else if (request->kind == IDEM_OP_GET)
+        (void)snprintf(buf, 96, "look at k%zu", request->key);
+    else if (request->any_version)
+        (void)snprintf(buf, 96, "remove k%zu, whatever it is", request->key);
+    else
+        (void)snprintf(buf, 96, "remove version %llu of k%zu", expected, request->key);
+    return buf;
+}
+
 static void say_sent(const world *made, const caller *who, const task *one,
                      const ground_request *request, const ground_reply *reply)
 {
-    static const char *const kinds[] = {"", "insert", "replace", "remove", "get"};
     static const char *const fates[] = {"",
                                         "the request is lost",
                                         "the reply is lost",
@@ -124,14 +142,13 @@ static void say_sent(const world *made, const caller *who, const task *one,
                                         "refused",
                                         "refused for good",
                                         "full"};
+    char op[96];
     char was[160];
     if (!made->rules.trace)
         return;
     bool reached = one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY;
-    world_say(made, "caller %zu: %s k%zu, version %llu for %llu: %s%s%s%s", who->number,
-              kinds[request->kind], request->key,
-              (unsigned long long)(writes(&one->call.op) ? one->letter.version : 0),
-              (unsigned long long)request->expected,
+    world_say(made, "caller %zu: %s: %s%s%s%s", who->number,
+              op_text(request, one->letter.version, op),
               !reached         ? ""
               : reply->applied ? "done, on "
                                : "met ",
@@ -345,15 +362,16 @@ static void check_late(world *made, const stray *late, const ground_reply *reply
 
 void sending_arrive(world *made, size_t index)
 {
+    char op[96];
     char was[160];
     stray late = made->strays[index];
     uint64_t *saw = made->counts->situations;
     made->strays[index] = made->strays[--made->strays_count];
     task *running = running_call(made, &late);
     ground_reply reply = ground_carry_out(&made->truth, &late.request);
-    world_say(made, "a late request of caller %zu, %s k%zu, version %llu: %s %s", late.caller,
-              counts_kind_text(late.letter.asked.kind), late.request.key,
-              (unsigned long long)late.letter.version, reply.applied ? "done, on" : "met",
+    world_say(made, "a late request of caller %zu, %s: %s: %s %s", late.caller,
+              counts_kind_text(late.letter.asked.kind),
+              op_text(&late.request, late.letter.version, op), reply.applied ? "done, on" : "met",
               world_record_text(&reply.before, was));
     oracle_op(made, running, &late.letter, &late.request, &reply);
     check_late(made, &late, &reply);

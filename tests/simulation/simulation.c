@@ -9,6 +9,7 @@
  *     --seconds N, --steps N       how long
  *     --demand-all                 fail if a row of the table, a fault or a situation never occurred
  *     --expect-breach              fail if nothing is found broken (for mutants)
+ *     --guarantee N                look for a breach of this guarantee, and pass over others
  *     --reuse-stamps               let repeats keep their version, against the driver's rule
  *     --blind                      leave versions unjudged: find what follows from them
  */
@@ -24,6 +25,7 @@ typedef struct {
     bool one;
     uint64_t seconds;
     uint64_t steps;
+    uint64_t guarantee;
     bool demand_all;
     bool expect_breach;
     rules rules;
@@ -42,8 +44,9 @@ static bool read_number(const char *text, uint64_t *number)
 /* Reads an option with a number behind it; *used is how many words it takes. */
 static bool read_with_number(options *read, char *const *words, int *used)
 {
-    static const char *const names[] = {"--from", "--seed", "--seconds", "--steps"};
-    uint64_t *const places[] = {&read->from, &read->from, &read->seconds, &read->steps};
+    static const char *const names[] = {"--from", "--seed", "--seconds", "--steps", "--guarantee"};
+    uint64_t *const places[] = {&read->from, &read->from, &read->seconds, &read->steps,
+                                &read->guarantee};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(words[0], names[i]) != 0)
             continue;
@@ -119,13 +122,22 @@ static void report_breach(const options *chosen, uint64_t seed)
     (void)printf("`simulation --seed %" PRIu64 "` shows all of it again.\n", seed);
 }
 
+/* True if what was broken is what is looked for. */
+static bool is_wanted(const options *chosen)
+{
+    char prefix[32];
+    (void)snprintf(prefix, sizeof prefix, "guarantee %" PRIu64 ":", chosen->guarantee);
+    const char *text = world_breach_text(simulated.breach);
+    return chosen->guarantee == 0 || strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
 /* Runs seeds until something is broken or the time is over. True if something is. */
 static bool run_many(const options *chosen, counts *seen)
 {
     uint64_t began_ms = idem_monotonic_ms();
     uint64_t limit_ms = chosen->seconds ? chosen->seconds * 1000 : UINT64_MAX;
     for (uint64_t seed = chosen->from; seen->steps < chosen->steps; seed++) {
-        if (!run_seed(chosen, seed, seen)) {
+        if (!run_seed(chosen, seed, seen) && is_wanted(chosen)) {
             report_breach(chosen, seed);
             return true;
         }

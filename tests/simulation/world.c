@@ -31,19 +31,26 @@ unsigned world_token_number(const uint8_t token[IDEM_TOKEN_SIZE])
 const char *world_record_text(const ground_record *record, char buf[160])
 {
     static const char *const states[] = {"nothing", "InProgress", "Completed", "garbage"};
-    if (record->state == ABSENT || record->state == GARBAGE) {
-        (void)snprintf(buf, 160, "%s", states[record->state]);
+    const short_text *const texts[] = {&record->fingerprint, &record->response,
+                                       &record->checkpoint};
+    static const char *const names[] = {"fingerprint", "response", "checkpoint"};
+    size_t len = (size_t)snprintf(buf, 160, "%s", states[record->state]);
+    if (record->state == ABSENT || record->state == GARBAGE)
         return buf;
+    len +=
+        (size_t)snprintf(buf + len, 160 - len,
+                         " (version %llu, token %u, attempt %u, created %lld, lease %llu, "
+                         "ttl %llu",
+                         (unsigned long long)record->version, world_token_number(record->token),
+                         record->attempt, (long long)record->created_at_ms,
+                         (unsigned long long)record->lease_ms, (unsigned long long)record->ttl_ms);
+    for (size_t i = 0; i < 3 && len < 160; i++) {
+        if (texts[i]->len > 0)
+            len += (size_t)snprintf(buf + len, 160 - len, ", %s %.*s", names[i], (int)texts[i]->len,
+                                    texts[i]->data);
     }
-    (void)snprintf(buf, 160,
-                   "%s (token %u, version %llu, attempt %u, created %lld, lease %llu, ttl %llu, "
-                   "fingerprint %.*s, response %.*s, checkpoint %.*s)",
-                   states[record->state], world_token_number(record->token),
-                   (unsigned long long)record->version, record->attempt,
-                   (long long)record->created_at_ms, (unsigned long long)record->lease_ms,
-                   (unsigned long long)record->ttl_ms, (int)record->fingerprint.len,
-                   record->fingerprint.data, (int)record->response.len, record->response.data,
-                   (int)record->checkpoint.len, record->checkpoint.data);
+    if (len < 160)
+        (void)snprintf(buf + len, 160 - len, ")");
     return buf;
 }
 
@@ -181,7 +188,7 @@ static void set_up(world *made, const step *first)
     made->look_first = first->word[4] % 2 == 1;
     made->outsiders = first->word[5] % 3 == 2;
     set_faults(made, first->word[6] % 4);
-    move_clock(made, START_MS);
+    made->truth.now_ms = made->model.now_ms = START_MS;
     for (size_t i = 0; i < made->callers_count; i++) {
         made->callers[i].number = i;
         made->callers[i].wall_skew_ms = ((int64_t)(first->word[8 + i] % 5) - 2) * 3600000;
