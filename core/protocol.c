@@ -231,6 +231,27 @@ static idem__step get_answer(idem__call *call)
     return done(call, IDEM_ERR_NOT_FOUND);
 }
 
+/* Forgets what has no version to name. */
+static idem__step remove_any(idem__call *call)
+{
+    set_op(call, IDEM_OP_REMOVE);
+    call->op.any_version = true;
+    return IDEM__STEP_NEXT;
+}
+
+/* Forget names the version that it saw: a remove whose reply was lost may be carried out long after
+   its repeat, and would else take away what was claimed or completed since. */
+static idem__step forget_answer(idem__call *call)
+{
+    if (call->op.applied || !call->op.has_found)
+        return done(call, IDEM_OK);
+    if (idem__record_is_tokenless(&call->seen))
+        return remove_any(call);
+    set_op(call, IDEM_OP_REMOVE);
+    call->op.expected = call->seen.version;
+    return IDEM__STEP_NEXT;
+}
+
 /* ---------------------------------------------------------------------------------- all calls */
 
 /* The call's first operation, and the one to go on with after a failure: what was read before may
@@ -249,9 +270,6 @@ static idem__step first_op(idem__call *call)
     case IDEM__CALL_RELEASE:
         return ended ? look(call) : remove_held(call);
     case IDEM__CALL_FORGET:
-        set_op(call, IDEM_OP_REMOVE);
-        call->op.any_version = true;
-        return IDEM__STEP_NEXT;
     case IDEM__CALL_RESUME:
     case IDEM__CALL_GET:
         break;
@@ -294,6 +312,8 @@ static idem__step fail(idem__call *call)
 static idem__step op_failed(idem__call *call)
 {
     int code = call->op.error.code;
+    if (code == IDEM_ERR_CORRUPT && call->kind == IDEM__CALL_FORGET && !call->op.any_version)
+        return remove_any(call);
     if (code == IDEM_ERR_UNCERTAIN && call->op.kind != IDEM_OP_GET)
         call->doubt = true;
     else if (code == IDEM_ERR_UNCERTAIN)
@@ -318,7 +338,7 @@ static idem__step kind_answer(idem__call *call)
     case IDEM__CALL_GET:
         return get_answer(call);
     case IDEM__CALL_FORGET:
-        return done(call, IDEM_OK);
+        return forget_answer(call);
     }
     return done(call, IDEM_ERR_INTERNAL);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The keepalive in real time, on the memory backend: many claims at once, claims that end while
- * they are renewed, claims that outlive their store, and what is left of it after a fork().
+ * they are renewed, claims that outlive their store, and what is left of it after a fork(). Where a
+ * renewal has to meet its owner's last call, a backend holds both up until they have met.
  */
-#include <idem/idem.h>
+#include <idem/backend.h>
 
 #include "clock.h"
 #include "runner.h"
@@ -208,6 +209,140 @@ START_TEST(a_fork_with_the_keepalive_running)
 }
 END_TEST
 
+/* ----------------------------------------------------------- an owner that ends, and is renewed */
+
+/* Two records, "a" and "b". The first renewal of "a" waits until "a" was ended by its owner; and the
+   owner is not answered before the keeper came back, which it does with "b" at least, having
+   taken in what became of that renewal. */
+typedef struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    idem_record records[2];
+    bool renewal_waits;
+    bool ended;
+    bool renewal_answered;
+    bool keeper_came_back;
+} meeting;
+
+typedef struct {
+    idem_backend base;
+    meeting *at;
+} meeting_place;
+
+static meeting_place the_place;
+
+static int open_meeting(const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    (void)error;
+    the_place.at = config->context;
+    *backend = &the_place.base;
+    return IDEM_OK;
+}
+
+static void close_meeting(idem_backend *backend)
+{
+    (void)backend;
+}
+
+static void swap_record(idem_record *there, idem_op *op)
+{
+    if (op->kind == IDEM_OP_INSERT ? there->version == 0 : there->version == op->expected) {
+        idem_record_clear(there);
+        if (op->kind != IDEM_OP_REMOVE)
+            ck_assert_int_eq(idem_record_copy(op->record, there, NULL), IDEM_OK);
+        op->applied = true;
+    } else if (there->version != 0) {
+        ck_assert_int_eq(idem_record_copy(there, &op->found, NULL), IDEM_OK);
+        op->has_found = true;
+    }
+}
+
+static bool is_renewal(const idem_op *op)
+{
+    return op->kind == IDEM_OP_REPLACE && op->record->status == IDEM_STATUS_IN_PROGRESS;
+}
+
+static void wait_for(meeting *at, const bool *what)
+{
+    (void)pthread_cond_broadcast(&at->changed);
+    while (!*what)
+        (void)pthread_cond_wait(&at->changed, &at->lock);
+}
+
+static void meet(meeting *at, idem_op *op)
+{
+    bool first = *(const char *)op->key.data == 'a';
+    bool renewal = is_renewal(op);
+    if (first && renewal) {
+        at->renewal_waits = true;
+        wait_for(at, &at->ended);
+    }
+    swap_record(&at->records[first ? 0 : 1], op);
+    if (first && renewal)
+        at->renewal_answered = true;
+    if (first && !renewal && op->kind != IDEM_OP_INSERT) {
+        at->ended = true;
+        wait_for(at, &at->keeper_came_back);
+    }
+}
+
+static int submit_to_meeting(idem_backend *backend, idem_op *const *ops, size_t count,
+                             uint64_t deadline_ms, idem_error *error)
+{
+    meeting *at = ((meeting_place *)backend)->at;
+    (void)deadline_ms;
+    (void)error;
+    (void)pthread_mutex_lock(&at->lock);
+    if (is_renewal(ops[0]) && at->renewal_answered) {
+        at->keeper_came_back = true;
+        (void)pthread_cond_broadcast(&at->changed);
+    }
+    for (size_t i = 0; i < count; i++)
+        meet(at, ops[i]);
+    (void)pthread_mutex_unlock(&at->lock);
+    return IDEM_OK;
+}
+
+static const idem_backend_ops meeting_ops = {
+    .size = sizeof meeting_ops,
+    .scheme = "meeting",
+    .traits = IDEM_TRAIT_CONCURRENT,
+    .open = open_meeting,
+    .submit = submit_to_meeting,
+    .close = close_meeting,
+};
+
+/* The owner's complete and its release. */
+static const bool completes[] = {true, false};
+
+START_TEST(a_renewal_that_meets_its_owners_end_does_not_call_the_claim_lost)
+{
+    meeting at = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    idem_outcome outs[2];
+    idem_store *store = NULL;
+    ck_assert_int_eq(idem_open_backend(&meeting_ops, &at, "timeout=30s", &store, NULL), IDEM_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(idem_begin(store,
+                                    IDEM_REQUEST(.key = idem_str(i == 0 ? "a" : "b"),
+                                                 .lease_ms = 60, .flags = IDEM_KEEPALIVE),
+                                    &outs[i], NULL),
+                         IDEM_OK);
+    }
+    (void)pthread_mutex_lock(&at.lock);
+    wait_for(&at, &at.renewal_waits);
+    (void)pthread_mutex_unlock(&at.lock);
+    int rc = completes[_i] ? idem_complete(store, outs[0].claim, idem_str("1"), NULL)
+                           : idem_release(store, outs[0].claim, NULL);
+    ck_assert_int_eq(rc, IDEM_OK);
+    ck_assert(!idem_claim_lost(outs[0].claim));
+    for (int i = 0; i < 2; i++)
+        idem_outcome_clear(&outs[i]);
+    idem_close(store);
+    for (int i = 0; i < 2; i++)
+        idem_record_clear(&at.records[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keepalive");
@@ -216,6 +351,7 @@ int main(void)
     ADD(suite, a_lost_claim_is_noticed_and_told);
     ADD(suite, claims_may_outlive_their_store);
     ADD(suite, claims_end_while_they_are_renewed);
+    ADD_ROWS(suite, a_renewal_that_meets_its_owners_end_does_not_call_the_claim_lost, completes);
     if (!THREAD_SANITIZED) /* whose children of a threaded parent can start no thread */
         ADD(suite, a_fork_with_the_keepalive_running);
     return run_suite(suite);

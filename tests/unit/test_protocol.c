@@ -272,6 +272,15 @@ START_TEST(giving_up_tells_doubt_from_certainty)
     idem__protocol_give_up(&call);
     ck_assert_int_eq(call.code, IDEM_ERR_UNCERTAIN);
 
+    static const int refusals[] = {IDEM_ERR_FULL, IDEM_ERR_NO_MEMORY, IDEM_ERR_UNAVAILABLE};
+    for (int i = 0; i < 3; i++) { /* however the repeat is refused, the first may have been done */
+        start_begin(&call, false);
+        ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
+        idem__protocol_again(&call);
+        ck_assert_int_eq(answer_error(&call, true, refusals[i]), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, IDEM_ERR_UNCERTAIN);
+    }
+
     start_begin(&call, true); /* a read leaves no doubt */
     ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
     idem__protocol_give_up(&call);
@@ -392,6 +401,54 @@ START_TEST(release_is_fine_with_whatever_is_not_mine)
 }
 END_TEST
 
+static void start_forget(idem__call *call)
+{
+    memset(call, 0, sizeof *call);
+    call->kind = IDEM__CALL_FORGET;
+    call->key = idem_str("k");
+    idem__protocol_start(call);
+    assert_wants(call, IDEM_OP_GET, 0, 1);
+}
+
+START_TEST(forget_takes_away_what_it_saw_and_nothing_that_came_later)
+{
+    idem__call call;
+    start_forget(&call);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 0)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REMOVE, 7, 2);
+    ck_assert(!call.op.any_version);
+    ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
+    idem__protocol_again(&call);
+    assert_wants(&call, IDEM_OP_GET, 0, 3);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 8, 0)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REMOVE, 8, 4);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 9, 0)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REMOVE, 9, 5);
+    ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_OK);
+    idem__protocol_clear(&call);
+    start_forget(&call);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_OK);
+}
+END_TEST
+
+START_TEST(forget_takes_away_what_has_no_version)
+{
+    static const uint8_t none[IDEM_TOKEN_SIZE];
+    idem__call call;
+    start_forget(&call);
+    ck_assert_int_eq(answer_found(&call, record_of(none, 0, 0)), IDEM__STEP_NEXT);
+    ck_assert(call.op.kind == IDEM_OP_REMOVE && call.op.any_version);
+    idem__protocol_clear(&call);
+    start_forget(&call);
+    ck_assert_int_eq(answer_error(&call, true, IDEM_ERR_CORRUPT), IDEM__STEP_NEXT);
+    ck_assert(call.op.kind == IDEM_OP_REMOVE && call.op.any_version);
+    ck_assert_int_eq(answer_error(&call, true, IDEM_ERR_CORRUPT), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(an_attempt_counts_no_further_than_it_can)
 {
     idem__call call;
@@ -426,6 +483,8 @@ int main(void)
     ADD(suite, a_completed_record_is_never_written_again);
     ADD(suite, what_another_holds_is_lost_and_what_is_gone_not_found);
     ADD(suite, release_is_fine_with_whatever_is_not_mine);
+    ADD(suite, forget_takes_away_what_it_saw_and_nothing_that_came_later);
+    ADD(suite, forget_takes_away_what_has_no_version);
     ADD(suite, an_attempt_counts_no_further_than_it_can);
     return run_suite(suite);
 }

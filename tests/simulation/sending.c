@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What stands in core/drive.c's place: it stamps, sends, takes answers, pauses, repeats and gives
+ * up as the driver does, but one operation at each step, so that all callers' operations mix in
+ * every order, and with a store between that loses and delays. Where the driver reads a clock or
+ * waits, a word of the history decides.
+ *
+ * A batch travels on one connection: once it broke, no reply of the rest arrives, and each of
+ * these requests was carried out, or was not, or will be.
+ */
+#include "world.h"
+
+#define ROUNDS_MAX 12u /* then the deadline has come, whatever the clock says */
+
+static bool writes(const idem_op *op)
+{
+    return op->kind != IDEM_OP_GET;
+}
+
+/* ------------------------------------------------------------------------------------- sending */
+
+/* Stamps a write as the driver does: anew each time, a repeat included. */
+static void stamp(world *made, const caller *who, task *one)
+{
+    if (!one->call.op.record)
+        return;
+    if (!made->rules.reuse_stamps || one->letter.version == 0)
+        one->letter.version = ++made->versions;
+    one->letter.wall_ms = (int64_t)made->truth.now_ms + who->wall_skew_ms;
+    idem__protocol_stamp(&one->call, one->letter.version, one->letter.wall_ms);
+}
+
+/* Makes a batch of the calls that are left: reads go first, as the driver sends them. */
+static void gather(world *made, caller *who)
+{
+    who->batch_count = 0;
+    who->sent = 0;
+    who->broken = false;
+    who->phase = SENDING;
+    who->rounds++;
+    for (size_t i = 0; i < who->left_count; i++)
+        stamp(made, who, who->left[i]);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < who->left_count; i++) {
+            if (writes(&who->left[i]->call.op) == (pass == 1))
+                who->batch[who->batch_count++] = who->left[i];
+        }
+    }
+}
+
+void sending_start(world *made, caller *who)
+{
+    who->rounds = 0;
+    who->paused = 0;
+    for (size_t i = 0; i < who->left_count; i++) {
+        idem__protocol_start(&who->left[i]->call);
+        made->counts->calls[who->left[i]->call.kind]++;
+    }
+    gather(made, who);
+}
+
+/* What the network and the store do to an operation. */
+static fault fate(const world *made, const caller *who, const idem_op *op, const step *now)
+{
+    static const fault broken[] = {FAULT_LOST_REQUEST, FAULT_LOST_REPLY, FAULT_LATE};
+    unsigned draw = now->word[2] % 1000u;
+    fault drawn = FAULT_NONE;
+    if (made->calm)
+        return FAULT_NONE;
+    if (who->broken)
+        drawn = broken[draw % 3];
+    for (int i = FAULTS_COUNT - 1; drawn == FAULT_NONE && i > FAULT_NONE; i--) {
+        if (draw >= 1000u - made->fault_rate[i])
+            drawn = (fault)i;
+        else
+            draw += made->fault_rate[i];
+    }
+    bool stores = op->kind == IDEM_OP_INSERT || op->kind == IDEM_OP_REPLACE;
+    if (drawn == FAULT_LATE && (!writes(op) || made->strays_count == STRAYS_MAX))
+        return FAULT_LOST_REQUEST;
+    return drawn == FAULT_FULL && !stores ? FAULT_REFUSED : drawn;
+}
+
+/* What a backend is promised of every operation. */
+static void check_op(world *made, const task *one)
+{
+    const idem_op *op = &one->call.op;
+    const idem_record *record = op->record;
+    bool blank = !op->applied && !op->has_found && !op->permanent && op->error.code == IDEM_OK;
+    bool named = op->key.len == sizeof one->name && memcmp(op->key.data, one->name, 2) == 0;
+    if (record)
+        named = named && record->key.len == op->key.len && record->key.data == op->key.data;
+    if (!blank || !named)
+        world_breach(made, BREACH_TABLE, "%s sends an operation that is not blank, or misnamed",
+                     counts_kind_text(one->call.kind));
+}
+
+static void carry_out(world *made, task *one, const ground_request *request, ground_reply *reply)
+{
+    *reply = ground_carry_out(&made->truth, request);
+    oracle_op(made, one, &one->letter, request, reply);
+}
+
+/* Sends an operation off to arrive later. */
+static void send_late(world *made, const caller *who, const task *one,
+                      const ground_request *request)
+{
+    stray late = {.request = *request, .letter = one->letter, .caller = who->number};
+    for (size_t i = 0; i < one->moments_count; i++) {
+        const ground_record *met = &one->moments[i].before;
+        late.wipes = met->state == GARBAGE || (met->state != ABSENT && table_tokenless(met));
+    }
+    made->strays[made->strays_count++] = late;
+}
+
+/* An operation in words. */
+static const char *op_text(const ground_request *request, uint64_t version, char buf[96])
+{
+    unsigned long long stamp = version;
+    unsigned long long expected = request->expected;
+    if (request->kind == IDEM_OP_INSERT)
+        (void)snprintf(buf, 96, "insert k%zu as version %llu", request->key, stamp);
+    else if (request->kind == IDEM_OP_REPLACE)
+        (void)snprintf(buf, 96, "replace version %llu of k%zu by version %llu", expected,
+                       request->key, stamp);
+    else if (request->kind == IDEM_OP_GET)
+        (void)snprintf(buf, 96, "look at k%zu", request->key);
+    else if (request->any_version)
+        (void)snprintf(buf, 96, "remove k%zu, whatever it is", request->key);
+    else
+        (void)snprintf(buf, 96, "remove version %llu of k%zu", expected, request->key);
+    return buf;
+}
+
+static void say_sent(const world *made, const caller *who, const task *one,
+                     const ground_request *request, const ground_reply *reply)
+{
+    static const char *const fates[] = {"",
+                                        "the request is lost",
+                                        "the reply is lost",
+                                        "it will arrive late",
+                                        "refused",
+                                        "refused for good",
+                                        "full"};
+    char op[96];
+    char was[160];
+    if (!made->rules.trace)
+        return;
+    bool reached = one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY;
+    world_say(made, "caller %zu: %s: %s%s%s%s", who->number,
+              op_text(request, one->letter.version, op),
+              !reached         ? ""
+              : reply->applied ? "done, on "
+                               : "met ",
+              reached ? world_record_text(&reply->before, was) : "",
+              reached && one->fault ? "; " : "", fates[one->fault]);
+}
+
+/* Sends one operation, and lays its answer by. */
+static void send_one(world *made, caller *who, task *one, const step *now)
+{
+    idem_op *op = &one->call.op;
+    ground_request request = ground_request_of(op);
+    ground_reply reply = {.applied = false};
+    check_op(made, one);
+    one->fault = fate(made, who, op, now);
+    made->counts->faults[one->fault]++;
+    if (one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY)
+        carry_out(made, one, &request, &reply);
+    if (one->fault == FAULT_LATE)
+        send_late(made, who, one, &request);
+    say_sent(made, who, one, &request, &reply);
+    switch (one->fault) {
+    case FAULT_LOST_REQUEST:
+    case FAULT_LOST_REPLY:
+    case FAULT_LATE:
+        if (!who->broken && who->batch_count > who->sent && who->sent > 1)
+            made->counts->situations[SAW_BATCH_CUT]++;
+        who->broken = true;
+        one->doubted = one->doubted || writes(op);
+        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "the reply was lost");
+        break;
+    case FAULT_REFUSED:
+    case FAULT_REFUSED_FOR_GOOD:
+        idem_op_fail(op, one->fault == FAULT_REFUSED_FOR_GOOD, IDEM_ERR_UNAVAILABLE, "refused");
+        break;
+    case FAULT_FULL:
+        idem_op_fail(op, false, IDEM_ERR_FULL, "full");
+        break;
+    default:
+        ground_answer(&reply, made->truth.now_ms, op);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- answers */
+
+static void end_call(world *made, caller *who, task *one)
+{
+    static const char *const outcomes[] = {"",          "New",      "InProgress",
+                                           "Completed", "Mismatch", "InDoubt"};
+    world_say(made, "caller %zu: %s k%zu ends with %s%s%s", who->number,
+              counts_kind_text(one->call.kind), one->key,
+              one->call.code ? idem_strerror(one->call.code) : "ok", one->call.outcome ? ": " : "",
+              outcomes[one->call.outcome]);
+    oracle_end(made, one);
+    for (size_t i = 0; i < made->strays_count; i++) {
+        stray *late = &made->strays[i];
+        if (late->letter.serial == one->letter.serial) {
+            late->ended = true;
+            late->code = one->call.code;
+        }
+    }
+    caller_settle(made, who, one);
+    idem__protocol_clear(&one->call);
+    one->running = false;
+}
+
+/* What can't be mended ends a call at once, and nothing else does before the deadline. */
+static void check_step(world *made, const task *one, idem__step next)
+{
+    bool for_good = one->fault == FAULT_REFUSED_FOR_GOOD || one->fault == FAULT_FULL;
+    if (for_good && next != IDEM__STEP_DONE)
+        world_breach(made, BREACH_ENDLESS, "%s would repeat what repeating can't mend",
+                     counts_kind_text(one->call.kind));
+    if (one->fault != FAULT_NONE && !for_good && next == IDEM__STEP_NEXT)
+        world_breach(made, BREACH_TABLE, "%s goes on after a failure as if it had been answered",
+                     counts_kind_text(one->call.kind));
+}
+
+/* Counts turns that depend on others. `op` is what was answered. */
+static void count_turn(world *made, const task *one, const idem_op *op, idem__step next)
+{
+    uint64_t *saw = made->counts->situations;
+    bool begins = one->call.kind == IDEM__CALL_BEGIN;
+    if (one->fault != FAULT_NONE || op->applied || !writes(op))
+        return;
+    if (begins && op->kind == IDEM_OP_REPLACE && op->has_found)
+        saw[SAW_RACED]++;
+    if (begins && op->kind == IDEM_OP_REPLACE && !op->has_found)
+        saw[SAW_GONE_BETWEEN]++;
+    if (!begins && next == IDEM__STEP_NEXT)
+        saw[SAW_OWN_CLAIM_MOVED]++;
+}
+
+static void keep(caller *who, task *one, bool pause)
+{
+    if (pause) {
+        who->left[who->left_count++] = who->left[who->paused];
+        who->left[who->paused++] = one;
+    } else {
+        who->left[who->left_count++] = one;
+    }
+}
+
+/* Ends the first `count` calls that are left, as the driver does when the deadline comes. */
+static void give_up(world *made, caller *who, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        task *one = who->left[i];
+        idem_op_fail(&one->call.op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
+        idem__protocol_give_up(&one->call);
+        one->given_up = true;
+        made->counts->situations[SAW_GAVE_UP]++;
+        end_call(made, who, one);
+    }
+    who->left_count -= count;
+    for (size_t i = 0; i < who->left_count; i++)
+        who->left[i] = who->left[i + count];
+    who->paused = 0;
+}
+
+static void go_on(world *made, caller *who)
+{
+    if (who->left_count == 0)
+        who->phase = IDLE;
+    else if (who->paused > 0)
+        who->phase = PAUSING;
+    else
+        gather(made, who);
+}
+
+static void take_answers(world *made, caller *who)
+{
+    task *ended[BATCH_CALLS];
+    size_t ended_count = 0;
+    size_t count = who->left_count;
+    who->left_count = 0;
+    who->paused = 0;
+    for (size_t i = 0; i < count; i++) {
+        task *one = who->left[i];
+        idem_op answered = one->call.op;
+        idem__step next = idem__protocol_answer(&one->call);
+        check_step(made, one, next);
+        count_turn(made, one, &answered, next);
+        if (next == IDEM__STEP_DONE)
+            ended[ended_count++] = one;
+        else
+            keep(who, one, next == IDEM__STEP_AGAIN);
+    }
+    for (size_t i = 0; i < ended_count; i++)
+        end_call(made, who, ended[i]);
+    bool late =
+        !made->calm && (made->truth.now_ms >= who->deadline_ms || who->rounds >= ROUNDS_MAX);
+    if (late)
+        give_up(made, who, who->left_count);
+    go_on(made, who);
+}
+
+void sending_step(world *made, caller *who, const step *now)
+{
+    task *one = who->batch[who->sent++];
+    send_one(made, who, one, now);
+    if (who->sent == who->batch_count)
+        take_answers(made, who);
+}
+
+void sending_pause(world *made, caller *who, const step *now)
+{
+    bool too_late = !made->calm && now->word[2] % 8 == 7; /* for another try */
+    if (too_late) {
+        give_up(made, who, who->paused);
+        go_on(made, who);
+        return;
+    }
+    for (size_t i = 0; i < who->paused; i++)
+        idem__protocol_again(&who->left[i]->call);
+    who->paused = 0;
+    gather(made, who);
+}
+
+/* ---------------------------------------------------------------------------- late requests */
+
+static task *running_call(world *made, const stray *late)
+{
+    caller *who = &made->callers[late->caller];
+    for (size_t i = 0; i < BATCH_CALLS; i++) {
+        if (who->tasks[i].running && who->tasks[i].letter.serial == late->letter.serial)
+            return &who->tasks[i];
+    }
+    return NULL;
+}
+
+/* A call that told its caller what became of it changes nothing afterwards. Two things can still
+   come: a claim by a begin's insert, which was told of nothing at that moment, and which runs
+   out; and a forget of what has no version to name: garbage, and records of the older format. */
+static void check_late(world *made, const stray *late, const ground_reply *reply)
+{
+    idem__call_kind kind = late->letter.asked.kind;
+    bool told = late->ended && late->code != IDEM_ERR_UNCERTAIN;
+    bool claims = late->request.kind == IDEM_OP_INSERT &&
+                  (late->code == IDEM_OK || late->code == IDEM_ERR_CORRUPT);
+    bool wipes = late->request.any_version && late->wipes;
+    if (!told || !reply->applied)
+        return;
+    if (claims)
+        made->counts->situations[SAW_LATE_INSERT]++;
+    else if (!wipes)
+        world_breach(made, BREACH_HONEST_ERROR,
+                     "%s had ended with code %d, and changed the record afterwards",
+                     counts_kind_text(kind), late->code);
+}
+
+void sending_arrive(world *made, size_t index)
+{
+    char op[96];
+    char was[160];
+    stray late = made->strays[index];
+    uint64_t *saw = made->counts->situations;
+    made->strays[index] = made->strays[--made->strays_count];
+    task *running = running_call(made, &late);
+    ground_reply reply = ground_carry_out(&made->truth, &late.request);
+    world_say(made, "a late request of caller %zu, %s: %s: %s %s", late.caller,
+              counts_kind_text(late.letter.asked.kind),
+              op_text(&late.request, late.letter.version, op), reply.applied ? "done, on" : "met",
+              world_record_text(&reply.before, was));
+    oracle_op(made, running, &late.letter, &late.request, &reply);
+    check_late(made, &late, &reply);
+    if (!reply.applied)
+        saw[SAW_LATE_REFUSED]++;
+    else if (running)
+        saw[SAW_LATE_WHILE_REPEATED]++;
+    else
+        saw[SAW_LATE_APPLIED]++;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulated world: a store, its clock, callers, and requests that are still under way. All
+ * that happens is decided by the words of a history's steps; so a history can be run again, and
+ * be made shorter step by step.
+ */
+#ifndef IDEM_SIMULATION_WORLD_H
+#define IDEM_SIMULATION_WORLD_H
+
+#include "claim.h"
+#include "counts.h"
+
+#define CALLERS_MAX 6u
+#define BATCH_CALLS 4u
+#define STRAYS_MAX  16u
+#define MOMENTS_MAX 48u
+#define STEP_WORDS  16u
+
+typedef struct {
+    uint16_t word[STEP_WORDS];
+} step;
+
+/* What can be found broken. */
+#define BREACHES(X)                                                                      \
+    X(ONE_CLAIM, "guarantee 1: at most one live claim")                                  \
+    X(RESPONSE_STAYS, "guarantee 2: the response stays, and is given to everybody")      \
+    X(OWNER_ONLY, "guarantee 3: who was taken over can't change the record")             \
+    X(TAKEOVER_TOLD, "guarantee 4: who takes over is told the attempt and checkpoint")   \
+    X(NOT_LOCKED_OUT, "guarantee 5: calls may be repeated, nobody locks himself out")    \
+    X(HONEST_ERROR, "guarantee 6: never New without a claim, and errors tell the truth") \
+    X(GARBAGE_STAYS, "guarantee 8: garbage is an error and is left as it is")            \
+    X(FRESH_VERSION, "every write has a version of its own")                             \
+    X(TABLE, "the table of the state machine")                                           \
+    X(ENDLESS, "a call ends when nothing disturbs it")
+
+typedef enum {
+    BREACH_NONE,
+#define BREACH(name, text) BREACH_##name,
+    BREACHES(BREACH)
+#undef BREACH
+} breach;
+
+/* One moment at which an operation of a call was carried out, and what the table says about it. */
+typedef struct {
+    verdict verdict;
+    ground_record before;
+    bool applied;
+} moment;
+
+/* What goes along with a request: who asks for what, and the stamp. */
+typedef struct {
+    question asked;
+    uint64_t serial; /* of the call */
+    uint64_t version;
+    int64_t wall_ms;
+} letter;
+
+/* One call and what is known about it. */
+typedef struct {
+    idem__call call;
+    letter letter;
+    size_t key;
+    char name[2];      /* the key's bytes */
+    idem_claim *claim; /* what it changes */
+    moment moments[MOMENTS_MAX];
+    size_t moments_count;
+    fault fault;   /* of the last operation */
+    bool doubted;  /* a change was answered with "uncertain" */
+    bool given_up; /* the deadline ended it */
+    bool running;
+} task;
+
+typedef enum { IDLE, SENDING, PAUSING } phase;
+
+typedef struct {
+    size_t number;
+    phase phase;
+    task tasks[BATCH_CALLS];
+    task *left[BATCH_CALLS]; /* calls that are not done; those that pause stand in front */
+    size_t left_count;
+    size_t paused;
+    task *batch[BATCH_CALLS]; /* what is being sent: reads, then writes */
+    size_t batch_count;
+    size_t sent;
+    bool broken; /* the connection broke within this batch */
+    unsigned rounds;
+    uint64_t deadline_ms;
+    int64_t wall_skew_ms; /* its own clock is wrong by so much */
+    idem_claim *claims[GROUND_KEYS];
+    bool knows[GROUND_KEYS]; /* remembers a token for the key */
+    uint8_t tokens[GROUND_KEYS][IDEM_TOKEN_SIZE];
+    short_text responses[GROUND_KEYS];
+} caller;
+
+/* A request that arrives after its caller was told that its fate is uncertain. */
+typedef struct {
+    ground_request request;
+    letter letter;
+    size_t caller;
+    bool wipes; /* it removes what had no version to name */
+    bool ended; /* its call has */
+    int code;   /* and told its caller this */
+} stray;
+
+/* How a store is played with. */
+typedef struct {
+    bool reuse_stamps; /* break the driver's rule: a repeat keeps its version */
+    bool blind;        /* leave versions unjudged, so that only their consequences are found */
+    FILE *trace;       /* tell every step */
+} rules;
+
+typedef struct {
+    ground truth;
+    ground model; /* what the table says has to be there */
+    caller callers[CALLERS_MAX];
+    size_t callers_count;
+    size_t keys_count;
+    size_t batch_max;
+    bool look_first;
+    bool outsiders;
+    unsigned fault_rate[FAULTS_COUNT]; /* in a thousand */
+    bool calm;                         /* no faults, no deadlines: everything has to end well */
+    stray strays[STRAYS_MAX];
+    size_t strays_count;
+    uint64_t serial;
+    uint64_t versions;
+    unsigned tokens;
+    unsigned texts;
+    size_t at_step;
+    rules rules;
+    counts *counts;
+    breach breach;
+    char finding[512];
+} world;
+
+/** Runs a history: its first step says what world it is. False if something was found broken. */
+bool world_run(world *made, const step *steps, size_t count);
+
+/** Says that something is broken, unless something was before. */
+void world_breach(world *made, breach what, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** Tells what happens, where somebody listens. */
+void world_say(const world *made, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+const char *world_breach_text(breach what);
+
+/** A token's short name: its number. */
+unsigned world_token_number(const uint8_t token[IDEM_TOKEN_SIZE]);
+
+/** A record in a few words. */
+const char *world_record_text(const ground_record *record, char buf[160]);
+
+/* ------------------------------------------------------------------- oracle.c: what is right */
+
+/** Takes note of an operation that the store carried out; `running` is its call, if that goes on. */
+void oracle_op(world *made, task *running, const letter *from, const ground_request *request,
+               const ground_reply *reply);
+
+/** Judges how a call ended. */
+void oracle_end(world *made, const task *ended);
+
+/** Compares the store with what has to be there. */
+void oracle_compare(world *made);
+
+/* -------------------------------------------------------------- callers.c: what callers do */
+
+/** Lets a caller start calls, send an operation, or take its pause. */
+void caller_step(world *made, caller *who, const step *now);
+
+/** Ends a caller's process: what it knew is gone, but perhaps its tokens. */
+void caller_crash(world *made, caller *who, bool keeps_tokens);
+
+/** Takes in what a call that ended made of the caller's claims. */
+void caller_settle(world *made, caller *who, task *ended);
+
+/* ----------------------------------------------------------- sending.c: in drive.c's place */
+
+/** Starts the calls that `left` lists. */
+void sending_start(world *made, caller *who);
+
+/** Sends the next operation of the batch, and takes in all answers after the last. */
+void sending_step(world *made, caller *who, const step *now);
+
+/** Ends the pause: repeat, or give up. */
+void sending_pause(world *made, caller *who, const step *now);
+
+/** Carries out a request that was under way for long. */
+void sending_arrive(world *made, size_t index);
+
+#endif
