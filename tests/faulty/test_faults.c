@@ -21,7 +21,9 @@
 #include "runner.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,9 +96,14 @@ typedef struct {
     char after_again[ACT_TEXT];
 } run;
 
-static unsigned failures;
-static uint64_t runs;
-static uint64_t acted;
+/* Of all processes together. */
+typedef struct {
+    _Atomic uint64_t runs;
+    _Atomic uint64_t injected;
+} figures;
+
+static figures *total;
+static unsigned failures; /* of this process */
 
 static void expect(bool holds, const run *of, const char *format, ...)
 {
@@ -191,8 +198,8 @@ static bool carry_out(run *this)
         this->hits = faulty_hits(0);
         this->err = at.err;
         act_stored(&at, this->after);
-        runs++;
-        acted += this->hits;
+        atomic_fetch_add(&total->runs, 1);
+        atomic_fetch_add(&total->injected, this->hits);
         if (this->fault && this->hits > 0) {
             faulty_clear();
             call_again(&at, this);
@@ -348,9 +355,6 @@ static pid_t start(const act *row, const fault *with)
         return child;
     lateness_watch();
     try_fault(row, with);
-    (void)printf("%s / %s: %llu runs, %llu faults injected\n", row->name, with->name,
-                 (unsigned long long)runs, (unsigned long long)acted);
-    (void)fflush(NULL);
     _exit(failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
@@ -372,6 +376,9 @@ END_TEST
 int main(void)
 {
     idem_error err;
+    total = mmap(NULL, sizeof *total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (total == MAP_FAILED)
+        return EXIT_FAILURE;
     place_start();
     if (faulty_register(&err)) {
         (void)fprintf(stderr, "%s\n", err.message);
@@ -384,5 +391,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     int failed = run_suite(suite);
     place_end();
+    (void)printf("%zu calls, %zu faults: %llu runs, %llu faults injected\n", acts_count, FAULTS,
+                 (unsigned long long)total->runs, (unsigned long long)total->injected);
     return failed;
 }
