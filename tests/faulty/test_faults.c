@@ -32,6 +32,7 @@
 #define LATE_MS    UINT64_C(30)
 #define SLACK_MS   UINT64_C(60)
 #define N_MAX      8u
+#define TRIES      5
 
 typedef enum {
     PASSES = 1,  /* once: not noticed; always: an error by the deadline */
@@ -251,9 +252,10 @@ static void expect_error(const run *this, const run *plain, int code)
            this->after_again, plain->after);
 }
 
-static void expect_in_time(const run *this, uint64_t limit_ms)
+static bool in_time(const run *this)
 {
-    expect(this->took_ms <= limit_ms + SLACK_MS + 2 * this->late_ms, this, "it took too long");
+    uint64_t limit_ms = this->timeout_ms + this->fault->rule.late_ms;
+    return this->took_ms <= limit_ms + SLACK_MS + 2 * this->late_ms;
 }
 
 static void judge_final(const run *this, const run *plain)
@@ -280,7 +282,7 @@ static void judge_late(const run *this, const run *plain)
         expect_same(this, plain);
     else
         expect_error(this, plain, IDEM_ERR_UNAVAILABLE);
-    expect_in_time(this, this->timeout_ms + LATE_MS);
+    expect(in_time(this), this, "it took too long");
 }
 
 static void judge(const run *this, const run *plain)
@@ -298,7 +300,7 @@ static void judge(const run *this, const run *plain)
             expect_same(this, plain);
         else
             expect_error(this, plain, expected_code(this));
-        expect_in_time(this, this->timeout_ms);
+        expect(in_time(this), this, "it took too long");
     }
 }
 
@@ -310,6 +312,19 @@ static bool must_wait(const fault *with, uint64_t times)
            (with->effect == PASSES && times == FAULTY_ALWAYS);
 }
 
+/* A run that ended too late is made again: what is the library's doing happens each time, what a
+   loaded machine does to one thread and not to the one that measures it does not. */
+static void carry_out_in_time(run *this)
+{
+    const run question = *this;
+    for (int tries = 0; tries < TRIES; tries++) {
+        *this = question;
+        (void)carry_out(this);
+        if (this->hits == 0 || this->timeout_ms != HASTY_MS || in_time(this))
+            return;
+    }
+}
+
 /* The n-th operation of one kind, for as long as there is one. */
 static void try_each(const act *row, const fault *with, unsigned place, uint64_t times,
                      const run *plain)
@@ -317,7 +332,7 @@ static void try_each(const act *row, const fault *with, unsigned place, uint64_t
     for (uint64_t n = 1; n <= N_MAX; n++) {
         run this = {.act = row, .fault = with, .place = place, .nth = n, .times = times};
         this.timeout_ms = must_wait(with, times) ? HASTY_MS : PATIENT_MS;
-        (void)carry_out(&this);
+        carry_out_in_time(&this);
         if (this.hits == 0) {
             expect(n > 1, &this, "the fault was never reached");
             expect_same(&this, plain);
