@@ -279,8 +279,10 @@ void idem__protocol_stamp(idem__call *call, uint64_t version, int64_t wall_ms)
 static idem__step fail(idem__call *call)
 {
     int code = call->op.error.code;
-    if (call->doubt && code == IDEM_ERR_UNAVAILABLE)
-        code = IDEM_ERR_UNCERTAIN; /* this operation changed nothing, but an earlier one may have */
+    /* This operation changed nothing, but an earlier one may have: so "full" or "refused" would be
+       no answer to whether it did. What the record itself is, is one. */
+    if (call->doubt && code != IDEM_ERR_CORRUPT)
+        code = IDEM_ERR_UNCERTAIN;
     (void)idem_error_set(&call->error, code, "%s", call->op.error.message);
     return done(call, code);
 }

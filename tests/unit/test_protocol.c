@@ -272,6 +272,18 @@ START_TEST(giving_up_tells_doubt_from_certainty)
     idem__protocol_give_up(&call);
     ck_assert_int_eq(call.code, IDEM_ERR_UNCERTAIN);
 
+    /* "full" is no answer to whether the first insert was carried out; what the record is, is one */
+    static const int answers[][2] = {{IDEM_ERR_FULL, IDEM_ERR_UNCERTAIN},
+                                     {IDEM_ERR_UNSUPPORTED, IDEM_ERR_UNCERTAIN},
+                                     {IDEM_ERR_CORRUPT, IDEM_ERR_CORRUPT}};
+    for (size_t i = 0; i < 3; i++) {
+        start_begin(&call, false);
+        ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
+        idem__protocol_again(&call);
+        ck_assert_int_eq(answer_error(&call, true, answers[i][0]), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, answers[i][1]);
+        idem__protocol_clear(&call);
+    }
     start_begin(&call, true); /* a read leaves no doubt */
     ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
     idem__protocol_give_up(&call);
