@@ -257,6 +257,8 @@ END_TEST
 
 int main(int count, char **words)
 {
+    /* Each test has a minute by ADD(); all positions on a busy machine may take longer. */
+    (void)setenv("CK_TIMEOUT_MULTIPLIER", "4", 0);
     Suite *suite = suite_create("wire cuts");
     options = read_options(count, words, (test_options){.stride = 1});
     server_require();
