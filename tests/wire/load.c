@@ -314,7 +314,10 @@ load_counts load_count(load *self)
 
 const char *load_failure(load *self)
 {
-    return self->failure[0] ? self->failure : NULL;
+    (void)pthread_mutex_lock(&self->lock);
+    const char *failure = self->failure[0] ? self->failure : NULL; /* never changes again */
+    (void)pthread_mutex_unlock(&self->lock);
+    return failure;
 }
 
 void load_free(load *self)
