@@ -114,10 +114,10 @@ static int take_record(walk *at, const redisReply *key)
     int rc = idem__redis_wire_reply(&at->self->wire, at->deadline_ms, &reply, at->fault);
     if (rc)
         return rc;
-    if (idem__redis_read_found(reply, &text, &pttl))
-        rc = give(at, name, text, pttl);
-    else if (reply->type == REDIS_REPLY_ERROR)
+    if (reply->type == REDIS_REPLY_ERROR)
         rc = take_refusal(at, name, (idem_bytes){reply->str, reply->len});
+    else if (idem__redis_read_found(reply, &text, &pttl))
+        rc = give(at, name, text, pttl);
     else if (reply->type != REDIS_REPLY_NIL) /* nil: it has gone in the meantime */
         rc = wrong_kind(at);
     freeReplyObject(reply);

@@ -37,4 +37,11 @@ static inline test_options read_options(int count, char **words, test_options op
     return options;
 }
 
+/** A number below a limit, out of the seed. */
+static inline long draw_below(uint64_t *random, long limit)
+{
+    *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (long)((*random >> 33) % (uint64_t)limit);
+}
+
 #endif

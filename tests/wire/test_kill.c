@@ -32,12 +32,12 @@ START_TEST(what_a_killed_server_has_acknowledged_is_there_when_it_is_back)
     load *all = load_start(&(load_plan){
         .url = own.url, .prefix = "kill", .threads = 12, .timeout_ms = 400, .seed = options.seed});
     uint64_t until_ms = idem_monotonic_ms() + options.seconds * UINT64_C(1000);
-    srand((unsigned)options.seed);
+    uint64_t random = options.seed;
     while (idem_monotonic_ms() < until_ms && !load_failure(all)) {
-        wait_ms(20 + rand() % 400);
+        wait_ms(20 + draw_below(&random, 400));
         server_kill(&own);
         kills++;
-        wait_ms(rand() % 60);
+        wait_ms(draw_below(&random, 60));
         server_again(&own, append_only);
     }
     wait_ms(100);
@@ -51,9 +51,8 @@ START_TEST(what_a_killed_server_has_acknowledged_is_there_when_it_is_back)
     load_counts counts = load_count(all);
     printf("wire_kill: %u kills, %lu claims, %lu completes, %lu replays, %lu errors in between\n",
            kills, counts.claims, counts.completes, counts.replays, counts.failures);
-    ck_assert_uint_gt(kills, 2);
+    ck_assert_uint_gt(kills, 2); /* which callers need not have noticed: calls are repeated */
     ck_assert_uint_gt(counts.completes, 50);
-    ck_assert_uint_gt(counts.failures, 0);
     load_free(all);
     server_remove(&own);
 }
