@@ -41,6 +41,13 @@ static size_t make_pattern(idem_bytes prefix, char pattern[PATTERN_MAX])
     return len;
 }
 
+static int wrong_kind(const walk *at)
+{
+    return idem__redis_fault_set(at->fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s sent an answer of the wrong kind: is it Redis?",
+                                 at->self->name);
+}
+
 /* Reads a reply that has to be of a type. NULL: the fault says why. */
 static redisReply *expect(walk *at, int type)
 {
@@ -54,9 +61,7 @@ static redisReply *expect(walk *at, int type)
         (void)idem__redis_fault_take(at->fault, at->self->name, none,
                                      (idem_bytes){reply->str, reply->len});
     else
-        (void)idem__redis_fault_set(at->fault, false, IDEM_ERR_UNAVAILABLE,
-                                    "%s sent an answer of the wrong kind: is it Redis?",
-                                    at->self->name);
+        (void)wrong_kind(at);
     freeReplyObject(reply);
     return NULL;
 }
@@ -92,6 +97,14 @@ static int give(walk *at, idem_bytes key, idem_bytes text, long long pttl)
     return rc ? idem__redis_fault_set(at->fault, true, rc, "%s", error.message) : IDEM_OK;
 }
 
+/* A key of another type is somebody else's. */
+static int take_refusal(const walk *at, idem_bytes name, idem_bytes text)
+{
+    if (idem__redis_fault_is(text, "WRONGTYPE"))
+        return IDEM_OK;
+    return idem__redis_fault_take(at->fault, at->self->name, name, text);
+}
+
 static int take_record(walk *at, const redisReply *key)
 {
     redisReply *reply = NULL;
@@ -101,12 +114,12 @@ static int take_record(walk *at, const redisReply *key)
     int rc = idem__redis_wire_reply(&at->self->wire, at->deadline_ms, &reply, at->fault);
     if (rc)
         return rc;
-    if (idem__redis_read_found(reply, &text, &pttl))
+    if (reply->type == REDIS_REPLY_ERROR)
+        rc = take_refusal(at, name, (idem_bytes){reply->str, reply->len});
+    else if (idem__redis_read_found(reply, &text, &pttl))
         rc = give(at, name, text, pttl);
-    else if (reply->type == REDIS_REPLY_ERROR &&
-             !idem__redis_fault_is((idem_bytes){reply->str, reply->len}, "WRONGTYPE"))
-        rc = idem__redis_fault_take(at->fault, at->self->name, name,
-                                    (idem_bytes){reply->str, reply->len});
+    else if (reply->type != REDIS_REPLY_NIL) /* nil: it has gone in the meantime */
+        rc = wrong_kind(at);
     freeReplyObject(reply);
     return rc;
 }
@@ -166,9 +179,7 @@ static int step(walk *at, uint64_t *cursor)
             rc = take_window(at, keys->element + i, left < WINDOW_KEYS ? left : WINDOW_KEYS);
         }
     } else {
-        rc = idem__redis_fault_set(at->fault, false, IDEM_ERR_UNAVAILABLE,
-                                   "%s sent an answer of the wrong kind: is it Redis?",
-                                   at->self->name);
+        rc = wrong_kind(at);
     }
     freeReplyObject(reply);
     return rc;

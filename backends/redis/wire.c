@@ -4,8 +4,12 @@
  * that no wait outlasts the deadline and no signal is raised by a server that has gone.
  *
  * Reading goes on while there is something to send: a server that refuses a command answers and
- * closes before it has read all. What a server can make us allocate is limited, in bytes and in
- * elements of arrays.
+ * closes before it has read all.
+ *
+ * What comes may be anything. What it can make us allocate is limited, in bytes, in elements and in
+ * depth of arrays, and a line or a length that no answer can have is not waited for. Whoever sends
+ * without end is not listened to beyond the deadline. What comes behind the last answer that was
+ * asked for would be taken for the next one's, so it ends the connection.
  *
  * Invariant: `sent` bytes of `out` were given to the system, in order. A command of which not even
  * the first byte was given to it was never carried out.
@@ -22,6 +26,8 @@
 #define VALUE_MAX    ((size_t)512 << 20) /* Redis' own limit, unless it was raised */
 #define REPLY_MAX    (VALUE_MAX + 65536u)
 #define ELEMENTS_MAX 65536u
+#define DEPTH_MAX    2u      /* arrays in the answer to SCAN */
+#define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 
 /* --------------------------------------------------------------------------------- commands */
@@ -76,7 +82,10 @@ int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_byt
 static void *create_limited_array(const redisReadTask *task, idem__redis_count count)
 {
     idem__redis_wire *wire = task->privdata;
-    if ((size_t)count > ELEMENTS_MAX - wire->elements)
+    size_t depth = 1;
+    for (const redisReadTask *at = task->parent; at; at = at->parent)
+        depth++;
+    if (depth > DEPTH_MAX || (size_t)count > ELEMENTS_MAX - wire->elements)
         return NULL;
     wire->elements += (size_t)count;
     return wire->create_array(task, count);
@@ -176,6 +185,14 @@ static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
+static int too_late(const idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s did not answer by the deadline: look at its load, or set "
+                                 "a longer timeout",
+                                 wire->name);
+}
+
 static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     short happened = 0;
@@ -183,31 +200,61 @@ static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fa
     bool unsent = !wire->broken && wire->sent < wire->out.len;
     short events = (short)(unsent ? POLLIN | POLLOUT : POLLIN);
     if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "%s did not answer by the deadline: look at its load, or set "
-                                     "a longer timeout",
-                                     wire->name);
+        return too_late(wire, fault);
     return (happened & ~POLLOUT) != 0 ? receive_some(wire, fault) : IDEM_OK;
+}
+
+/* True if the part of an answer that is there is one that no more bytes can mend. A line that has
+   come to its end but whose element has not can only be a text's length. */
+static bool is_hopeless(const redisReader *reader)
+{
+    size_t len = reader->len - reader->pos;
+    const char *at = reader->buf + reader->pos;
+    const char *newline = len ? memchr(at, '\n', len < LINE_MAX_LEN ? len : LINE_MAX_LEN) : NULL;
+    if (!newline)
+        return len >= LINE_MAX_LEN;
+    return strtoull(at, NULL, 10) > VALUE_MAX;
+}
+
+/* Takes the next answer if it is whole. NULL in its place: more has to come. */
+static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fault *fault)
+{
+    void *got = NULL;
+    bool sound = redisReaderGetReply(wire->reader, &got) == REDIS_OK;
+    bool too_many = got && wire->expected == 1 && wire->reader->pos < wire->reader->len;
+    *reply = got;
+    if (!sound || too_many || (!got && is_hopeless(wire->reader))) {
+        if (got)
+            freeReplyObject(got);
+        *reply = NULL;
+        return idem__redis_fault_set(
+            fault, false, IDEM_ERR_UNAVAILABLE,
+            too_many ? "%s sent more answers than it was asked for: is it Redis?"
+                     : "%s sent something that is no answer: is it Redis?",
+            wire->name);
+    }
+    if (got) {
+        wire->elements = 0;
+        wire->received = 0;
+        wire->expected--;
+    }
+    return IDEM_OK;
 }
 
 int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
                            idem__redis_fault *fault)
 {
-    for (;;) {
-        void *got = NULL;
-        if (redisReaderGetReply(wire->reader, &got) != REDIS_OK)
-            return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                         "%s sent something that is no answer: is it Redis?",
-                                         wire->name);
-        if (got) {
-            wire->elements = 0;
-            wire->received = 0;
-            wire->expected--;
-            *reply = got;
-            return IDEM_OK;
-        }
-        int rc = exchange(wire, deadline_ms, fault);
-        if (rc)
-            return rc;
+    redisReply *got = NULL;
+    bool late = false;
+    int rc = take_whole(wire, &got, fault);
+    while (rc == IDEM_OK && !got) {
+        /* What is there at the deadline still counts; who sends on and on is not listened to. */
+        rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
+        late = idem_monotonic_ms() >= deadline_ms;
+        if (rc == IDEM_OK)
+            rc = take_whole(wire, &got, fault);
     }
+    if (rc == IDEM_OK)
+        *reply = got;
+    return rc;
 }

@@ -187,6 +187,15 @@ void server_stop(server *self)
     self->pid = 0;
 }
 
+void server_kill(server *self)
+{
+    if (self->pid <= 0 || self->owner != getpid())
+        return;
+    (void)kill(-self->pid, SIGKILL);
+    (void)waitpid(self->pid, NULL, 0);
+    self->pid = 0;
+}
+
 /* ------------------------------------------------------------------------------------ lifetime */
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)

@@ -36,6 +36,9 @@ void server_start(server *self, const char *const *options);
 /** Stops it and keeps its folder and its port. */
 void server_stop(server *self);
 
+/** Ends it without a warning (SIGKILL) and keeps its folder and its port. */
+void server_kill(server *self);
+
 /** Starts it again, on the same folder and port, and waits until it has loaded its data. */
 void server_again(server *self, const char *const *options);
 

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread for each connection, which answers whatever comes and floods where it is told to, until
+ * the client closes. Counters are behind atomics; the threads end when the fake is stopped, which
+ * closes their sockets' other direction.
+ */
+#include "fake.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FLOOD_BYTES 65536
+#define LOOK_MS     5
+
+struct fake {
+    pthread_t thread;
+    fake_script script;
+    int listener;
+    int port;
+    char *flood;
+    size_t flood_len;
+    atomic_bool ending;
+    atomic_int open;
+    atomic_size_t sent;
+};
+
+typedef struct {
+    fake *self;
+    int fd;
+} guest;
+
+static void die(const char *what)
+{
+    perror(what);
+    abort();
+}
+
+/* Sends without ever waiting longer than to look whether all is to end. */
+static bool send_all(fake *self, int fd, const char *data, size_t len)
+{
+    while (len > 0 && !atomic_load(&self->ending)) {
+        struct pollfd entry = {.fd = fd, .events = POLLOUT};
+        if (poll(&entry, 1, LOOK_MS) == 0)
+            continue;
+        ssize_t count = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count < 0 && errno != EAGAIN && errno != EINTR)
+            return false;
+        data += count > 0 ? count : 0;
+        len -= count > 0 ? (size_t)count : 0;
+        (void)atomic_fetch_add(&self->sent, count > 0 ? (size_t)count : 0);
+    }
+    return len == 0;
+}
+
+/* @return false: the client has closed, or all is to end */
+static bool wait_for_bytes(fake *self, int fd)
+{
+    char bytes[4096];
+    while (!atomic_load(&self->ending)) {
+        struct pollfd entry = {.fd = fd, .events = POLLIN};
+        if (poll(&entry, 1, LOOK_MS) > 0)
+            return recv(fd, bytes, sizeof bytes, 0) > 0;
+    }
+    return false;
+}
+
+static bool answer(fake *self, int fd, bool first)
+{
+    const fake_script *script = &self->script;
+    if (first) {
+        const char *greeting = script->greeting ? script->greeting : "+PONG\r\n";
+        return send_all(self, fd, greeting, strlen(greeting));
+    }
+    bool alive =
+        send_all(self, fd, script->answer, script->len ? script->len : strlen(script->answer));
+    while (alive && script->flood)
+        alive = send_all(self, fd, self->flood, self->flood_len);
+    return alive;
+}
+
+static void *serve(void *user)
+{
+    guest *at = user;
+    fake *self = at->self;
+    bool first = true;
+    while (wait_for_bytes(self, at->fd) && answer(self, at->fd, first))
+        first = false;
+    (void)close(at->fd);
+    free(at);
+    (void)atomic_fetch_sub(&self->open, 1);
+    return NULL;
+}
+
+static void take(fake *self)
+{
+    pthread_t thread;
+    int one = 1;
+    guest *at = malloc(sizeof *at);
+    if (!at)
+        die("malloc");
+    *at = (guest){self, accept(self->listener, NULL, NULL)};
+    if (at->fd < 0)
+        die("accept");
+    (void)setsockopt(at->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)atomic_fetch_add(&self->open, 1);
+    if (pthread_create(&thread, NULL, serve, at) != 0)
+        die("pthread_create");
+    (void)pthread_detach(thread);
+}
+
+static void *run(void *user)
+{
+    fake *self = user;
+    while (!atomic_load(&self->ending)) {
+        struct pollfd entry = {.fd = self->listener, .events = POLLIN};
+        if (poll(&entry, 1, LOOK_MS) > 0)
+            take(self);
+    }
+    while (atomic_load(&self->open) > 0)
+        (void)poll(NULL, 0, LOOK_MS);
+    return NULL;
+}
+
+static void make_flood(fake *self)
+{
+    size_t len = strlen(self->script.flood);
+    self->flood = malloc(FLOOD_BYTES + len);
+    if (!self->flood)
+        die("malloc");
+    while (self->flood_len < FLOOD_BYTES) {
+        memcpy(self->flood + self->flood_len, self->script.flood, len);
+        self->flood_len += len;
+    }
+}
+
+fake *fake_start(const fake_script *script)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    fake *self = calloc(1, sizeof *self);
+    if (!self)
+        die("calloc");
+    self->script = *script;
+    if (script->flood)
+        make_flood(self);
+    self->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (self->listener < 0 ||
+        bind(self->listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        getsockname(self->listener, (struct sockaddr *)&address, &len) != 0 ||
+        listen(self->listener, 64) != 0)
+        die("listen");
+    self->port = ntohs(address.sin_port);
+    if (pthread_create(&self->thread, NULL, run, self) != 0)
+        die("pthread_create");
+    return self;
+}
+
+void fake_stop(fake *self)
+{
+    atomic_store(&self->ending, true);
+    (void)pthread_join(self->thread, NULL);
+    (void)close(self->listener);
+    free(self->flood);
+    free(self);
+}
+
+int fake_port(const fake *self)
+{
+    return self->port;
+}
+
+int fake_open_connections(fake *self)
+{
+    return atomic_load(&self->open);
+}
+
+size_t fake_sent(fake *self)
+{
+    return atomic_load(&self->sent);
+}
