@@ -16,6 +16,10 @@ function(idem_target_defaults target)
       -fsanitize=${IDEM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=${IDEM_SANITIZE})
   endif()
+  if(IDEM_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    target_link_options(${target} PUBLIC -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # idem_add_layer(NAME sources…): one layer of the library, as objects.
