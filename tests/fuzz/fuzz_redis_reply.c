@@ -19,11 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define INPUT_MAX 65536u
+#define INPUT_MAX REDIS_PEER_MAX
 #define TIME_MS   2000u
 #define OPS_MAX   6u
 
-typedef enum { BATCH, SCAN, CHECK, GREETING, QUESTIONS } question;
+typedef enum { BATCH, SCAN, CHECK, GREETING } question;
 
 static const idem_value values[IDEM__REDIS_PARAMS] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = {.text = "1s", .number = 1000},
@@ -99,7 +99,7 @@ static void check_op(idem_op *op)
     idem_record_clear(&op->found);
 }
 
-static void ask_batch(idem__redis *self, fuzz_source *source, fuzz_source *replies)
+static void ask_batch(idem__redis *self, fuzz_source *source)
 {
     idem_op ops[OPS_MAX];
     idem_record records[OPS_MAX];
@@ -110,8 +110,7 @@ static void ask_batch(idem__redis *self, fuzz_source *source, fuzz_source *repli
         list[i] = &ops[i];
     }
     self->no_nx_get = fuzz_below(source, 4) == 3;
-    *replies = *source;
-    int server = connect_to(self, *replies);
+    int server = connect_to(self, *source);
     idem__redis_batch_run(self, list, count, idem_monotonic_ms() + TIME_MS);
     for (size_t i = 0; i < count; i++)
         check_op(&ops[i]);
@@ -179,18 +178,16 @@ static void ask_greeting(const fuzz_source *source)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const question questions[16] = {
+        [10] = SCAN, [11] = SCAN, [12] = SCAN, [13] = CHECK, [14] = CHECK, [15] = GREETING};
     fuzz_source source = {data, size < INPUT_MAX ? size : INPUT_MAX};
-    fuzz_source replies;
     uint8_t choice = fuzz_byte(&source);
     idem__redis *self = calloc(1, sizeof *self);
     HOLDS(self != NULL);
     self->wire.fd = -1;
-    switch ((question)(choice % 16 < 10   ? BATCH
-                       : choice % 16 < 13 ? SCAN
-                       : choice % 16 < 15 ? CHECK
-                                          : GREETING)) {
+    switch (questions[choice % 16]) {
     case BATCH:
-        ask_batch(self, &source, &replies);
+        ask_batch(self, &source);
         break;
     case SCAN:
         ask_scan(self, &source);
@@ -198,7 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case CHECK:
         ask_check(self, &source);
         break;
-    default:
+    case GREETING:
         ask_greeting(&source);
         break;
     }

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const void *said;
+static uint8_t said[REDIS_PEER_MAX];
 static size_t said_len;
 static int listener = -1;
 static char folder[] = "/tmp/idem-fuzz-XXXXXX";
@@ -71,8 +71,9 @@ const char *redis_peer_url(const void *bytes, size_t len)
                        address.sun_path);
     }
     (void)pthread_mutex_lock(&lock);
-    said = bytes;
-    said_len = len;
+    said_len = len < sizeof said ? len : sizeof said;
+    if (said_len > 0)
+        memcpy(said, bytes, said_len);
     (void)pthread_mutex_unlock(&lock);
     return url;
 }

@@ -7,11 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** The most that it says. */
+#define REDIS_PEER_MAX 65536u
+
 /** The password in the URL. */
 #define REDIS_PEER_PASSWORD "hunter2"
 
-/** The server's URL; it is started with the first call. The bytes, which are borrowed until the
- *  next call, are what it says from now on. */
+/** The server's URL; it is started with the first call. A copy of the bytes is what
+ *  it says from now on, also to those who have connected and not yet been heard. */
 const char *redis_peer_url(const void *bytes, size_t len);
 
 #endif
