@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *current = "";
+static char current[4096];
 
 static void name_current(int number)
 {
@@ -34,7 +34,7 @@ static int replay_file(const char *path, size_t size)
     bool whole = file && data && got == size;
     if (file)
         (void)fclose(file);
-    current = path;
+    (void)snprintf(current, sizeof current, "%s", path);
     if (whole)
         (void)LLVMFuzzerTestOneInput(data, size);
     else
@@ -43,29 +43,33 @@ static int replay_file(const char *path, size_t size)
     return whole ? 1 : -1;
 }
 
-/* Replays a file or all that a folder holds. @return how many, or -1 */
-static int replay(const char *path)
+/* Replays the files that a folder holds. @return how many, or -1 */
+static int replay_folder(const char *path)
 {
     char inner[4096];
+    struct stat info;
+    DIR *folder = opendir(path);
+    int count = folder ? 0 : -1;
+    for (struct dirent *entry = NULL; count >= 0 && (entry = readdir(folder)) != NULL;) {
+        int len = snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        bool found = len > 0 && (size_t)len < sizeof inner && stat(inner, &info) == 0;
+        if (found && S_ISREG(info.st_mode))
+            count = replay_file(inner, (size_t)info.st_size) < 0 ? -1 : count + 1;
+    }
+    if (folder)
+        (void)closedir(folder);
+    return count;
+}
+
+/* @return how many inputs, or -1 */
+static int replay(const char *path)
+{
     struct stat info;
     if (stat(path, &info) != 0) {
         (void)fprintf(stderr, "%s is not there\n", path);
         return -1;
     }
-    if (!S_ISDIR(info.st_mode))
-        return replay_file(path, (size_t)info.st_size);
-    DIR *folder = opendir(path);
-    int count = folder ? 0 : -1;
-    for (struct dirent *entry = NULL; count >= 0 && (entry = readdir(folder)) != NULL;) {
-        if (entry->d_name[0] == '.')
-            continue;
-        (void)snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        int more = replay(inner);
-        count = more < 0 ? -1 : count + more;
-    }
-    if (folder)
-        (void)closedir(folder);
-    return count;
+    return S_ISDIR(info.st_mode) ? replay_folder(path) : replay_file(path, (size_t)info.st_size);
 }
 
 int main(int argc, char **argv)

@@ -399,7 +399,7 @@ static idem__siphash_key key_of_a_child(void)
 START_TEST(every_store_in_every_process_has_a_key_of_its_own)
 {
     static const idem__siphash_key zero;
-    idem__siphash_key keys[16];
+    idem__siphash_key keys[16] = {{0, 0}};
     for (size_t i = 0; i < 16; i++) {
         keys[i] = i % 2 ? key_of_a_child() : key_of_a_new_store();
         ck_assert_mem_ne(&keys[i], &zero, sizeof zero);
