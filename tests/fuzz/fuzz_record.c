@@ -94,6 +94,20 @@ static bool member_is(const json_t *object, const char *name, const char *text)
     return value && strcmp(value, text) == 0;
 }
 
+/* A status that is there twice would be one to us and another to other readers. */
+static void check_one_status(const char *text, size_t len)
+{
+    idem__json json = {.at = text, .end = text + len};
+    idem_bytes name;
+    idem_bytes value;
+    size_t found = 0;
+    bool first = true;
+    HOLDS(idem__json_open(&json));
+    for (; idem__json_member(&json, first, &name, &value); first = false)
+        found += fuzz_same(name, idem_str("status"));
+    HOLDS(found == 1);
+}
+
 /* jansson's reading of the same text, where it has one. */
 static void check_against_jansson(const char *text, size_t len, const idem_record *record)
 {
@@ -134,6 +148,7 @@ static void decode(const char *text, size_t len)
     }
     HOLDS(is_record_json((idem_bytes){text, len}));
     check_sound(&record);
+    check_one_status(text, len);
     check_against_jansson(text, len, &record);
     check_comes_back(&record);
     idem_record_clear(&record);
