@@ -30,6 +30,10 @@ function(idem_target_defaults target)
   if(IDEM_COVERAGE) # threads count together
     target_compile_options(${target} PRIVATE -fprofile-abs-path -fprofile-update=atomic)
   endif()
+  if(IDEM_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    target_link_options(${target} PUBLIC -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # idem_add_layer(NAME sources…): one layer of the library, as objects.

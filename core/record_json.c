@@ -19,6 +19,7 @@
 
 #define TIME_SIZE   32
 #define TIME_MAX_MS INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
+#define TIME_MIN_MS INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
 
 /* ---------------------------------------------------------------------------------- writing */
 
@@ -42,12 +43,16 @@ static int append_hex(idem_buffer *buffer, idem_bytes bytes, idem_error *error)
 static void format_time(int64_t unix_ms, char out[TIME_SIZE])
 {
     struct tm parts;
-    char whole[TIME_SIZE];
-    int64_t ms = unix_ms < 0 ? 0 : unix_ms > TIME_MAX_MS ? TIME_MAX_MS : unix_ms;
-    time_t seconds = (time_t)(ms / 1000);
+    char rest[TIME_SIZE];
+    int64_t ms = unix_ms < TIME_MIN_MS   ? TIME_MIN_MS
+                 : unix_ms > TIME_MAX_MS ? TIME_MAX_MS
+                                         : unix_ms;
+    int64_t since_min_ms = ms - TIME_MIN_MS; /* never below 0, so that division rounds down */
+    time_t seconds = (time_t)(since_min_ms / 1000 + TIME_MIN_MS / 1000);
     (void)gmtime_r(&seconds, &parts);
-    (void)strftime(whole, sizeof whole, "%Y-%m-%dT%H:%M:%S", &parts);
-    (void)snprintf(out, TIME_SIZE, "%.19s.%03dZ", whole, (int)(ms % 1000));
+    (void)strftime(rest, sizeof rest, "-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(out, TIME_SIZE, "%04d%.15s.%03dZ", parts.tm_year + 1900, rest,
+                   (int)(since_min_ms % 1000));
 }
 
 static int append_head(const idem_record *record, idem_buffer *buffer, idem_error *error)
@@ -235,6 +240,16 @@ static bool matches(const char *text, const char *pattern)
     return true;
 }
 
+/* True if these are a day and a time that there are; a leap second is one. */
+static bool is_moment(const struct tm *parts)
+{
+    struct tm day = {.tm_year = parts->tm_year, .tm_mon = parts->tm_mon, .tm_mday = parts->tm_mday};
+    time_t midnight = timegm(&day);
+    return parts->tm_mon >= 0 && parts->tm_mon < 12 && parts->tm_mday == day.tm_mday &&
+           midnight != (time_t)-1 && parts->tm_hour < 24 && parts->tm_min < 60 &&
+           parts->tm_sec <= 60;
+}
+
 /* Reads `2026-11-23T16:00:00.000Z`, with any number of decimals. */
 static bool read_time(idem_bytes raw, int64_t *unix_ms)
 {
@@ -255,12 +270,12 @@ static bool read_time(idem_bytes raw, int64_t *unix_ms)
         for (at++; *at >= '0' && *at <= '9'; at++, scale /= 10)
             ms += (*at - '0') * scale;
     }
-    if (strcmp(at, "Z") != 0 || parts.tm_mon < 1 || parts.tm_mon > 12)
-        return false;
     parts.tm_year -= 1900;
     parts.tm_mon -= 1;
+    if (strcmp(at, "Z") != 0 || !is_moment(&parts))
+        return false;
     *unix_ms = (int64_t)timegm(&parts) * 1000 + ms;
-    return true;
+    return *unix_ms <= TIME_MAX_MS;
 }
 
 /* What both formats have. NULL, or what is wrong. */

@@ -117,6 +117,10 @@ static int parse_hierarchical(char *rest, idem__url *url, idem_error *error)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the URL has an @ behind its first single slash; write / in a "
                               "password as %%2F, @ in a path as %%40");
+    if (url->query && len > 0 && strchr(url->query, '@'))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the URL has an @ behind its first question mark; write ? in a "
+                              "password as %%3F, @ in an option as %%40");
     memmove(rest, rest + 2, len);
     rest[len] = '\0';
     url->path = path;

@@ -119,8 +119,10 @@ static int hear_setting(examination *at, int which)
     if (rc)
         return rc;
     at->told[which] = is_pair(reply);
-    if (at->told[which])
+    if (at->told[which]) {
         (void)snprintf(at->settings[which], VALUE_SIZE, "%s", reply->element[1]->str);
+        idem__redis_info_plain(at->settings[which]);
+    }
     freeReplyObject(reply);
     return IDEM_OK;
 }

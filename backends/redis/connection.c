@@ -114,7 +114,7 @@ static int judge_any(idem__redis *self, idem_bytes text, idem__redis_fault *faul
     static const char *const all[] = {"NOAUTH", "DENIED", "ERR max number of clients"};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (idem__redis_fault_is(text, all[i]))
-            return idem__redis_fault_take(fault, self->name, (idem_bytes){NULL, 0}, text);
+            return idem__redis_fault_take_unquoted(fault, self->name, text);
     }
     return IDEM_OK;
 }
@@ -142,7 +142,7 @@ static int judge_select(idem__redis *self, idem_bytes text, idem__redis_fault *f
         return idem__redis_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
                                      "%s is a node of a cluster, which has database 0 alone",
                                      self->name);
-    return idem__redis_fault_take(fault, self->name, (idem_bytes){NULL, 0}, text);
+    return idem__redis_fault_take_unquoted(fault, self->name, text);
 }
 
 typedef int (*judge)(idem__redis *self, idem_bytes text, idem__redis_fault *fault);

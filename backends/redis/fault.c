@@ -111,8 +111,8 @@ bool idem__redis_fault_is(idem_bytes text, const char *beginning)
     return begins_with(without_script(text), beginning);
 }
 
-int idem__redis_fault_take(idem__redis_fault *fault, const char *name, idem_bytes key,
-                           idem_bytes text)
+static int take(idem__redis_fault *fault, const char *name, idem_bytes key, idem_bytes text,
+                bool may_quote)
 {
     char quoted[IDEM_QUOTE_SIZE];
     if (key.len > 0 && idem__redis_fault_is(text, "WRONGTYPE"))
@@ -127,8 +127,19 @@ int idem__redis_fault_take(idem__redis_fault *fault, const char *name, idem_byte
     idem_bytes shown = without_script(text);
     if (shown.len > 60)
         shown.len = 60;
-    if (!row->quoted)
+    if (!row->quoted || !may_quote)
         return idem__redis_fault_set(fault, row->permanent, row->code, "%s %s", name, row->says);
     return idem__redis_fault_set(fault, row->permanent, row->code, "%s %s: %s", name, row->says,
                                  idem_quote(shown, quoted));
+}
+
+int idem__redis_fault_take(idem__redis_fault *fault, const char *name, idem_bytes key,
+                           idem_bytes text)
+{
+    return take(fault, name, key, text, true);
+}
+
+int idem__redis_fault_take_unquoted(idem__redis_fault *fault, const char *name, idem_bytes text)
+{
+    return take(fault, name, (idem_bytes){NULL, 0}, text, false);
 }

@@ -4,6 +4,14 @@
 
 #include <stdlib.h>
 
+void idem__redis_info_plain(char *text)
+{
+    for (; *text; text++) {
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+    }
+}
+
 bool idem__redis_info_text(idem_bytes info, const char *name, char *buf, size_t size)
 {
     const char *at = info.data;
@@ -20,6 +28,7 @@ bool idem__redis_info_text(idem_bytes info, const char *name, char *buf, size_t 
                 value_len++;
             memcpy(buf, value, value_len);
             buf[value_len] = '\0';
+            idem__redis_info_plain(buf);
             return true;
         }
         at += len;

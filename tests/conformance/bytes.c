@@ -19,6 +19,13 @@ static const idem_bytes json_texts[] = {
     TEXT("18446744073709551616"),
     TEXT("9007199254740993"),
     TEXT("1e400"),
+    TEXT("-1e999999"),
+    TEXT("1E-999999"),
+    TEXT("77777777777777777777777777777777777777777777777777777777777777777777777777777777"
+         "77777777777777777777777777777777777777777777777777777777777777777777777777777777"
+         "77777777777777777777777777777777777777777777777777777777777777777777777777777777"
+         "77777777777777777777777777777777777777777777777777777777777777777777777777777777"
+         "77777777777777777777777777777777777777777777777777777777777777777777777777777777"),
     TEXT("0.1000000000000000055511151231257827"),
     TEXT("[]"),
     TEXT("{}"),
@@ -181,6 +188,26 @@ static char *nested(size_t depth, bool objects)
     return text;
 }
 
+/* Whole, or cut off in the middle. */
+START_TEST(json_that_is_nested_a_million_deep_is_refused)
+{
+    for (int objects = 0; objects < 2; objects++) {
+        char *deep = nested(1000000, objects);
+        idem_bytes texts[] = {idem_str(deep), {deep, 1000000}};
+        idem_outcome out = claim_key(one, LONG_MS);
+        idem_record before = record_now();
+        for (size_t i = 0; i < COUNT(texts); i++) {
+            assert_error(IDEM_ERR_ARGUMENT, idem_complete(one, out.claim, texts[i], &err));
+            assert_error(IDEM_ERR_ARGUMENT, idem_checkpoint(one, out.claim, texts[i], &err));
+        }
+        assert_unchanged(&before);
+        assert_ok(idem_release(one, out.claim, &err));
+        idem_outcome_clear(&out);
+        free(deep);
+    }
+}
+END_TEST
+
 START_TEST(json_may_be_nested_1024_deep_and_no_deeper)
 {
     for (int objects = 0; objects < 2; objects++) {
@@ -285,7 +312,8 @@ void conformance_bytes(Suite *suite)
 {
     ADD(suite, "bytes", 0, ANY_TIME, responses_come_back_byte_for_byte,
         checkpoints_come_back_byte_for_byte, what_is_not_json_is_refused_before_anything_is_stored,
-        json_may_be_nested_1024_deep_and_no_deeper, a_response_of_1_MiB_comes_back,
+        json_that_is_nested_a_million_deep_is_refused, json_may_be_nested_1024_deep_and_no_deeper,
+        a_response_of_1_MiB_comes_back,
         a_response_of_8_MiB_comes_back_and_one_byte_more_is_too_large,
         max_response_sets_the_limit_of_a_handle, a_large_checkpoint_is_handed_on_at_takeover);
 }

@@ -292,6 +292,27 @@ START_TEST(odd_answers_are_not_taken_for_sound_ones)
 }
 END_TEST
 
+static bool is_plain(const char *text)
+{
+    while (*text >= ' ' && *text <= '~')
+        text++;
+    return *text == '\0';
+}
+
+/* What an operator's terminal, or a reader of JSON, should not be given. */
+START_TEST(a_finding_shows_no_odd_bytes_of_the_server)
+{
+    look_at_info("role:slave\r\nmaster_link_status:\xff\x7fup\r\nredis_version:2.\xc3\r\n");
+    ck_assert(reported("its link to the primary is ??up", "primary"));
+    ck_assert(reported("the server is Redis 2.?", "upgrade"));
+    look_through("appendfsync", "*2\r\n$1\r\na\r\n$2\r\nno\r\n");
+    look_through("maxmemory-policy", "*2\r\n$1\r\na\r\n$6\r\n\x1b[31m\xff\r\n");
+    ck_assert(reported("maxmemory-policy is ?[31m?", "noeviction"));
+    for (size_t i = 0; i < finding_count; i++)
+        ck_assert(is_plain(findings[i].what));
+}
+END_TEST
+
 START_TEST(a_server_that_goes_away_is_asked_again_and_is_an_error_by_the_deadline)
 {
     proxy *between = proxy_start(redis.port);
@@ -327,5 +348,6 @@ int main(void)
     suite_add_tcase(suite, clocks);
     ADD(suite, odd_answers_are_not_taken_for_sound_ones);
     ADD(suite, a_server_that_goes_away_is_asked_again_and_is_an_error_by_the_deadline);
+    ADD(suite, a_finding_shows_no_odd_bytes_of_the_server);
     return run_suite(suite);
 }

@@ -166,6 +166,27 @@ START_TEST(what_is_said_to_the_greeting_is_not_repeated)
 }
 END_TEST
 
+/* Neither what is said to the other commands of the greeting: they stand behind the password. */
+START_TEST(what_is_said_behind_the_password_is_not_repeated)
+{
+    static const char *const answers[] = {
+        "-ERR what is s3cr3t?\r\n",
+        "-NOPERM s3cr3t\r\n",
+        "-ERR Protocol error: s3cr3t\r\n",
+    };
+    char url[PROXY_URL_SIZE + 32];
+    idem_store *opened = NULL;
+    always("SELECT", PROXY_ANSWER, answers[_i]);
+    proxy_add(between, (proxy_rule){.match = "AUTH",
+                                    .action = PROXY_ANSWER,
+                                    .times = PROXY_ALWAYS,
+                                    .text = "+OK\r\n"});
+    (void)snprintf(url, sizeof url, "redis://:s3cr3t@%s/3", strstr(proxy_url(between), "127"));
+    ck_assert_int_ne(idem_open(url, &opened, &err), IDEM_OK);
+    ck_assert_ptr_null(strstr(err.message, "s3cr3t"));
+}
+END_TEST
+
 /* A server that won't take a value says so before it has read it, and reads no more. */
 START_TEST(an_answer_is_heard_while_the_command_is_still_being_sent)
 {
@@ -273,6 +294,7 @@ int main(void)
     ADD_HERE(suite, scan_and_check_survive_garbage, ROWS(garbage));
     ADD_HERE(suite, an_error_reply_changes_nothing_and_says_what_to_do, ROWS(refusals));
     ADD_HERE(suite, what_is_said_to_the_greeting_is_not_repeated, 4);
+    ADD_HERE(suite, what_is_said_behind_the_password_is_not_repeated, 3);
     ADD_HERE(suite, an_answer_is_heard_while_the_command_is_still_being_sent, 1);
     ADD_HERE(suite, a_server_that_is_loading_is_waited_for, 1);
     ADD_HERE(suite, a_store_can_be_opened_while_the_server_is_loading, 1);

@@ -7,6 +7,7 @@
 
 #include "runner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define KEY idem_str("charge-42")
@@ -193,6 +194,55 @@ START_TEST(corrupt_records_are_named_and_refused)
 }
 END_TEST
 
+static const char *const no_moments[] = {
+    "2026-02-30T00:00:00Z", "2026-00-01T00:00:00Z",     "2026-01-00T00:00:00Z",
+    "2026-11-31T00:00:00Z", "2026-11-23T24:00:00Z",     "2026-11-23T16:60:00Z",
+    "2026-11-23T16:00:61Z", "9999-12-31T23:59:60.000Z",
+};
+
+static int decode_created(const char *created, idem_record *record)
+{
+    char text[200];
+    (void)snprintf(text, sizeof text,
+                   "{\"status\":\"InProgress\",\"created_at\":\"%s\","
+                   "\"updated_at\":\"2026-11-23T16:00:01.250Z\"}",
+                   created);
+    return decode(text, record, NULL);
+}
+
+START_TEST(a_time_that_there_is_not_is_corrupt)
+{
+    idem_record record = {0};
+    ck_assert_int_eq(decode_created(no_moments[_i], &record), IDEM_ERR_CORRUPT);
+}
+END_TEST
+
+/* As text, and in milliseconds. */
+static const struct {
+    const char *text;
+    int64_t unix_ms;
+} moments[] = {
+    {"0000-01-01T00:00:00.000Z", INT64_C(-62167219200000)},
+    {"1969-12-31T23:59:59.999Z", -1},
+    {"1970-01-01T00:00:00.000Z", 0},
+    {"2024-02-29T23:59:59.001Z", INT64_C(1709251199001)},
+    {"9999-12-31T23:59:59.999Z", INT64_C(253402300799999)},
+};
+
+START_TEST(every_time_that_is_read_is_written_again)
+{
+    idem_buffer text = {0};
+    idem_record record = {0};
+    ck_assert_int_eq(decode_created(moments[_i].text, &record), IDEM_OK);
+    ck_assert_int_eq(record.created_at_ms, moments[_i].unix_ms);
+    ck_assert_int_eq(idem_record_encode(&record, &text, NULL), IDEM_OK);
+    ck_assert_int_eq(idem_buffer_append(&text, "", 1, NULL), IDEM_OK);
+    ck_assert_ptr_nonnull(strstr(text.data, moments[_i].text));
+    idem_buffer_clear(&text);
+    idem_record_clear(&record);
+}
+END_TEST
+
 START_TEST(a_copy_owns_its_bytes)
 {
     char response[] = "\"abc\"";
@@ -240,6 +290,8 @@ int main(void)
     ADD(suite, the_first_format_leaves_a_null_response_out);
     ADD(suite, unknown_members_and_any_order_are_fine);
     ADD_ROWS(suite, corrupt_records_are_named_and_refused, corrupt);
+    ADD_ROWS(suite, a_time_that_there_is_not_is_corrupt, no_moments);
+    ADD_ROWS(suite, every_time_that_is_read_is_written_again, moments);
     ADD(suite, a_copy_owns_its_bytes);
     ADD(suite, times_that_are_left);
     return run_suite(suite);

@@ -29,6 +29,9 @@ static const good_url good[] = {
     {"redis://u:se@cret@h", "redis", "u", "se@cret", "h", 0, NULL, NULL, "redis://h"},
     {"redis://u@h", "redis", "u", NULL, "h", 0, NULL, NULL, "redis://h"},
     {"redis://[::1]:7/0", "redis", NULL, NULL, "::1", 7, "/0", NULL, "redis://::1:7/0"},
+    {"redis://h?prefix=a%40b", "redis", NULL, NULL, "h", 0, NULL, "prefix=a%40b", "redis://h"},
+    {"sqlite:///a.db?prefix=a@b", "sqlite", NULL, NULL, NULL, 0, "/a.db", "prefix=a@b",
+     "sqlite:/a.db"},
     {"redis+unix:///run/r.sock?db=1", "redis+unix", NULL, NULL, NULL, 0, "/run/r.sock", "db=1",
      "redis+unix:/run/r.sock"},
 };
@@ -96,6 +99,7 @@ static const char *const leaky[] = {
     "redis://u:x/hunter2@h",   "redis://u:hunter2?x@h:6379/0",
     "redis://u:hunter2#x@h",   "redis://u:%hunter2@h",
     "redis://u/hunter2@h",     "hunter2",
+    "redis://u:x@hunter2?y@h", "redis://u:1?lease=hunter2@h",
 };
 
 START_TEST(no_password_comes_out_of_a_malformed_url)
