@@ -279,9 +279,13 @@ void idem__protocol_stamp(idem__call *call, uint64_t version, int64_t wall_ms)
 static idem__step fail(idem__call *call)
 {
     int code = call->op.error.code;
-    if (call->doubt && code == IDEM_ERR_UNAVAILABLE)
-        code = IDEM_ERR_UNCERTAIN; /* this operation changed nothing, but an earlier one may have */
-    (void)idem_error_set(&call->error, code, "%s", call->op.error.message);
+    bool temporary = code == IDEM_ERR_UNAVAILABLE || code == IDEM_ERR_UNCERTAIN;
+    /* This operation changed nothing, but an earlier one may have. */
+    if (call->doubt && code != IDEM_ERR_CORRUPT)
+        code = IDEM_ERR_UNCERTAIN;
+    (void)idem_error_set(&call->error, code, "%s%s", call->op.error.message,
+                         call->doubt && !temporary ? "; an earlier try may have made the change"
+                                                   : "");
     return done(call, code);
 }
 
