@@ -76,8 +76,10 @@ int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_byt
 static void *create_limited_array(const redisReadTask *task, idem__redis_count count)
 {
     idem__redis_wire *wire = task->privdata;
-    if ((size_t)count > ELEMENTS_MAX - wire->elements)
+    if ((size_t)count > ELEMENTS_MAX - wire->elements) {
+        wire->excessive = true;
         return NULL;
+    }
     wire->elements += (size_t)count;
     return wire->create_array(task, count);
 }
@@ -86,6 +88,7 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 {
     wire->fd = fd;
     wire->broken = false;
+    wire->excessive = false;
     wire->elements = 0;
     wire->received = 0;
     wire->expected = 0;
@@ -155,6 +158,16 @@ static void send_some(idem__redis_wire *wire)
     }
 }
 
+/* Why the reader has given up. */
+static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    if (wire->reader->err == REDIS_ERR_OOM && !wire->excessive)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_NO_MEMORY,
+                                     "there is no memory for the answer of %s", wire->name);
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s sent something that is no answer: is it Redis?", wire->name);
+}
+
 static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
 {
     ssize_t count = recv(wire->fd, wire->chunk, sizeof wire->chunk, 0);
@@ -171,8 +184,7 @@ static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
                                      "%s sent more than any answer can have: is it Redis?",
                                      wire->name);
     if (redisReaderFeed(wire->reader, wire->chunk, (size_t)count) != REDIS_OK)
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "there is no memory for the answer of %s", wire->name);
+        return refuse_answer(wire, fault);
     return IDEM_OK;
 }
 
@@ -196,9 +208,7 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     for (;;) {
         void *got = NULL;
         if (redisReaderGetReply(wire->reader, &got) != REDIS_OK)
-            return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                         "%s sent something that is no answer: is it Redis?",
-                                         wire->name);
+            return refuse_answer(wire, fault);
         if (got) {
             wire->elements = 0;
             wire->received = 0;
