@@ -126,10 +126,7 @@ static int drop_apart(idem__sqlite *self, const stretch *found, const idem__sqli
     if (rc)
         return rc;
     rc = drop(self, found, now, &dropped, fault);
-    if (rc)
-        idem__sqlite_rollback(self);
-    else
-        rc = idem__sqlite_commit(self, fault);
+    rc = rc ? idem__sqlite_rollback(self, fault) : idem__sqlite_commit(self, fault);
     if (rc == IDEM_OK)
         *removed += dropped;
     return rc;
