@@ -56,7 +56,7 @@ static void prepare_close(trial *t)
 
 static int close_one(trial *t, idem_error *error)
 {
-    memset(error, 0, sizeof *error);
+    memset(error, 0, sizeof *error); /* it can't fail */
     idem_close(t->own);
     idem_outcome_clear(&t->held);
     return IDEM_OK;
@@ -67,7 +67,7 @@ static void judge_close(trial *t, int rc)
 {
     (void)rc;
     if (!t->at->alone)
-        expect_begin(t, OTHER_TOKEN, IDEM_IN_PROGRESS, 0);
+        expect_begin(t, OTHER_TOKEN, IDEM_IN_PROGRESS, 1);
 }
 
 /* Behind a fork() connections are opened anew by the call that needs one. */
@@ -100,7 +100,7 @@ static void judge_begin_again(trial *t, int rc)
 START_TEST(a_handle_that_can_not_be_opened_leaves_nothing_behind)
 {
     static const subject subjects[] = {
-        {"open", 0, true, false, prepare_open, open_one, judge_open},
+        {"open", 0, true, .own_handle = true, prepare_open, open_one, judge_open},
     };
     trial_run(subjects, sizeof subjects / sizeof subjects[0]);
 }
@@ -109,7 +109,7 @@ END_TEST
 START_TEST(a_handle_is_closed_without_memory)
 {
     static const subject subjects[] = {
-        {"close", 0, false, true, prepare_close, close_one, judge_close},
+        {"close", 0, false, .own_handle = true, prepare_close, close_one, judge_close},
     };
     trial_run(subjects, sizeof subjects / sizeof subjects[0]);
 }
@@ -118,7 +118,8 @@ END_TEST
 START_TEST(behind_a_fork_a_handle_connects_as_soon_as_there_is_memory)
 {
     static const subject subjects[] = {
-        {"begin behind a fork", 0, true, false, prepare_fork, begin_again, judge_begin_again},
+        {"begin behind a fork", 0, true, .own_handle = true, prepare_fork, begin_again,
+         judge_begin_again},
     };
     trial_run(subjects, sizeof subjects / sizeof subjects[0]);
 }

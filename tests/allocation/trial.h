@@ -40,9 +40,9 @@ typedef struct {
 /** A call that is tried. */
 typedef struct {
     const char *name;
-    uint64_t needs; /* IDEM_TRAIT_ bits, without which a place is passed over */
-    bool changes;   /* it sends a change, whose answer may be lost for want of memory */
-    bool no_fail;   /* it has no code to answer with */
+    uint64_t needs;  /* IDEM_TRAIT_ bits, without which a place is passed over */
+    bool changes;    /* it sends a change, whose answer may be lost for want of memory */
+    bool own_handle; /* the handle itself is tried: not inside of a transaction */
 
     void (*prepare)(trial *t);
     int (*call)(trial *t, idem_error *error);
