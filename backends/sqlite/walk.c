@@ -105,6 +105,7 @@ int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlit
     if (self->sweep_failed)
         return IDEM_OK;
     found.cursor = self->sweep_cursor;
+    found.ended = false; /* it may fail before it has looked */
     size_t rows = SWEEP_ROWS + SWEEP_ROWS_PER_WRITE * writes;
     int rc = look_for_expired(self, &found, rows, PURGE_ROWS, now, fault);
     if (rc == IDEM_OK)
