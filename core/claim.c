@@ -46,15 +46,13 @@ void idem__claim_take(idem_claim *claim, const idem_record *held)
     bare.response = (idem_bytes){NULL, 0};
     bare.memory = NULL;
     memcpy(claim->token, held->token, IDEM_TOKEN_SIZE);
-    if (held->checkpoint.len == 0 && held->response.len == 0 &&
-        held->fingerprint.len == bare.fingerprint.len) {
-        claim->held = bare;
-    } else if (idem_record_copy(held, &copy, NULL) == IDEM_OK) {
-        claim->held = copy;
-    } else {
+    bool plain = held->checkpoint.len == 0 && held->response.len == 0 &&
+                 held->fingerprint.len == bare.fingerprint.len;
+    if (!plain && idem_record_copy(held, &copy, NULL) == IDEM_OK)
+        bare = copy;
+    else if (!plain)
         bare.version = UNKNOWN_VERSION;
-        claim->held = bare;
-    }
+    claim->held = bare;
 }
 
 void idem__claim_destroy(idem_claim *claim)

@@ -177,7 +177,7 @@ INTERPOSES void *reallocarray(void *block, size_t number, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return realloc(block, number * size);
+    return realloc(block, number * size > 0 ? number * size : 1);
 }
 
 INTERPOSES int posix_memalign(void **block, size_t alignment, size_t size)
