@@ -124,45 +124,28 @@ static void begin_and_wait(idem_store *store, idem__call *call, const idem_reque
     }
 }
 
-/* A claim that was made, but for which there is no memory, is given back: nobody would do its
-   work. */
-static void give_back(idem_store *store, const idem__call *begun)
+/* Makes the claim that begin made the caller's. */
+static void hand_over(idem_store *store, const idem__call *call, uint64_t flags, idem_claim *claim)
 {
-    idem__call call;
-    idem__call *calls[] = {&call};
-    idem__drive_init(&call, IDEM__CALL_RELEASE, begun->key);
-    call.held = begun->held;
-    idem__drive(store, calls, 1, idem__clock_deadline(store->timeout_ms));
-    idem__protocol_clear(&call);
-}
-
-static int make_claim(idem_store *store, const idem__call *call, uint64_t flags, idem_claim **claim,
-                      idem_error *error)
-{
-    int rc = idem__claim_new(&call->held, store->prefix.len, claim, error);
-    if (rc) {
-        give_back(store, call);
-        return rc;
-    }
+    idem__claim_take(claim, &call->held);
     if (flags & IDEM_KEEPALIVE) {
-        (*claim)->kept = true;
+        claim->kept = true;
         idem__keepalive_lock();
-        idem__keepalive_add(&store->keeper, *claim);
+        idem__keepalive_add(&store->keeper, claim);
         idem__keepalive_unlock();
     }
-    return IDEM_OK;
 }
 
-/* Moves what begin found out into the caller's struct. */
-static int report(idem_store *store, idem__call *call, uint64_t flags, idem_outcome *outcome,
-                  idem_error *error)
+/* Moves what begin found out into the caller's struct; the claim too, if it was claimed. */
+static void report(idem_store *store, idem__call *call, uint64_t flags, idem_claim **claim,
+                   idem_outcome *outcome)
 {
     idem_outcome made = {.kind = call->outcome};
     const idem_record *record = call->outcome == IDEM_NEW ? &call->held : &call->seen;
     if (call->outcome == IDEM_NEW) {
-        int rc = make_claim(store, call, flags, &made.claim, error);
-        if (rc)
-            return rc;
+        hand_over(store, call, flags, *claim);
+        made.claim = *claim;
+        *claim = NULL;
     }
     made.attempt = record->attempt;
     made.created_at_ms = record->created_at_ms;
@@ -174,7 +157,6 @@ static int report(idem_store *store, idem__call *call, uint64_t flags, idem_outc
     made.memory = call->seen.memory; /* what these bytes live in */
     call->seen.memory = NULL;
     *outcome = made;
-    return IDEM_OK;
 }
 
 int idem_begin(idem_store *store, const idem_request *request, idem_outcome *outcome,
@@ -183,6 +165,7 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
     idem_request read;
     idem__call_key key;
     idem__call call;
+    idem_claim *claim;
     idem__error_clear(error);
     if (!store || !outcome)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the outcome is NULL");
@@ -195,6 +178,9 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
         rc = idem__keepalive_start(&store->keeper, error);
     if (rc == IDEM_OK)
         rc = ask(&call, store, &read, key.bytes, error);
+    /* Before anything is sent: for a claim that was made there has to be an object. */
+    if (rc == IDEM_OK)
+        rc = idem__claim_new(key.bytes, read.fingerprint, store->prefix.len, &claim, error);
     if (rc)
         return rc;
     begin_and_wait(store, &call, &read);
@@ -202,7 +188,8 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
     if (rc)
         (void)idem__error_copy(error, &call.error);
     else
-        rc = report(store, &call, read.flags, outcome, error);
+        report(store, &call, read.flags, &claim, outcome);
+    idem_claim_free(claim);
     idem__protocol_clear(&call);
     return rc;
 }
@@ -356,17 +343,24 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the store, the token or the place for the claim is NULL, or the "
                               "token is all zero");
+    idem_claim *made;
+    idem_bytes no_fingerprint = {NULL, 0};
     int rc = idem__call_key_make(&full, store, key, error);
+    if (rc == IDEM_OK)
+        rc = idem__claim_new(full.bytes, no_fingerprint, store->prefix.len, &made, error);
     if (rc)
         return rc;
     idem__drive_init(&call, IDEM__CALL_RESUME, full.bytes);
     memcpy(call.token, token, IDEM_TOKEN_SIZE);
     idem__drive(store, calls, 1, idem__clock_deadline(store->timeout_ms));
     rc = call.code;
-    if (rc)
+    if (rc) {
         (void)idem__error_copy(error, &call.error);
-    else
-        rc = idem__claim_new(&call.held, store->prefix.len, claim, error);
+        idem__claim_destroy(made);
+    } else {
+        idem__claim_take(made, &call.held);
+        *claim = made;
+    }
     idem__protocol_clear(&call);
     return rc;
 }

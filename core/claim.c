@@ -3,6 +3,8 @@
  * The claim object. It remembers the record as last known, version included, so that a change
  * needs one operation; if it remembers wrongly, the operation finds what is there, and the
  * protocol goes on from that. So an update that fails for want of memory does no harm.
+ *
+ * The object is made before its key is claimed: once the claim stands, nothing can fail any more.
  */
 #include "claim.h"
 
@@ -12,23 +14,45 @@
 
 #include <stdlib.h>
 
-int idem__claim_new(const idem_record *held, size_t prefix_len, idem_claim **claim,
+/* No write is stamped with it, so that a change by it finds what is there. */
+#define UNKNOWN_VERSION 0
+
+int idem__claim_new(idem_bytes key, idem_bytes fingerprint, size_t prefix_len, idem_claim **claim,
                     idem_error *error)
 {
-    idem_claim *made = calloc(1, sizeof *made);
+    idem_claim *made = calloc(1, sizeof *made + key.len + fingerprint.len);
     if (!made)
         return idem__error_no_memory(error);
-    int rc = idem_record_copy(held, &made->held, error);
-    if (rc) {
-        free(made);
-        return rc;
+    memcpy(made->room, key.data, key.len);
+    made->held.key = (idem_bytes){made->room, key.len};
+    if (fingerprint.len > 0) {
+        memcpy(made->room + key.len, fingerprint.data, fingerprint.len);
+        made->held.fingerprint = (idem_bytes){made->room + key.len, fingerprint.len};
     }
-    memcpy(made->token, held->token, IDEM_TOKEN_SIZE);
     made->prefix_len = prefix_len;
     made->refs = 1;
     atomic_init(&made->lost, false);
     *claim = made;
     return IDEM_OK;
+}
+
+void idem__claim_take(idem_claim *claim, const idem_record *held)
+{
+    idem_record copy;
+    idem_record bare = *held;
+    bare.key = claim->held.key;
+    bare.fingerprint = claim->held.fingerprint;
+    bare.checkpoint = (idem_bytes){NULL, 0};
+    bare.response = (idem_bytes){NULL, 0};
+    bare.memory = NULL;
+    memcpy(claim->token, held->token, IDEM_TOKEN_SIZE);
+    bool plain = held->checkpoint.len == 0 && held->response.len == 0 &&
+                 held->fingerprint.len == bare.fingerprint.len;
+    if (!plain && idem_record_copy(held, &copy, NULL) == IDEM_OK)
+        bare = copy;
+    else if (!plain)
+        bare.version = UNKNOWN_VERSION;
+    claim->held = bare;
 }
 
 void idem__claim_destroy(idem_claim *claim)

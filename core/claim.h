@@ -12,7 +12,8 @@ typedef struct idem__keeper idem__keeper;
 /* Without keepalive a claim belongs to one thread. With it, everything but `lost` and `token` is
    guarded by idem__keepalive_lock(). */
 struct idem_claim {
-    idem_record held; /* the record as last known, under its full key; owned */
+    idem_record held; /* the record as last known, under its full key; its bytes are in
+                         `room`, or its own */
     uint8_t token[IDEM_TOKEN_SIZE];
     size_t prefix_len; /* of the store's prefix in held.key */
     uint64_t ttl_ms;   /* for the next change; 0: as it is */
@@ -24,11 +25,16 @@ struct idem_claim {
     idem__keeper *keeper; /* NULL: not on a keeper's list */
     idem_claim *next;
     uint64_t due_ms; /* when to renew next, idem_monotonic_ms() */
+    uint8_t room[];  /* for the key and the fingerprint that it was made with */
 };
 
-/** Makes a claim on a copy of `held`. @return IDEM_ERR_NO_MEMORY */
-int idem__claim_new(const idem_record *held, size_t prefix_len, idem_claim **claim,
+/** Makes a claim that is not held yet, on copies of key and fingerprint. @return IDEM_ERR_NO_MEMORY */
+int idem__claim_new(idem_bytes key, idem_bytes fingerprint, size_t prefix_len, idem_claim **claim,
                     idem_error *error);
+
+/** Takes in the record of its key that is held from now on. Can't fail: without memory for the
+ *  whole record the claim's next call reads it anew. */
+void idem__claim_take(idem_claim *claim, const idem_record *held);
 
 /** Frees the object itself. */
 void idem__claim_destroy(idem_claim *claim);

@@ -7,6 +7,8 @@
 
 #include "error.h"
 
+#include <errno.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 static const char *escape_of(char c)
@@ -99,13 +101,16 @@ int idem_fingerprint(const idem_bytes *parts, size_t count, uint8_t out[32], ide
     if (!parts_are_valid(parts, count) || !out)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "a fingerprint is made of one part or more; no pointer may be NULL");
+    errno = 0;            /* libcrypto does not tell why in a way that lasts, but malloc() does */
+    (void)ERR_set_mark(); /* what it leaves in the caller's queue of errors is taken out again */
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    if (!hash)
-        return idem__error_no_memory(error);
-    if (hash_parts(hash, parts, count, digest))
+    if (hash && hash_parts(hash, parts, count, digest))
         memcpy(out, digest, sizeof digest);
+    else if (!hash || errno == ENOMEM)
+        rc = idem__error_no_memory(error);
     else
         rc = idem_error_set(error, IDEM_ERR_INTERNAL, "libcrypto can't compute SHA-256");
     EVP_MD_CTX_free(hash);
+    (void)ERR_pop_to_mark();
     return rc;
 }

@@ -10,13 +10,21 @@
  */
 #include "fork.h"
 
+#include "error.h"
 #include "registry.h"
 #include "store.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static idem_store *stores;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_failed;
+
+/* The process that registers the handlers at this moment: in the child of a fork() that happened
+   meanwhile, that is another one, and of no more meaning. */
+static _Atomic pid_t registering;
+static atomic_bool registered;
 
 static void prepare(void)
 {
@@ -52,16 +60,29 @@ static void resume_child(void)
     resume(IDEM_FORK_CHILD);
 }
 
-static void register_handlers(void)
+/* Once for a process, but again after it has failed: memory may come back. */
+static int register_handlers(void)
 {
-    once_failed = pthread_atfork(prepare, resume_parent, resume_child);
+    int failed = 0;
+    while (!failed && !atomic_load(&registered)) {
+        pid_t other = atomic_load(&registering);
+        if (other == getpid() || !atomic_compare_exchange_strong(&registering, &other, getpid())) {
+            (void)sched_yield();
+            continue;
+        }
+        if (!atomic_load(&registered))
+            failed = pthread_atfork(prepare, resume_parent, resume_child);
+        if (!failed)
+            atomic_store(&registered, true);
+        atomic_store(&registering, 0);
+    }
+    return failed;
 }
 
 int idem__fork_add(idem_store *store, idem_error *error)
 {
-    (void)pthread_once(&once, register_handlers);
-    if (once_failed)
-        return idem_error_set(error, IDEM_ERR_INTERNAL, "fork handlers can't be registered");
+    if (register_handlers())
+        return idem__error_no_memory(error);
     (void)pthread_mutex_lock(&list_lock);
     store->next = stores;
     stores = store;

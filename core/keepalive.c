@@ -227,10 +227,10 @@ int idem__keepalive_start(idem__keeper *keeper, idem_error *error)
         keeper->running = !failed;
     }
     idem__keepalive_unlock();
-    if (failed)
-        return idem_error_set(error, IDEM_ERR_INTERNAL,
-                              "no thread could be started for the keepalive; renew the claim "
-                              "yourself, or raise the limit on threads");
+    if (failed) /* the system tells no difference between its two reasons */
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY,
+                              "no thread could be started for the keepalive, for want of memory or "
+                              "by a limit on threads; renew the claim yourself, or raise it");
     return IDEM_OK;
 }
 

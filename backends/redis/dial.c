@@ -130,9 +130,9 @@ int idem__redis_dial(const idem__redis *self, uint64_t deadline_ms, int *fd,
     (void)snprintf(service, sizeof service, "%u", (unsigned)self->port);
     int code = getaddrinfo(self->host, service, &hints, &list);
     if (code != 0)
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "%s can't be found (%.60s): correct the URL's host",
-                                     self->name, gai_strerror(code));
+        return idem__redis_fault_set(
+            fault, false, code == EAI_MEMORY ? IDEM_ERR_NO_MEMORY : IDEM_ERR_UNAVAILABLE,
+            "%s can't be found (%.60s): correct the URL's host", self->name, gai_strerror(code));
     int number = dial_all(list, deadline_ms, fd);
     freeaddrinfo(list);
     if (number != 0)

@@ -85,8 +85,10 @@ static void *create_limited_array(const redisReadTask *task, idem__redis_count c
     size_t depth = 1;
     for (const redisReadTask *at = task->parent; at; at = at->parent)
         depth++;
-    if (depth > DEPTH_MAX || (size_t)count > ELEMENTS_MAX - wire->elements)
+    if (depth > DEPTH_MAX || (size_t)count > ELEMENTS_MAX - wire->elements) {
+        wire->excessive = true;
         return NULL;
+    }
     wire->elements += (size_t)count;
     return wire->create_array(task, count);
 }
@@ -95,6 +97,7 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 {
     wire->fd = fd;
     wire->broken = false;
+    wire->excessive = false;
     wire->elements = 0;
     wire->received = 0;
     wire->expected = 0;
@@ -164,6 +167,16 @@ static void send_some(idem__redis_wire *wire)
     }
 }
 
+/* Why the reader has given up. */
+static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    if (wire->reader->err == REDIS_ERR_OOM && !wire->excessive)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_NO_MEMORY,
+                                     "there is no memory for the answer of %s", wire->name);
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s sent something that is no answer: is it Redis?", wire->name);
+}
+
 static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
 {
     ssize_t count = recv(wire->fd, wire->chunk, sizeof wire->chunk, 0);
@@ -180,8 +193,7 @@ static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
                                      "%s sent more than any answer can have: is it Redis?",
                                      wire->name);
     if (redisReaderFeed(wire->reader, wire->chunk, (size_t)count) != REDIS_OK)
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "there is no memory for the answer of %s", wire->name);
+        return refuse_answer(wire, fault);
     return IDEM_OK;
 }
 
@@ -227,11 +239,11 @@ static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fa
         if (got)
             freeReplyObject(got);
         *reply = NULL;
-        return idem__redis_fault_set(
-            fault, false, IDEM_ERR_UNAVAILABLE,
-            too_many ? "%s sent more answers than it was asked for: is it Redis?"
-                     : "%s sent something that is no answer: is it Redis?",
-            wire->name);
+        if (!too_many)
+            return refuse_answer(wire, fault);
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s sent more answers than it was asked for: is it Redis?",
+                                     wire->name);
     }
     if (got) {
         wire->elements = 0;

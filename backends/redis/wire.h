@@ -21,6 +21,7 @@ typedef struct {
     int fd;           /**< -1: closed */
     bool broken;      /**< nothing more can be sent; replies may still come */
     bool secret;      /**< the pipeline has to be overwritten when it is done */
+    bool excessive;   /**< an array of the server's was refused for its length */
     redisReader *reader;
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, idem__redis_count count);
@@ -54,7 +55,8 @@ int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_byt
  * Sends what is left of the pipeline, and waits for its next reply.
  *
  * @param[out] reply  free it with freeReplyObject()
- * @return IDEM_ERR_UNAVAILABLE: it will not come, and the wire has to be closed
+ * @return IDEM_ERR_UNAVAILABLE: it will not come; IDEM_ERR_NO_MEMORY: it can't be taken in. The
+ *         wire has to be closed
  */
 int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
                            idem__redis_fault *fault);

@@ -125,8 +125,7 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
         return rc;
     if (rc == IDEM_OK)
         return idem__sqlite_commit(self, fault);
-    idem__sqlite_rollback(self);
-    return rc;
+    return idem__sqlite_rollback(self, fault);
 }
 
 static void take_back(idem_op *const *ops, size_t count)

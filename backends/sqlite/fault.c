@@ -113,6 +113,8 @@ static int refine(idem__sqlite *self, int code)
         code = reported;
     if (code == SQLITE_IOERR_SHMSIZE)
         return SQLITE_FULL;
+    if (code == SQLITE_IOERR_NOMEM)
+        return SQLITE_NOMEM;
     if (!self->db || !may_be_full(code))
         return code;
     int number = sqlite3_system_errno(self->db);

@@ -143,10 +143,8 @@ int idem__sqlite_schema_upgrade(idem__sqlite *self, const char *const *list, int
         rc = check_version(self, version, count, fault);
     if (rc == IDEM_OK && version < count)
         rc = take_steps(self, list, version, count, fault);
-    if (rc) {
-        idem__sqlite_rollback(self);
-        return rc;
-    }
+    if (rc)
+        return idem__sqlite_rollback(self, fault);
     return idem__sqlite_commit(self, fault);
 }
 

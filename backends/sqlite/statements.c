@@ -119,6 +119,8 @@ int idem__sqlite_pragma(idem__sqlite *self, const char *sql, char answer[IDEM__S
     answer[0] = '\0';
     if (code == SQLITE_ROW) {
         const unsigned char *text = sqlite3_column_text(statement, 0);
+        if (!text && sqlite3_errcode(self->db) == SQLITE_NOMEM)
+            code = SQLITE_NOMEM;
         (void)snprintf(answer, IDEM__SQLITE_PRAGMA_SIZE, "%s", text ? (const char *)text : "");
     }
     int rc = IDEM_OK;

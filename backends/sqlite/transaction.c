@@ -6,12 +6,25 @@
  */
 #include "transaction.h"
 
+/* What ends a transaction is prepared before it begins: then no memory is needed to end it. */
+static int prepare_end(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    idem__sqlite_sql done = self->nested ? IDEM__SQLITE_RELEASE : IDEM__SQLITE_COMMIT;
+    idem__sqlite_sql undone = self->nested ? IDEM__SQLITE_ROLLBACK_TO : IDEM__SQLITE_ROLLBACK;
+    if (idem__sqlite_statement(self, done, fault) && idem__sqlite_statement(self, undone, fault))
+        return IDEM_OK;
+    return fault->error.code;
+}
+
 int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault)
 {
     idem__sqlite_sql which = write ? IDEM__SQLITE_BEGIN_WRITE : IDEM__SQLITE_BEGIN_READ;
     if (self->nested && sqlite3_get_autocommit(self->db))
         return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                       "%s: your transaction has been rolled back", self->name);
+    int rc = prepare_end(self, fault);
+    if (rc)
+        return rc;
     int code = idem__sqlite_run(self, self->nested ? IDEM__SQLITE_SAVEPOINT : which);
     return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
@@ -21,21 +34,34 @@ int idem__sqlite_commit(idem__sqlite *self, idem__sqlite_fault *fault)
     int code = idem__sqlite_run(self, self->nested ? IDEM__SQLITE_RELEASE : IDEM__SQLITE_COMMIT);
     if (code == SQLITE_OK)
         return IDEM_OK;
-    int rc = idem__sqlite_fault_take_commit(self, code, fault);
-    idem__sqlite_rollback(self);
-    return rc;
+    (void)idem__sqlite_fault_take_commit(self, code, fault);
+    return idem__sqlite_rollback(self, fault);
 }
 
-void idem__sqlite_rollback(idem__sqlite *self)
+/* To roll back to a savepoint takes memory. Without it the change stays in the caller's
+   transaction, and that has to be said. */
+static void roll_back_nested(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    idem_error why = fault->error;
+    bool undone = idem__sqlite_run(self, IDEM__SQLITE_ROLLBACK_TO) == SQLITE_OK;
+    (void)idem__sqlite_run(self, IDEM__SQLITE_RELEASE);
+    if (undone || sqlite3_get_autocommit(self->db))
+        return;
+    memset(fault, 0, sizeof *fault);
+    (void)idem__sqlite_fault_set(fault, false, IDEM_ERR_UNCERTAIN,
+                                 "%.160s; it may be in your transaction all the same", why.message);
+}
+
+int idem__sqlite_rollback(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     if (sqlite3_get_autocommit(self->db))
-        return; /* SQLite has done it */
+        return fault->error.code; /* SQLite has done it */
     if (self->nested) {
-        (void)idem__sqlite_run(self, IDEM__SQLITE_ROLLBACK_TO);
-        (void)idem__sqlite_run(self, IDEM__SQLITE_RELEASE);
-        return;
+        roll_back_nested(self, fault);
+        return fault->error.code;
     }
     (void)idem__sqlite_run(self, IDEM__SQLITE_ROLLBACK);
     /* A connection that can't even roll back is closed when the next call begins. */
     self->broken = !sqlite3_get_autocommit(self->db) && !self->joined && !self->in_memory;
+    return fault->error.code;
 }

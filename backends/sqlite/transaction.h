@@ -11,7 +11,8 @@ int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault
 /** Commits; undoes everything if that fails. @return IDEM_ERR_UNCERTAIN: in doubt */
 int idem__sqlite_commit(idem__sqlite *self, idem__sqlite_fault *fault);
 
-/** Undoes what was done since begin. */
-void idem__sqlite_rollback(idem__sqlite *self);
+/** Undoes what was done since begin, for a fault. @return its code: IDEM_ERR_UNCERTAIN if what was
+ *  done could not be undone */
+int idem__sqlite_rollback(idem__sqlite *self, idem__sqlite_fault *fault);
 
 #endif

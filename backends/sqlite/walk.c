@@ -105,6 +105,7 @@ int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlit
     if (self->sweep_failed)
         return IDEM_OK;
     found.cursor = self->sweep_cursor;
+    found.ended = false; /* it may fail before it has looked */
     size_t rows = SWEEP_ROWS + SWEEP_ROWS_PER_WRITE * writes;
     int rc = look_for_expired(self, &found, rows, PURGE_ROWS, now, fault);
     if (rc == IDEM_OK)
@@ -126,10 +127,7 @@ static int drop_apart(idem__sqlite *self, const stretch *found, const idem__sqli
     if (rc)
         return rc;
     rc = drop(self, found, now, &dropped, fault);
-    if (rc)
-        idem__sqlite_rollback(self);
-    else
-        rc = idem__sqlite_commit(self, fault);
+    rc = rc ? idem__sqlite_rollback(self, fault) : idem__sqlite_commit(self, fault);
     if (rc == IDEM_OK)
         *removed += dropped;
     return rc;

@@ -9,6 +9,7 @@
 #ifndef IDEM_JANSSON_H
 #define IDEM_JANSSON_H
 
+#include <errno.h>
 #include <idem/idem.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -32,14 +33,18 @@ static inline int idem__json_fail(idem_error *error, int code, const char *messa
  * Completes a claim with a JSON value. See idem_complete().
  *
  * @param response  borrowed; any JSON value.
- * @return as idem_complete(); IDEM_ERR_ARGUMENT: `response` is NULL, or jansson can't write it.
+ * @return as idem_complete(); IDEM_ERR_ARGUMENT: `response` is NULL, or jansson can't write it;
+ *         IDEM_ERR_NO_MEMORY.
  */
 static inline int idem_complete_json(idem_store *store, idem_claim *claim, const json_t *response,
                                      idem_error *error)
 {
     if (!response)
         return idem__json_fail(error, IDEM_ERR_ARGUMENT, "the response is NULL; give a JSON value");
+    errno = 0; /* jansson does not tell why, but malloc() does */
     char *text = json_dumps(response, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text && errno == ENOMEM)
+        return idem__json_fail(error, IDEM_ERR_NO_MEMORY, "out of memory for the response");
     if (!text)
         return idem__json_fail(error, IDEM_ERR_ARGUMENT,
                                "jansson can't write the response; check its strings and depth");
@@ -51,7 +56,7 @@ static inline int idem_complete_json(idem_store *store, idem_claim *claim, const
 /**
  * The response of a completed outcome as a JSON value, or NULL with `error` set: IDEM_ERR_ARGUMENT
  * if the outcome is not IDEM_COMPLETED, IDEM_ERR_UNSUPPORTED if jansson can't hold the value (an
- * integer beyond 64 bits, an unpaired surrogate).
+ * integer beyond 64 bits, an unpaired surrogate), or IDEM_ERR_NO_MEMORY.
  *
  * @par Ownership  a new reference, the caller's; it does not depend on the outcome.
  */
@@ -62,8 +67,13 @@ static inline json_t *idem_outcome_json(const idem_outcome *outcome, idem_error 
         (void)idem__json_fail(error, IDEM_ERR_ARGUMENT, "only a completed outcome has a response");
         return NULL;
     }
+    errno = 0;
     json_t *value = json_loadb((const char *)outcome->response.data, outcome->response.len,
                                JSON_DECODE_ANY | JSON_ALLOW_NUL, &parse_error);
+    if (!value && errno == ENOMEM) {
+        (void)idem__json_fail(error, IDEM_ERR_NO_MEMORY, "out of memory for the response");
+        return NULL;
+    }
     if (!value) { /* not jansson's own text: it quotes from the response */
         char message[96];
         (void)snprintf(message, sizeof message,
