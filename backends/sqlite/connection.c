@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "lock.h"
+#include "log.h"
 #include "schema.h"
 
 #include <stdio.h>
@@ -86,6 +87,8 @@ static int connect_to(idem__sqlite *self, bool create, idem__sqlite_fault *fault
         rc = idem__sqlite_schema_inspect(self, fault);
     if (rc == IDEM_OK)
         rc = set_modes(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_log_secure(self, fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_schema_ensure(self, fault);
     if (rc)
