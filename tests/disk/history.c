@@ -7,26 +7,19 @@
  * Everything that is written bears a number that was never used before: a record shows by itself
  * which change it is from, and one that is made up of two changes shows none.
  */
-#define _GNU_SOURCE /* MAP_ANONYMOUS */
-
 #include "history.h"
+
+#include "options.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 history *told;
 
 void history_make(void)
 {
-    void *memory =
-        mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("mmap");
-        exit(EXIT_FAILURE);
-    }
-    told = memory;
+    told = shared_memory(sizeof *told);
     told->clock_ms = 1000000;
 }
 

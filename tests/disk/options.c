@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The arguments of this folder's programs, and the folders they work in. */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, MAP_NORESERVE */
+
 #include "options.h"
 
 #include <idem/backend.h>
@@ -7,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static uint64_t number_of(const char *text)
@@ -49,4 +52,15 @@ void options_folder(char path[64])
         perror(path);
         exit(EXIT_FAILURE);
     }
+}
+
+void *shared_memory(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        perror("mmap");
+        exit(EXIT_FAILURE);
+    }
+    return memory;
 }

@@ -3,6 +3,7 @@
 #ifndef IDEM_TESTS_DISK_OPTIONS_H
 #define IDEM_TESTS_DISK_OPTIONS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct {
@@ -16,5 +17,8 @@ void options_read(int argc, char **argv, options *given);
 /** Makes a folder, in memory if the system has such a place: what syncs do is not in question, and
  *  thousands of them would take minutes. */
 void options_folder(char path[64]);
+
+/** Zeroed memory that children share; ends the program if there is none. */
+void *shared_memory(size_t size);
 
 #endif

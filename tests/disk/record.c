@@ -4,9 +4,11 @@
  * children inherit, so that the parent can read what a child did that has died. One process at a
  * time adds to it; its moments are offsets into the mapping.
  */
-#define _GNU_SOURCE /* MAP_NORESERVE */
+#define _GNU_SOURCE /* MADV_REMOVE */
 
 #include "record.h"
+
+#include "options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,13 +44,7 @@ void record_reset(void)
         if (used > RECORD_BYTES / 4)
             (void)madvise(base() + RECORD_BYTES / 4, RECORD_BYTES - RECORD_BYTES / 4, MADV_REMOVE);
     } else {
-        void *memory = mmap(NULL, RECORD_BYTES, PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) {
-            perror("mmap");
-            exit(EXIT_FAILURE);
-        }
-        head = memory;
+        head = shared_memory(RECORD_BYTES);
     }
     head->used = rounded(sizeof *head);
 }
