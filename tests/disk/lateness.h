@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How late the machine itself is: a thread that sleeps a little, again and again, and keeps by how
-   much it was woken too late. */
+/* How late the machine itself is: by how much a thread that sleeps a little, again and again, is woken
+   too late, and how long the caller's thread was ready to run and did not. */
 #ifndef IDEM_TESTS_DISK_LATENESS_H
 #define IDEM_TESTS_DISK_LATENESS_H
 
@@ -9,7 +9,7 @@
 /** Starts the thread, once in a process. */
 void lateness_start(void);
 
-/** The sum of what it was late by since this was last called, in milliseconds. */
+/** The sum of both since this thread last called it, in milliseconds. */
 uint64_t lateness_take(void);
 
 #endif

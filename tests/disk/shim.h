@@ -46,7 +46,7 @@ typedef struct {
 void shim_install(void);
 
 /** Has calls fail from now on; counts start anew. */
-void shim_plan(const fault_plan *plan);
+void shim_plan(const fault_plan *wanted);
 /** Nothing fails any more. */
 void shim_mend(void);
 /** How many calls have failed by plan, or for want of space. */

@@ -386,7 +386,7 @@ static void resume_all(caller *who)
 static void *call_all(void *user)
 {
     caller *who = user;
-    const uint32_t own = (KEYS - who->first_key + who->step - 1) / who->step;
+    const uint32_t own = 1 + (KEYS - 1 - who->first_key) / who->step;
     for (uint32_t i = 0; i < who->work->calls; i++) {
         uint32_t key = who->first_key + (uint32_t)(draw(&who->random) % own) * who->step;
         if (who->work->hold_snapshot && who->other && i % 8 == 0)
