@@ -27,6 +27,9 @@ typedef struct {
     bool again; /* the record goes on from the life before */
 } life;
 
+/* More changes than the script makes. */
+#define MOMENTS_MAX 240u
+
 static char work_folder[64];
 static char look_folder[64];
 static struct {
@@ -143,6 +146,80 @@ static int cut_all_scripts(const options *given)
     return rc;
 }
 
+/* ------------------------------------------------------------------- deaths and failing syncs */
+
+static void begin_anew(void)
+{
+    platter_clear(work_folder);
+    record_reset();
+    history_reset(false);
+}
+
+static life script_with(const char *level)
+{
+    return (life){
+        .work = {
+            .folder = work_folder, .options = level, .seed = 1, .handles = 1, .scripted = true}};
+}
+
+/* The process dies before each of its changes. The next one looks what there is, and is told so:
+   then the power fails, and it has to be there still, though nothing was synced in between. */
+static int die_everywhere(const options *given)
+{
+    uint64_t random = given->seed;
+    life first = script_with("synchronous=full");
+    life second = first;
+    second.again = true;
+    second.work.scripted = false;
+    second.work.calls = 0;
+    for (first.die_at = 1; first.die_at <= MOMENTS_MAX;) {
+        begin_anew();
+        if (!run_life(&first))
+            break;
+        size_t died = record_now();
+        if (!run_life(&second) || !fail_at(&second, record_now(), LOSS_ALL, 0)) {
+            explain("a process that died", &first, died, LOSS_ALL, 0);
+            return EXIT_FAILURE;
+        }
+        first.die_at += 1 + draw(&random) % (2 * given->stride - 1);
+    }
+    return told->failure[0] ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Each sync of the log fails, once and some times: what the system had been given
+   is gone for good. Then the power fails. */
+static int fail_syncs(const options *given, uint64_t times)
+{
+    uint64_t random = given->seed;
+    life of = script_with("synchronous=full&timeout=400ms");
+    of.fault = (fault_plan){.kind = CALL_SYNC,
+                            .role = FILE_WAL,
+                            .nth = 1,
+                            .times = times,
+                            .code = SQLITE_IOERR_FSYNC,
+                            .number = EIO};
+    for (uint64_t failed = 1; failed > 0;) {
+        begin_anew();
+        bool right = run_life(&of);
+        failed = count_failed_syncs(record_begin());
+        totals.sync_faults += failed;
+        if (!right || !fail_at(&of, record_now(), LOSS_ALL, 0)) {
+            explain("a sync that failed", &of, record_now(), LOSS_ALL, 0);
+            return EXIT_FAILURE;
+        }
+        of.fault.nth += 1 + draw(&random) % (2 * given->stride - 1);
+    }
+    return EXIT_SUCCESS;
+}
+
+static int run_troubles(const options *given)
+{
+    int rc = die_everywhere(given);
+    for (uint64_t times = 1; rc == EXIT_SUCCESS && times <= 3; times += 2)
+        rc = fail_syncs(given, times);
+    return rc;
+}
+
 /* ------------------------------------------------------------------------------- drawn work */
 
 /* Half of the lives have a disk whose syncs fail for a while; some end before the power does. */
@@ -160,12 +237,11 @@ static void draw_life(uint64_t *random, life *of)
                           .threads = draw(random) % 3 == 0,
                           .close_at_end = draw(random) % 2 == 0,
                           .hold_snapshot = draw(random) % 2 == 0};
-    bool log = draw(random) % 2 == 0;
     bool fails = draw(random) % 2 == 0 && strstr(of->work.options, "full") != NULL;
     if (fails)
         of->fault = (fault_plan){.kind = CALL_SYNC,
-                                 .role = log ? FILE_WAL : FILE_DB,
-                                 .nth = 1 + draw(random) % (log ? 12 : 4),
+                                 .role = FILE_WAL,
+                                 .nth = 1 + draw(random) % 12,
                                  .times = 1 + draw(random) % (draw(random) % 4 ? 3 : 30),
                                  .code = SQLITE_IOERR_FSYNC,
                                  .number = EIO};
@@ -250,6 +326,8 @@ int main(int argc, char **argv)
     options_folder(work_folder);
     options_folder(look_folder);
     int rc = cut_all_scripts(&given);
+    if (rc == EXIT_SUCCESS)
+        rc = run_troubles(&given);
     if (rc == EXIT_SUCCESS && given.seconds > 0)
         rc = run_drawn(&given);
     platter_clear(work_folder);
