@@ -186,14 +186,14 @@ static int die_everywhere(const options *given)
     return told->failure[0] ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Each sync of the log fails, once and some times: what the system had been given
+/* Each sync of the log and of the file fails, once and some times: what the system had been given
    is gone for good. Then the power fails. */
-static int fail_syncs(const options *given, uint64_t times)
+static int fail_syncs(const options *given, file_role role, uint64_t times)
 {
     uint64_t random = given->seed;
     life of = script_with("synchronous=full&timeout=400ms");
     of.fault = (fault_plan){.kind = CALL_SYNC,
-                            .role = FILE_WAL,
+                            .role = role,
                             .nth = 1,
                             .times = times,
                             .code = SQLITE_IOERR_FSYNC,
@@ -215,8 +215,11 @@ static int fail_syncs(const options *given, uint64_t times)
 static int run_troubles(const options *given)
 {
     int rc = die_everywhere(given);
-    for (uint64_t times = 1; rc == EXIT_SUCCESS && times <= 3; times += 2)
-        rc = fail_syncs(given, times);
+    for (uint64_t times = 1; rc == EXIT_SUCCESS && times <= 3; times += 2) {
+        rc = fail_syncs(given, FILE_WAL, times);
+        if (rc == EXIT_SUCCESS)
+            rc = fail_syncs(given, FILE_DB, times);
+    }
     return rc;
 }
 
@@ -240,8 +243,8 @@ static void draw_life(uint64_t *random, life *of)
     bool fails = draw(random) % 2 == 0 && strstr(of->work.options, "full") != NULL;
     if (fails)
         of->fault = (fault_plan){.kind = CALL_SYNC,
-                                 .role = FILE_WAL,
-                                 .nth = 1 + draw(random) % 12,
+                                 .role = draw(random) % 2 ? FILE_WAL : FILE_DB,
+                                 .nth = 1 + draw(random) % 8,
                                  .times = 1 + draw(random) % (draw(random) % 4 ? 3 : 30),
                                  .code = SQLITE_IOERR_FSYNC,
                                  .number = EIO};
