@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "lock.h"
+#include "log.h"
 #include "schema.h"
 
 #include <stdio.h>
@@ -32,7 +33,7 @@ static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (create ? SQLITE_OPEN_CREATE : 0);
-    int code = sqlite3_open_v2(self->path, &self->db, flags, NULL);
+    int code = idem__sqlite_lock_open(self->path, &self->db, flags);
     if (code == SQLITE_OK)
         code = sqlite3_busy_handler(self->db, idem__sqlite_lock_wait, self);
     if (code == SQLITE_OK)
@@ -86,6 +87,8 @@ static int connect_to(idem__sqlite *self, bool create, idem__sqlite_fault *fault
         rc = idem__sqlite_schema_inspect(self, fault);
     if (rc == IDEM_OK)
         rc = set_modes(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_log_secure(self, fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_schema_ensure(self, fault);
     if (rc)

@@ -4,19 +4,61 @@
  * leaves it out where it fears a deadlock, while a write-ahead log is recovered, and on a
  * caller's connection there may be none. So the steps of statements are repeated by a loop of ours
  * that pauses in the same way. Neither ever gives up before the call's deadline.
+ *
+ * Before it reports that a reader finds no place in the log's index, SQLite tries a hundred times,
+ * with pauses of 10 s in all and asking nobody. It pauses by its VFS; so connections are opened on a
+ * copy of the default one whose pauses end with the deadline. The VFS is known to SQLite only while
+ * a connection is opened: nothing of ours stays in its list if the library is unloaded.
  */
 #include "lock.h"
 
+#include <pthread.h>
 #include <time.h>
+
+static _Thread_local uint64_t sleep_until_ms; /* the deadline of this thread's call */
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+static sqlite3_vfs patient; /* `opening`; once it is filled in it stays as it is */
+static sqlite3_vfs *copied;
 
 void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms)
 {
     self->nested = self->joined && !sqlite3_get_autocommit(self->db);
     self->entered_ms = idem_monotonic_ms();
     self->deadline_ms = deadline_ms;
+    sleep_until_ms = deadline_ms;
     self->give_up_ms = deadline_ms;
     if (deadline_ms > self->entered_ms && self->busy_timeout_ms < deadline_ms - self->entered_ms)
         self->give_up_ms = self->entered_ms + self->busy_timeout_ms;
+}
+
+static int sleep_in_time(sqlite3_vfs *vfs, int pause_us)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    uint64_t left_us = sleep_until_ms > now_ms ? (sleep_until_ms - now_ms) * 1000 : 0;
+    (void)vfs;
+    if (left_us == 0)
+        return 0;
+    return copied->xSleep(copied, (uint64_t)pause_us < left_us ? pause_us : (int)left_us);
+}
+
+int idem__sqlite_lock_open(const char *path, sqlite3 **db, int flags)
+{
+    (void)pthread_mutex_lock(&opening);
+    sqlite3_vfs *usual = sqlite3_vfs_find(NULL);
+    if (!copied && usual) {
+        patient = *usual;
+        patient.pNext = NULL;
+        patient.zName = "libidem";
+        patient.xSleep = sleep_in_time;
+        copied = usual;
+    }
+    /* A default VFS that came later is taken as it is. */
+    bool ours = usual && usual == copied && sqlite3_vfs_register(&patient, 0) == SQLITE_OK;
+    int code = sqlite3_open_v2(path, db, flags, ours ? patient.zName : NULL);
+    if (ours)
+        (void)sqlite3_vfs_unregister(&patient);
+    (void)pthread_mutex_unlock(&opening);
+    return code;
 }
 
 /* SQLite's own pauses grow to 100 ms. Where eight processes write without a break, one of them then

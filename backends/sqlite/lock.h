@@ -9,6 +9,10 @@
  *  until its deadline, or for busy_timeout. */
 void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms);
 
+/** Opens a connection in which SQLite's own pauses end with the call's deadline too. @return as
+ *  sqlite3_open_v2() */
+int idem__sqlite_lock_open(const char *path, sqlite3 **db, int flags);
+
 /** Pauses before one more try. @param user  the ::idem__sqlite; SQLite calls this as its busy
  *  handler. @return 0: the time is over */
 int idem__sqlite_lock_wait(void *user, int tries);

@@ -117,14 +117,16 @@ int idem__sqlite_pragma(idem__sqlite *self, const char *sql, char answer[IDEM__S
     if (code == SQLITE_OK)
         code = idem__sqlite_step(self, statement);
     answer[0] = '\0';
-    if (code == SQLITE_ROW) {
+    /* To its end: a new journal mode is committed behind the row that tells of it. */
+    while (code == SQLITE_ROW) {
         const unsigned char *text = sqlite3_column_text(statement, 0);
         if (!text && sqlite3_errcode(self->db) == SQLITE_NOMEM)
             code = SQLITE_NOMEM;
         (void)snprintf(answer, IDEM__SQLITE_PRAGMA_SIZE, "%s", text ? (const char *)text : "");
+        code = idem__sqlite_step(self, statement);
     }
     int rc = IDEM_OK;
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
+    if (code != SQLITE_DONE)
         rc = idem__sqlite_fault_take(self, code, fault);
     (void)sqlite3_finalize(statement);
     return rc;
