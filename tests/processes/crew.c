@@ -5,6 +5,7 @@
  */
 #include "crew.h"
 
+#include "sanitized.h"
 #include "stamp.h"
 
 #include <errno.h>
@@ -17,6 +18,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* A sanitized worker takes its time to start: it shall live for longer than that. */
+#define SLOWER (ADDRESS_SANITIZED || THREAD_SANITIZED ? 4u : 1u)
 
 extern char **environ;
 
@@ -83,7 +87,7 @@ static void stop_one(crew *self, member *at, uint64_t now)
 static void strike(crew *self, uint64_t now)
 {
     member *at = &self->members[dice_between(&self->dice, 0, CREW_SIZE - 1)];
-    self->next_blow = now + dice_between(&self->dice, 15000, 70000);
+    self->next_blow = now + SLOWER * dice_between(&self->dice, 15000, 70000);
     if (at->pid == 0 || at->killed)
         return;
     if (dice_percent(&self->dice, 40))

@@ -74,8 +74,7 @@ static void make_text(worker *self, char text[DESK_TEXT_SIZE])
         "{\"by\":\"%u.%u\",\"n\":18446744073709551617}",
         " [ %u , %u.0 , 1e0 , \"\\u00e9\" ]\n",
         "\"\xc3\xa9 100%% %u-%u \\/\"",
-        "{\"a\":1,\"a\":2,\"who\":[%u,%u],\"what\":\"\\ud83d\\ude00 0123456789 0123456789 "
-        "0123456789\"}",
+        "{\"a\":1,\"a\":2,\"who\":[%u,%u],\"what\":\"\\ud83d\\ude00 0123456789\"}",
     };
     uint64_t form = dice_between(&self->dice, 0, sizeof forms / sizeof forms[0] - 1);
     (void)snprintf(text, DESK_TEXT_SIZE, forms[form], self->desk.process, ++self->serial);
