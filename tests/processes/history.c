@@ -81,10 +81,25 @@ static bool number_of(const char *word, uint64_t *number)
     return *end == '\0';
 }
 
+static bool take_number(event *at, const char *field, size_t len, const char *value)
+{
+    uint64_t number = 0;
+    if (!number_of(value, &number))
+        return false;
+    if (strncmp(field, "lease", len) == 0)
+        at->lease = number * 1000;
+    else if (strncmp(field, "attempt", len) == 0)
+        at->attempt = (unsigned)number;
+    else if (strncmp(field, "code", len) == 0)
+        at->code = (int)number;
+    else
+        return strncmp(field, "wait", len) == 0 || strncmp(field, "left", len) == 0;
+    return true;
+}
+
 /* Takes in `name=value`. */
 static bool take_field(event *at, const char *field)
 {
-    uint64_t number = 0;
     const char *value = strchr(field, '=');
     size_t len = value ? (size_t)(value - field) : 0;
     if (!value++)
@@ -96,16 +111,8 @@ static bool take_field(event *at, const char *field)
     } else if (strncmp(field, "flags", len) == 0) {
         at->no_takeover = strchr(value, 'n') != NULL;
         at->keepalive = strchr(value, 'k') != NULL;
-    } else if (!number_of(value, &number)) {
-        return false;
-    } else if (strncmp(field, "lease", len) == 0) {
-        at->lease = number * 1000;
-    } else if (strncmp(field, "attempt", len) == 0) {
-        at->attempt = (unsigned)number;
-    } else if (strncmp(field, "code", len) == 0) {
-        at->code = (int)number;
-    } else if (strncmp(field, "wait", len) != 0 && strncmp(field, "left", len) != 0) {
-        return false;
+    } else {
+        return take_number(at, field, len, value);
     }
     return true;
 }

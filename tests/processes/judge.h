@@ -48,11 +48,11 @@ static inline bool before(const event *a, const event *b)
 /** The first begin of its caller's on this key. */
 bool judge_is_first_begin(const key_history *key, const event *begin);
 
-/** How the caller of `at`, a call on a claim, stood to the key. */
+/** How the caller of a call on a claim stood to the key. */
 typedef enum { STANDING_NONE, STANDING_LOST, STANDING_HELD } standing;
 
 /** @param[out] proof  STANDING_LOST: what shows it */
-standing judge_standing(const key_history *key, const event *at, const event **proof);
+standing judge_standing(const key_history *key, const event *call, const event **proof);
 
 /** A release that may have removed the record. */
 bool judge_may_remove(const key_history *key, const event *at);
