@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The store of a run, by the backend's name, made for it and removed after it. */
+#ifndef IDEM_TESTS_PROCESSES_BACKEND_H
+#define IDEM_TESTS_PROCESSES_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** Starts what is needed. @return false if this build has no such backend */
+bool backend_start(const char *name, const char *folder, char *url, size_t size);
+
+/** True if leases are counted by the wall clock, which may be moved during a run. */
+bool backend_uses_wall_clock(const char *name);
+
+void backend_stop(void);
+
+#endif
