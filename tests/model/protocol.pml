@@ -7,8 +7,9 @@
  * without end, so what is bounded is how many callers there are, and how many requests are late at
  * the same time. README.md says which part stands for which function, and why it is enough.
  *
- * Set with -D: CALLERS; LATE, requests under way that were given up; SHARED, how many of the callers,
- * the first ones, have one token; PLAIN, versions as plain numbers; PROGRESS; MUTANT, one of those below.
+ * Set with -D: CALLERS; LATE, requests under way that were given up; SHARED, how many of the callers, the
+ * first ones, have one token; DETAIL, every step of a call that fails, checkpoints, and begins that
+ * look first; FRESH, callers take fresh tokens; PLAIN, versions as plain numbers; PROGRESS, for the formula.
  */
 #ifndef CALLERS
 #define CALLERS 3
@@ -53,6 +54,7 @@
 #define TAKEOVER_AGAIN 22      /* a takeover that failed is repeated without looking anew */
 #define ENDED_REMEMBERED 23    /* a claim takes in the record that its complete wrote */
 #define FORGETFUL_CLAIM 24     /* a claim does not take in what its renewal wrote */
+#define ADOPTED_IN_NAME 25     /* a claim's call goes on, but expects the version that it held */
 
 /* Which one is built in: the verifier reads its number from the environment, so that it is compiled
    once for all of them. */
@@ -116,7 +118,7 @@ typedef Caller {
 
 /* A write that its sender has given up, and that may still arrive. */
 typedef Request {
-    mtype op; /* none: nothing is under way */
+    mtype op; /* none: there is none */
     mtype call;
     byte token;
     byte sender;
@@ -206,7 +208,8 @@ inline draw()
 inline leave_version() { skip }
 #else
 /* A version that has left the record never comes back: whoever remembers it remembers nothing, and a
-   request that expects it can be forgotten. Then 1 is free again. */
+   request that expects it can be forgotten. Then 1 is free again. Without DETAIL a call that expects it
+   ends as well: its operation could only fail, and lead to what the caller gets by calling anew. */
 inline draw() { stamp = 1 }
 inline leave_version()
 {
@@ -432,7 +435,7 @@ inline begin_answer()
 inline adopt(next_op)
 {
     ME.op = next_op;
-    ME.version = rec.version;
+    ME.version = (MUTANT == ADOPTED_IN_NAME -> ME.version : rec.version);
     ME.text = rec.has_checkpoint;
     ME.ended = false
 }
@@ -443,7 +446,8 @@ inline result(what)
     if
     :: what == ok && ME.call == complete ->
         RESPONSE_STAYS(!promised || promised_token == TOKEN(i));
-        TAKEN_IS_TAKEN(rec.status == completed && MINE);
+        TAKEN_IS_TAKEN(rec.status != none && MINE);
+        RESPONSE_STAYS(rec.status == completed);
         promised = true;
         promised_token = rec.token;
         promised_response = rec.response
@@ -626,7 +630,8 @@ inline send_late(r)
     }
 }
 
-/* Where it makes no difference, a call that begins anew ends, and its caller calls again. */
+/* Without DETAIL a call that is about to do what it would do if it were called anew counts as ended: its
+   caller may call again. */
 inline settle()
 {
     if
