@@ -296,7 +296,8 @@ inline put()
     rec.status = (store_call == complete -> completed : in_progress);
     rec.expired = false;
     rec.token = store_token;
-    rec.has_checkpoint = (store_call == checkpoint || (store_call != complete && store_op != insert && store_checkpoint));
+    rec.has_checkpoint = (store_call == checkpoint ||
+        (store_call != complete && store_op != insert && store_checkpoint));
     rec.response = (store_call == complete -> store_sender : 0)
 }
 

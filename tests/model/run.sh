@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Checks the model of the protocol: the whole state space of each configuration without a mistake, and then
-# each mutant, which has to fail at the guarantee that it breaks.  run.sh FOLDER [long]
+# each mutant, which has to fail at the guarantee that it breaks.
+#
+#   run.sh FOLDER [proof|long]    the verifiers are built in FOLDER; long adds larger configurations
 set -eu
 
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
@@ -50,7 +52,8 @@ whole() {
   began=$(date +%s)
   # shellcheck disable=SC2086 # none or one option
   MUTANT=0 ./pan -m"$depth" $cycles >"$log" 2>&1 || true
-  if ! grep -q 'errors: 0$' "$log" || grep -Eqi 'too small|not completed|warning|out of memory|truncated' "$log"; then
+  if ! grep -q 'errors: 0$' "$log" ||
+    grep -Eqi 'too small|not completed|warning|out of memory|truncated' "$log"; then
     cat "$log"
     echo "FAILED: $1"
     failed=1
