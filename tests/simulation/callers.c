@@ -268,10 +268,12 @@ static void drop_claim(caller *who, size_t key)
 static void take_claim(world *made, caller *who, const task *ended)
 {
     idem_claim *claim = NULL;
-    if (idem__claim_new(&ended->call.held, 0, &claim, NULL) != IDEM_OK) {
+    const idem_record *held = &ended->call.held;
+    if (idem__claim_new(held->key, held->fingerprint, 0, &claim, NULL) != IDEM_OK) {
         world_breach(made, BREACH_TABLE, "no memory for the simulation");
         return;
     }
+    idem__claim_take(claim, held);
     drop_claim(who, ended->key);
     who->claims[ended->key] = claim;
     who->responses[ended->key].len = 0;
