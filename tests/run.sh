@@ -14,6 +14,7 @@ set -eu
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 build=${IDEM_BUILD:-$root/build}
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+at_once=$((2 * jobs)) # most tests wait most of the time
 skipped=77
 all_stages="gcc clang asan tsan minimal proof fuzz coverage lint quickstart"
 fuzz_seconds=${IDEM_FUZZ_SECONDS:-60}
@@ -35,7 +36,7 @@ test_in() {
   shift
   status=0
   # shellcheck disable=SC2086 # several options, split on purpose
-  "$@" ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$jobs" $only >"$log" 2>&1 ||
+  "$@" ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$at_once" $only >"$log" 2>&1 ||
     status=$?
   cat "$log"
   # ctest counts a skipped test as passed.
@@ -87,6 +88,7 @@ stage() {
     ;;
   proof | long)
     build_with proof -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Release
+    at_once=$jobs
     only="-V -C Proof -L proof"
     if [ "$1" = long ]; then
       only="-V -C Long -L long"

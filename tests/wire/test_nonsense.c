@@ -91,8 +91,8 @@ static const nonsense rows[] = {
     {"zeros", {.answer = "\0", .len = 1, .flood = "\r\n"}, 0, 0},
     {"empty lines", {.answer = "\r\n", .flood = "\r\n"}, 0, 0},
     {"an answer too many", {.answer = "$-1\r\n$-1\r\n"}, 0, 0},
-    /* The first nil is a sound answer to a begin: what comes later can't be foreseen. */
-    {"answers without end", {.answer = "$-1\r\n", .flood = "$-1\r\n"}, 0, FOR(BEGIN)},
+    /* The first nil is a sound answer to a begin and a forget: what comes later can't be foreseen. */
+    {"answers without end", {.answer = "$-1\r\n", .flood = "$-1\r\n"}, 0, FOR(BEGIN) | FOR(FORGET)},
     {"errors without end", {.answer = "-ERR no\r\n", .flood = "-ERR no\r\n"}, 0, 0},
     {"an empty error", {.answer = "-\r\n"}, 0, FOR(CHECK)},
     {"scripts forgotten for ever", {.answer = "-NOSCRIPT No matching script\r\n"}, 0, FOR(CHECK)},
