@@ -272,6 +272,7 @@ static idem__step first_op(idem__call *call)
     case IDEM__CALL_FORGET:
     case IDEM__CALL_RESUME:
     case IDEM__CALL_GET:
+    default: /* there is no other kind */
         break;
     }
     return look(call);
@@ -338,9 +339,10 @@ static idem__step kind_answer(idem__call *call)
     case IDEM__CALL_GET:
         return get_answer(call);
     case IDEM__CALL_FORGET:
-        return forget_answer(call);
+    default: /* there is no other kind */
+        break;
     }
-    return done(call, IDEM_ERR_INTERNAL);
+    return forget_answer(call);
 }
 
 idem__step idem__protocol_answer(idem__call *call)
