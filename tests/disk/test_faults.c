@@ -265,12 +265,12 @@ static int attempt(size_t step, idem_error *error)
     view before;
     view after;
     look(&before);
-    (void)lateness_take();
     memset(error, 0, sizeof *error);
+    uint64_t queued = lateness_queued_ms();
     uint64_t began = idem_monotonic_ms();
     int rc = steps[step].call(error);
     uint64_t took = idem_monotonic_ms() - began;
-    uint64_t late = lateness_take();
+    uint64_t late = lateness_since(began) + lateness_queued_ms() - queued;
     look(&after);
     tally->answers++;
     tally->codes[rc]++;
@@ -309,7 +309,7 @@ static void run_script(const void *user)
 {
     now = user;
     shim_install();
-    lateness_start();
+    lateness_watch();
     if (now->space == INT64_MAX)
         shim_plan(&now->plan);
     else

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,4 +85,17 @@ uint64_t lateness_since(uint64_t began_ms)
     }
     (void)pthread_mutex_unlock(&lock);
     return sum_ms;
+}
+
+uint64_t lateness_queued_ms(void)
+{
+    unsigned long long ran_ns = 0;
+    unsigned long long queued_ns = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%llu %llu", &ran_ns, &queued_ns) != 2)
+        queued_ns = 0;
+    (void)fclose(file);
+    return queued_ns / 1000000;
 }

@@ -3,7 +3,7 @@
 #ifndef IDEM_TESTS_LATENESS_H
 #define IDEM_TESTS_LATENESS_H
 
-#include <sanitized.h>
+#include "sanitized.h"
 
 #include <stdint.h>
 
@@ -21,5 +21,9 @@ void lateness_watch(void);
 
 /** By how much the thread was late since a moment of idem_monotonic_ms(), all in all up to now. */
 uint64_t lateness_since(uint64_t began_ms);
+
+/** How long the calling thread was ready to run and had no processor, in all, in milliseconds. Linux
+ *  tells; elsewhere it is 0. */
+uint64_t lateness_queued_ms(void);
 
 #endif
