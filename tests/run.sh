@@ -88,7 +88,7 @@ stage() {
     ;;
   proof | long)
     build_with proof -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Release
-    at_once=$jobs
+    at_once=$((jobs + 1))
     only="-V -C Proof -L proof"
     if [ "$1" = long ]; then
       only="-V -C Long -L long"

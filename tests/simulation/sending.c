@@ -108,7 +108,8 @@ static void send_late(world *made, const caller *who, const task *one,
     stray late = {.request = *request, .letter = one->letter, .caller = who->number};
     for (size_t i = 0; i < one->moments_count; i++) {
         const ground_record *met = &one->moments[i].before;
-        late.wipes = met->state == GARBAGE || (met->state != ABSENT && table_tokenless(met));
+        late.wipes =
+            late.wipes || met->state == GARBAGE || (met->state != ABSENT && table_tokenless(met));
     }
     made->strays[made->strays_count++] = late;
 }
