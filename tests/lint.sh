@@ -52,7 +52,8 @@ configure() {
     cat "$build/cmake.log"
     exit 1
   }
-  sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" | sort -u >"$build/all"
+  sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" |
+    grep -vF "$build/" | sort -u >"$build/all" # what is made by the build is judged where it comes from
 }
 
 # tidy ARGUMENTS...: the files are read from stdin.

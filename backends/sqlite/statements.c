@@ -122,8 +122,11 @@ int idem__sqlite_pragma(idem__sqlite *self, const char *sql, char answer[IDEM__S
         const unsigned char *text = sqlite3_column_text(statement, 0);
         if (!text && sqlite3_errcode(self->db) == SQLITE_NOMEM)
             code = SQLITE_NOMEM;
+        else
+            code = SQLITE_OK;
         (void)snprintf(answer, IDEM__SQLITE_PRAGMA_SIZE, "%s", text ? (const char *)text : "");
-        code = idem__sqlite_step(self, statement);
+        if (code == SQLITE_OK)
+            code = idem__sqlite_step(self, statement);
     }
     int rc = IDEM_OK;
     if (code != SQLITE_DONE)

@@ -398,7 +398,7 @@ static void *call_all(void *user)
 
 static void call_script(caller *callers, uint32_t count)
 {
-    for (size_t i = 0; i < sizeof script / sizeof script[0]; i++) {
+    for (size_t i = 0; count > 0 && i < sizeof script / sizeof script[0]; i++) {
         caller *who = &callers[script[i].key % count];
         act(script[i].deed >= DO_TRANSFER ? &callers[0] : who, (deed)script[i].deed, script[i].key);
     }
