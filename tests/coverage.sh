@@ -9,7 +9,7 @@ set -eu
 
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 build=${IDEM_BUILD:-$root/build}/tests/coverage
-jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+at_once=$(($(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 2)) # most tests wait most of the time
 failed=0
 
 # report WHAT LEAST_LINES LEAST_BRANCHES PATHS...: the paths are regular expressions. Prints a table by
@@ -36,7 +36,7 @@ report() {
 sh "$root/cmake/build.sh" "$build" -D IDEM_WERROR=ON -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Debug \
   -D IDEM_COVERAGE=ON
 find "$build" -name '*.gcda' -delete
-ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" "$@"
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$at_once" "$@"
 
 report "the protocol" 100 100 core/protocol.c
 report "the library" 95 90 core/ backends/ include/
