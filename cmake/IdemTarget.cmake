@@ -29,6 +29,7 @@ function(idem_target_defaults target)
   endif()
   if(IDEM_COVERAGE) # threads count together
     target_compile_options(${target} PRIVATE -fprofile-abs-path -fprofile-update=atomic)
+    target_compile_definitions(${target} PRIVATE IDEM_COVERAGE=1)
   endif()
   if(IDEM_FUZZ)
     target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)

@@ -6,6 +6,7 @@
  */
 #include "trial.h"
 
+#include <leave.h>
 #include <runner.h>
 
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static void prepare_fork(trial *t)
     remember(t);
     pid_t pid = fork();
     if (pid == 0)
-        _exit(0);
+        leave(0);
     expect(pid > 0 && waitpid(pid, NULL, 0) == pid);
 }
 

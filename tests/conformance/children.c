@@ -2,6 +2,8 @@
 /* Starting children, hearing from them, and what each can do to show that its handles work. */
 #include "children.h"
 
+#include "leave.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -26,7 +28,7 @@ child start_child(int (*work)(int to))
     if (started.pid == 0) {
         limit_child();
         (void)close(ends[0]);
-        _exit(work ? work(ends[1]) : 0);
+        leave(work ? work(ends[1]) : 0);
     }
     (void)close(ends[1]);
     started.from = ends[0];

@@ -4,6 +4,8 @@
  */
 #include "children.h"
 
+#include "leave.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -278,7 +280,7 @@ START_TEST(guarantee_10_fork_while_other_threads_call_the_store)
             limit_child();
             char key[32];
             (void)snprintf(key, sizeof key, "child-%d", i);
-            _exit(whole_cycle(i % 2 ? one : other, key, "1"));
+            leave(whole_cycle(i % 2 ? one : other, key, "1"));
         }
         status[i] = -1;
         if (pid > 0)

@@ -9,6 +9,8 @@
  */
 #include "shim.h"
 
+#include "leave.h"
+
 #include "record.h"
 
 #include <errno.h>
@@ -130,7 +132,7 @@ static int judge_alone(call_kind kind, file_role role)
 static void approach_change(void)
 {
     if (recording && last_change > 0 && ++changes >= last_change)
-        _Exit(0);
+        leave(0);
 }
 
 /* -------------------------------------------------------------------------------------- files */

@@ -7,6 +7,7 @@
 #include "schedules.h"
 
 #include "gate.h"
+#include "leave.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -239,7 +240,7 @@ static void fork_in_hook(void *user, const idem_event *event)
     pid_t pid = fork();
     if (pid == 0) {
         limit_child();
-        _exit(child_cycles(-1));
+        leave(child_cycles(-1));
     }
     if (pid > 0)
         (void)waitpid(pid, &forked_status, 0);
