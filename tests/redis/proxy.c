@@ -7,12 +7,11 @@
 #define _GNU_SOURCE /* memmem() */
 #include "proxy.h"
 
+#include "loopback.h"
+
 #include <hiredis/hiredis.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -54,41 +53,7 @@ static void die(const char *what)
     abort();
 }
 
-/* ------------------------------------------------------------------------------------- sockets */
-
-static struct sockaddr_in loopback(int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)},
-                                  .sin_port = htons((unsigned short)port)};
-    return address;
-}
-
-static int dial(int port)
-{
-    struct sockaddr_in address = loopback(port);
-    int one = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        return fd;
-    }
-    if (fd >= 0)
-        (void)close(fd);
-    return -1;
-}
-
-static bool send_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t count = send(fd, data, len, MSG_NOSIGNAL);
-        if (count <= 0 && errno != EINTR)
-            return false;
-        data += count > 0 ? count : 0;
-        len -= count > 0 ? (size_t)count : 0;
-    }
-    return true;
-}
+/* --------------------------------------------------------------------------------------- links */
 
 static void end(link_state *at)
 {
@@ -140,12 +105,12 @@ static bool pass(link_state *link, size_t len, bool deliver)
     char chunk[65536];
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
-    bool alive = send_all(link->server, link->data, len);
+    bool alive = loopback_send_all(link->server, link->data, len);
     while (alive && !reply) {
         ssize_t count = recv(link->server, chunk, sizeof chunk, 0);
         alive = count > 0;
         if (alive && deliver)
-            alive = send_all(link->client, chunk, (size_t)count);
+            alive = loopback_send_all(link->client, chunk, (size_t)count);
         if (alive && (redisReaderFeed(reader, chunk, (size_t)count) != REDIS_OK ||
                       redisReaderGetReply(reader, &reply) != REDIS_OK))
             alive = false;
@@ -198,9 +163,10 @@ static bool carry_out(proxy *self, link_state *link, size_t len)
         reset(link);
         return true;
     case PROXY_ANSWER:
-        return send_all(link->client, rule.text, strlen(rule.text));
+        return loopback_send_all(link->client, rule.text, strlen(rule.text));
     case PROXY_REWRITE:
-        return pass(link, len, false) && send_all(link->client, rule.text, strlen(rule.text));
+        return pass(link, len, false) &&
+               loopback_send_all(link->client, rule.text, strlen(rule.text));
     case PROXY_STALL:
         link->stalled = true;
         return true;
@@ -224,7 +190,7 @@ static void act_early(proxy *self, link_state *link)
         end(link);
         return;
     }
-    (void)send_all(link->client, rule.text, strlen(rule.text));
+    (void)loopback_send_all(link->client, rule.text, strlen(rule.text));
     link->stalled = true;
 }
 
@@ -266,16 +232,15 @@ static void serve(proxy *self, link_state *link)
 
 static void take_client(proxy *self)
 {
-    int one = 1;
     link_state *at = self->links;
     int client = accept(self->listener, NULL, NULL);
     while (at->client >= 0)
         at++;
     if (client < 0 || at == self->links + LINKS_MAX)
         die("accept");
-    (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    loopback_send_at_once(client);
     at->client = client;
-    at->server = dial(self->upstream);
+    at->server = loopback_dial(self->upstream);
     (void)pthread_mutex_lock(&self->lock);
     self->connections++;
     (void)pthread_mutex_unlock(&self->lock);
@@ -309,21 +274,17 @@ static void *run(void *user)
 
 proxy *proxy_start(int port)
 {
-    struct sockaddr_in address = loopback(0);
-    socklen_t len = sizeof address;
+    int own_port = 0;
     proxy *self = calloc(1, sizeof *self);
     if (!self)
         die("calloc");
     self->upstream = port;
     for (size_t i = 0; i < LINKS_MAX; i++)
         self->links[i].client = -1;
-    self->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (self->listener < 0 ||
-        bind(self->listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
-        getsockname(self->listener, (struct sockaddr *)&address, &len) != 0 ||
-        listen(self->listener, LINKS_MAX) != 0 || pipe(self->wake) != 0)
+    self->listener = loopback_listen(LINKS_MAX, &own_port);
+    if (self->listener < 0 || pipe(self->wake) != 0)
         die("listen");
-    (void)snprintf(self->url, sizeof self->url, "redis://127.0.0.1:%d", ntohs(address.sin_port));
+    (void)snprintf(self->url, sizeof self->url, "redis://127.0.0.1:%d", own_port);
     (void)pthread_mutex_init(&self->lock, NULL);
     if (pthread_create(&self->thread, NULL, run, self) != 0)
         die("pthread_create");

@@ -6,10 +6,9 @@
  */
 #include "fake.h"
 
-#include <arpa/inet.h>
+#include "loopback.h"
+
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -104,14 +103,13 @@ static void *serve(void *user)
 static void take(fake *self)
 {
     pthread_t thread;
-    int one = 1;
     guest *at = malloc(sizeof *at);
     if (!at)
         die("malloc");
     *at = (guest){self, accept(self->listener, NULL, NULL)};
     if (at->fd < 0)
         die("accept");
-    (void)setsockopt(at->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    loopback_send_at_once(at->fd);
     (void)atomic_fetch_add(&self->open, 1);
     if (pthread_create(&thread, NULL, serve, at) != 0)
         die("pthread_create");
@@ -145,22 +143,15 @@ static void make_flood(fake *self)
 
 fake *fake_start(const fake_script *script)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
     fake *self = calloc(1, sizeof *self);
     if (!self)
         die("calloc");
     self->script = *script;
     if (script->flood)
         make_flood(self);
-    self->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (self->listener < 0 ||
-        bind(self->listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
-        getsockname(self->listener, (struct sockaddr *)&address, &len) != 0 ||
-        listen(self->listener, 64) != 0)
+    self->listener = loopback_listen(64, &self->port);
+    if (self->listener < 0)
         die("listen");
-    self->port = ntohs(address.sin_port);
     if (pthread_create(&self->thread, NULL, run, self) != 0)
         die("pthread_create");
     return self;

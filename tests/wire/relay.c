@@ -6,10 +6,9 @@
  */
 #include "relay.h"
 
-#include <arpa/inet.h>
+#include "loopback.h"
+
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -78,46 +77,7 @@ static size_t draw(relay *self, size_t limit)
     return (size_t)(self->random >> 33) % limit;
 }
 
-/* ------------------------------------------------------------------------------------- sockets */
-
-static struct sockaddr_in loopback(int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)},
-                                  .sin_port = htons((unsigned short)port)};
-    return address;
-}
-
-static void send_at_once(int fd)
-{
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
-static int dial(int port)
-{
-    struct sockaddr_in address = loopback(port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) {
-        send_at_once(fd);
-        return fd;
-    }
-    if (fd >= 0)
-        (void)close(fd);
-    return -1;
-}
-
-static bool send_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t count = send(fd, data, len, MSG_NOSIGNAL);
-        if (count <= 0 && errno != EINTR)
-            return false;
-        data += count > 0 ? count : 0;
-        len -= count > 0 ? (size_t)count : 0;
-    }
-    return true;
-}
+/* --------------------------------------------------------------------------------------- links */
 
 static void end(link_state *at, bool hard)
 {
@@ -148,7 +108,7 @@ static bool send_pieces(relay *self, int fd, const char *data, size_t len)
         size_t piece = self->pace == RELAY_SPLIT ? 1 + draw(self, PIECE_MAX) : 1;
         if (piece > len)
             piece = len;
-        if (!send_all(fd, data, piece))
+        if (!loopback_send_all(fd, data, piece))
             return false;
         data += piece;
         len -= piece;
@@ -177,8 +137,8 @@ static void deliver(relay *self, link_state *at, relay_way way, const char *data
     if (faulty)
         len = self->after > at->passed[way] ? self->after - at->passed[way] : 0;
     bool pieces = self->pace == RELAY_BYTE_BY_BYTE || self->pace == RELAY_SPLIT;
-    bool sent =
-        pieces ? send_pieces(self, at->fds[way], data, len) : send_all(at->fds[way], data, len);
+    bool sent = pieces ? send_pieces(self, at->fds[way], data, len)
+                       : loopback_send_all(at->fds[way], data, len);
     at->passed[way] += len;
     if (faulty)
         fire(self, at);
@@ -235,12 +195,12 @@ static void take_client(relay *self)
     if (client < 0 || at == self->links + LINKS_MAX)
         die("accept");
     self->connections++;
-    int server = dial(self->upstream);
+    int server = loopback_dial(self->upstream);
     if (server < 0) {
         (void)close(client);
         return;
     }
-    send_at_once(client);
+    loopback_send_at_once(client);
     at->fds[RELAY_TO_CLIENT] = client;
     at->fds[RELAY_TO_SERVER] = server;
     at->passed[0] = at->passed[1] = 0;
@@ -313,8 +273,6 @@ static void wake(relay *self, char what)
 
 relay *relay_start(int port, uint64_t seed)
 {
-    struct sockaddr_in address = loopback(0);
-    socklen_t len = sizeof address;
     relay *self = calloc(1, sizeof *self);
     if (!self)
         die("calloc");
@@ -322,13 +280,9 @@ relay *relay_start(int port, uint64_t seed)
     self->random = seed;
     for (size_t i = 0; i < LINKS_MAX; i++)
         self->links[i].fds[0] = self->links[i].fds[1] = -1;
-    self->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (self->listener < 0 ||
-        bind(self->listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
-        getsockname(self->listener, (struct sockaddr *)&address, &len) != 0 ||
-        listen(self->listener, LINKS_MAX) != 0 || pipe(self->wake) != 0)
+    self->listener = loopback_listen(LINKS_MAX, &self->port);
+    if (self->listener < 0 || pipe(self->wake) != 0)
         die("listen");
-    self->port = ntohs(address.sin_port);
     (void)pthread_mutex_init(&self->lock, NULL);
     if (pthread_create(&self->thread, NULL, run, self) != 0)
         die("pthread_create");
