@@ -143,10 +143,14 @@ expect 11 begin slower --wait 300ms
 
 scene 'retention'
 claim short
-expect 0 complete short --token "$token" 1 --ttl 1s
+expect 0 complete short --token "$token" 1 --ttl 3s
 expect 10 begin short
-sleep 1.1
-expect 0 begin short
+gone() {
+    "$idem" begin short >out 2>err
+    [ $? -ne 10 ]
+}
+eventually gone
+out_has '"outcome":"new"'
 expect 0 begin shorter --ttl 100ms --lease 100ms
 sleep 0.2
 expect 14 get shorter
