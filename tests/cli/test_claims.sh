@@ -58,7 +58,7 @@ expect 0 complete bad --token "$token" -- -1
 scene 'too large, without reading for ever'
 small="sqlite://$dir/small.db?max_response=1KiB"
 claim --store "$small" large
-yes 1 | timeout 20 "$idem" complete --store "$small" large --token "$token" >out 2>err
+yes 1 | timeout 120 "$idem" complete --store "$small" large --token "$token" >out 2>err
 [ $? -eq 65 ] || fail 'endless input was not refused'
 err_has '1024 bytes'
 expect 65 complete --store "$small" large --token "$token" "[$(printf '%2000d' 1)]"
