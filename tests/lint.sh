@@ -44,7 +44,20 @@ check_format() {
   judge clang-format "$tool" "$status"
 }
 
-# Lists every file that the build compiles in $build/all, and how in compile_commands.json.
+# once FILE: of compile_commands.json the first entry for each file. clang-tidy runs all that it finds,
+# and many files are in several programs: the same code under other include paths.
+once() {
+  awk '
+    $0 == "[" || $0 == "]" { next }
+    $1 == "{" { entry = "{"; next }
+    $1 == "\"file\":" { file = $2; sub(/,$/, "", file) }
+    $1 ~ /^},?$/ { if (!(file in seen)) entries[++count] = entry "\n}"; seen[file] = 1; next }
+    { entry = entry "\n" $0 }
+    END { print "["; for (i = 1; i <= count; i++) print entries[i] (i < count ? "," : ""); print "]" }
+  ' "$1"
+}
+
+# Lists every file that the build compiles in $build/all, and how in once/compile_commands.json.
 configure() {
   mkdir -p -- "$build"
   cmake -S "$root" -B "$build" -D CMAKE_C_COMPILER=clang -D CMAKE_CXX_COMPILER=clang++ \
@@ -54,11 +67,13 @@ configure() {
   }
   sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" |
     grep -vF "$build/" | sort -u >"$build/all" # what is made by the build is judged where it comes from
+  mkdir -p -- "$build/once"
+  once "$build/compile_commands.json" >"$build/once/compile_commands.json"
 }
 
 # tidy ARGUMENTS...: the files are read from stdin.
 tidy() {
-  tr '\n' '\0' | xargs -0 -n 1 -P "$jobs" "$tool" -p "$build" --quiet "$@" 2>>"$build/tidy.log" || status=1
+  tr '\n' '\0' | xargs -0 -n 1 -P "$jobs" "$tool" -p "$build/once" --quiet "$@" 2>>"$build/tidy.log" || status=1
 }
 
 check_tidy() {

@@ -104,13 +104,37 @@ lines_are() {
     [ "$(grep -c '' "$2")" -eq "$1" ] || fail "$2 has not $1 lines but $(grep -c '' "$2")"
 }
 
-# eventually COMMAND…: waits until the command succeeds, 10 s at most.
+# eventually COMMAND…: waits until the command succeeds; for 30 s at least, since others may load the
+# machine and nothing that is right ever waits so long.
 eventually() {
     tries=0
     until "$@"; do
         tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || fail "it never came to: $*"
+        [ "$tries" -lt 600 ] || fail "it never came to: $*"
         sleep 0.05
+    done
+}
+
+# renewed TIMES KEY: waits until the claim on a key was renewed so often. Renewals are a third of a
+# lease apart, so that after three of them the first lease is over, and the last one is new.
+updated_at() {
+    "$idem" get "$1" | sed -n 's/.*"updated_at":"\([^"]*\)".*/\1/p'
+}
+is_there() {
+    "$idem" get "$1" >/dev/null 2>&1
+}
+is_renewed() {
+    now=$(updated_at "$1")
+    [ -n "$now" ] && [ "$now" != "$last" ]
+}
+renewed() {
+    eventually is_there "$2"
+    last=$(updated_at "$2")
+    times=0
+    while [ "$times" -lt "$1" ]; do
+        eventually is_renewed "$2"
+        last=$now
+        times=$((times + 1))
     done
 }
 

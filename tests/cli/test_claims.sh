@@ -58,7 +58,7 @@ expect 0 complete bad --token "$token" -- -1
 scene 'too large, without reading for ever'
 small="sqlite://$dir/small.db?max_response=1KiB"
 claim --store "$small" large
-yes 1 | timeout 20 "$idem" complete --store "$small" large --token "$token" >out 2>err
+yes 1 | timeout 120 "$idem" complete --store "$small" large --token "$token" >out 2>err
 [ $? -eq 65 ] || fail 'endless input was not refused'
 err_has '1024 bytes'
 expect 65 complete --store "$small" large --token "$token" "[$(printf '%2000d' 1)]"
@@ -143,10 +143,14 @@ expect 11 begin slower --wait 300ms
 
 scene 'retention'
 claim short
-expect 0 complete short --token "$token" 1 --ttl 1s
+expect 0 complete short --token "$token" 1 --ttl 3s
 expect 10 begin short
-sleep 1.1
-expect 0 begin short
+gone() {
+    "$idem" begin short >out 2>err
+    [ $? -ne 10 ]
+}
+eventually gone
+out_has '"outcome":"new"'
 expect 0 begin shorter --ttl 100ms --lease 100ms
 sleep 0.2
 expect 14 get shorter

@@ -37,7 +37,7 @@ for mask in 000 022 077 277 777; do
     scene "with umask $mask, and while it is in use"
     fresh
     rmdir "$state/idem"
-    (umask $mask && exec "$idem" run k -- sh -c 'touch "$1" && exec sleep 30' - "$dir/running$mask") &
+    (umask $mask && exec "$idem" run k -- sh -c 'touch "$1" && exec sleep 300' - "$dir/running$mask") &
     running=$!
     background="$background $running"
     eventually test -e "$dir/running$mask"

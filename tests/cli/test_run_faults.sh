@@ -45,8 +45,8 @@ expect 14 get key2
 
 scene 'idem killed in the middle: CMD does not go on, the next run takes over'
 rm -f ready
-start run crash --lease 1s -- sh -c 'trap "echo term >>log; exit" TERM; echo start >>log
-    "$0" checkpoint "$IDEM_KEY" "{\"at\":7}" >/dev/null; echo >ready
+start run crash -- sh -c 'trap "echo term >>log; exit" TERM; echo start >>log
+    "$0" checkpoint "$IDEM_KEY" "{\"at\":7}" >/dev/null; echo "$IDEM_TOKEN" >token; echo >ready
     i=0; while [ $i -lt 60 ]; do sleep 0.05; i=$((i + 1)); done; echo finished >>log' "$idem"
 eventually test -e ready
 kill -KILL "$started"
@@ -55,7 +55,8 @@ wait "$started" 2>/dev/null
 expect 75 run crash -- touch early
 err_has 'in progress elsewhere'
 [ ! -e early ] || fail 'it was run while the lease was live'
-sleep 1.1
+expect 0 renew crash --token "$(cat token)" --lease 1ms # and so it runs out
+sleep 0.1
 expect 75 run crash --no-takeover -- touch early
 err_has 'in doubt'
 [ ! -e early ] || fail 'it was run though in doubt'
@@ -79,10 +80,11 @@ out_is before
 expect 14 get victim
 
 scene 'the claim is renewed while CMD runs'
-start run long --lease 800ms -- sh -c 'sleep 2; echo done'
-sleep 1.4
+start run long --lease 2s -- sh -c 'until [ -e enough ]; do sleep 0.05; done; echo done'
+renewed 3 long
 expect 75 run long -- touch early
 [ ! -e early ] || fail 'it was run twice'
+echo >enough
 ended 0
 expect 0 run long -- false
 out_is 'done'
@@ -129,20 +131,19 @@ ended 3
 
 scene 'the store is busy at the end: tried again until it is stored'
 db="$dir/busy.db"
-start --store "sqlite://$db?timeout=300ms" run busy --lease 20s -- sh -c \
-    '"$0" "$1" 1 >locked 2>&1 & while [ ! -s locked ]; do sleep 0.05; done; echo out' "$lock_db" "$db"
-ended 0
-out_is out
-err_has "can't be stored yet"
-err_lacks 'is not stored'
-expect 0 --store "sqlite://$db" run busy -- false
-out_is out
-
 # What a CMD does that locks its own store, $1, until `unlock FILE`; $2 is that FILE.
 hold_lock='"$0" "$1" 60 >"$2" 2>&1 & echo $! >"$2.pid"; while [ ! -s "$2" ]; do sleep 0.05; done'
 unlock() {
     kill "$(cat "$1.pid")"
 }
+start --store "sqlite://$db?timeout=300ms" run busy -- sh -c "$hold_lock; echo out" "$lock_db" "$db" lock0
+eventually grep -q "can't be stored yet" started.err
+unlock lock0
+ended 0
+out_is out
+err_lacks 'is not stored'
+expect 0 --store "sqlite://$db" run busy -- false
+out_is out
 
 scene 'it stays busy for longer than the lease: said, with the code of CMD'
 start --store "sqlite://$db?timeout=200ms" run busier --lease 600ms --keep-failures -- \

@@ -239,9 +239,9 @@ static int child_idles(int to)
 
 START_TEST(guarantee_10_keepalive_goes_on_in_the_parent)
 {
-    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 500, .flags = IDEM_KEEPALIVE);
+    idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 1500, .flags = IDEM_KEEPALIVE);
     child started = start_child(child_idles);
-    sleep_ms(1200);
+    sleep_ms(2000);
     assert_outcome(other, IDEM_IN_PROGRESS);
     assert_ok(idem_complete(one, out.claim, idem_str("1"), &err));
     join_child(&started);

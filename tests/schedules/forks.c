@@ -18,7 +18,7 @@
 #define WAITING       6
 #define TOKENS        40
 #define OPENER_MS     60
-#define KEPT_LEASE_MS UINT64_C(900)
+#define KEPT_LEASE_MS UINT64_C(1500)
 
 static atomic_int failures;
 
@@ -256,8 +256,8 @@ START_TEST(fork_in_the_hook_that_the_keepalive_calls)
     learn_what_is_usual();
     assert_ok(open_with(&options, &store));
     FAULTY(.kind = FAULTY_BEFORE, .places = FAULTY_ON(IDEM_OP_REPLACE), .permanent = true);
-    idem_outcome out = BEGIN(store, .key = KEY, .lease_ms = 600, .flags = IDEM_KEEPALIVE);
-    sleep_ms(1200);
+    idem_outcome out = BEGIN(store, .key = KEY, .lease_ms = KEPT_LEASE_MS, .flags = IDEM_KEEPALIVE);
+    sleep_ms(KEPT_LEASE_MS + 500);
     ck_assert_int_eq(atomic_load(&forked), 1);
     ck_assert_msg(forked_status == 0, "the child ended with status %d", forked_status);
     assert_outcome(other, IDEM_IN_PROGRESS);
