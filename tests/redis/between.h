@@ -63,13 +63,4 @@ static inline void always(const char *match, proxy_action action, const char *te
               (proxy_rule){.match = match, .action = action, .times = PROXY_ALWAYS, .text = text});
 }
 
-/* Runs a call and fails unless it ends by its deadline. */
-#define assert_in_time(limit_ms, call)                                                            \
-    do {                                                                                          \
-        uint64_t began_ = idem_monotonic_ms();                                                    \
-        call;                                                                                     \
-        uint64_t took_ = idem_monotonic_ms() - began_;                                            \
-        ck_assert_msg(took_ <= (limit_ms) + SLACK, "it took %llu ms", (unsigned long long)took_); \
-    } while (0)
-
 #endif
