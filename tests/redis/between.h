@@ -26,7 +26,7 @@ static inline idem_store *open_between(const char *params)
     char url[200];
     idem_store *opened = NULL;
     idem_options options = {.size = sizeof options, .on_event = count_retry};
-    (void)snprintf(url, sizeof url, "%s?%s", proxy_url(between), params);
+    (void)snprintf(url, sizeof url, "%s?%s", proxy_url(between), *params ? params : PATIENT);
     assert_ok(idem_open_with(url, &options, &opened, &err));
     return opened;
 }
