@@ -203,8 +203,8 @@ START_TEST(an_answer_is_heard_while_the_command_is_still_being_sent)
     idem_outcome out = claim(store, KEY);
     always(COMPLETED, PROXY_ANSWER_EARLY, "-ERR Protocol error: invalid bulk length\r\n");
     assert_in_time(
-        1000, assert_code(IDEM_ERR_TOO_LARGE,
-                          idem_complete(store, out.claim, (idem_bytes){response, size}, &err)));
+        10000, assert_code(IDEM_ERR_TOO_LARGE,
+                           idem_complete(store, out.claim, (idem_bytes){response, size}, &err)));
     proxy_clear(between);
     assert_ok(idem_complete(store, out.claim, idem_str("1"), &err));
     idem_outcome_clear(&out);
