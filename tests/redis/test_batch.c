@@ -30,7 +30,7 @@ static void set_up(void)
         .role = IDEM_ROLE_ANY,
         .values = values,
         .display = "redis://127.0.0.1",
-        .deadline_ms = idem_monotonic_ms() + 5000,
+        .deadline_ms = idem_monotonic_ms() + 30000,
     };
     ck_assert_int_eq(idem__redis_backend.open(&config, &backend, &err), IDEM_OK);
 }
@@ -69,7 +69,7 @@ static void submit(idem_op *ops, size_t count)
     for (size_t i = 0; i < count; i++)
         pointers[i] = &ops[i];
     ck_assert_int_eq(
-        idem__redis_backend.submit(backend, pointers, count, idem_monotonic_ms() + 5000, &error),
+        idem__redis_backend.submit(backend, pointers, count, idem_monotonic_ms() + 30000, &error),
         IDEM_OK);
 }
 
