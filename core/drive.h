@@ -6,14 +6,14 @@
 #include "protocol.h"
 
 /** Fills in `call` for a store's key: what is common to all kinds. The rest is zero. */
-void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key);
+void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms);
 
 /**
  * Starts calls and drives them together until each is done, repeating what may succeed later,
- * until the deadline.
+ * until its deadline.
  * @param count  1 to IDEM_BATCH_MAX
  */
-void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint64_t deadline_ms);
+void idem__drive(idem_store *store, idem__call *const *calls, size_t count);
 
 /** A pause that doubles up to a limit, with jitter: callers that failed together shall not return
  *  together. @param pause_ms  the last one, 0 at first; receives the next */

@@ -29,8 +29,8 @@ static int call_on_key(idem_store *store, idem__call_kind kind, idem_bytes key, 
     int rc = idem__call_key_make(&full, store, key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, kind, full.bytes);
-    idem__drive(store, &call, 1, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive(store, &call, 1);
     if (call->code)
         (void)idem__error_copy(error, &call->error);
     rc = call->code;
