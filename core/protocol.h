@@ -43,6 +43,7 @@ typedef struct {
     idem_bytes text;                /**< complete: the response; checkpoint: the checkpoint */
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
+    uint64_t deadline_ms;           /**< the driver's */
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
 

@@ -29,8 +29,8 @@ static int call_on_key(idem_store *store, idem__call_kind kind, idem_bytes key, 
     int rc = idem__call_key_make(&full, store, key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, kind, full.bytes);
-    idem__drive(store, &call, 1, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive(store, &call, 1);
     if (call->code)
         (void)idem__error_copy(error, &call->error);
     rc = call->code;
@@ -114,7 +114,8 @@ static int do_alone(idem_store *store, const alone *job, idem_error *error)
             rc = doubt ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE;
         (void)idem_error_set(&last, rc, "%s", idem_strerror(rc));
         last.code = rc;
-        repeat_at_ms = transient ? idem__drive_repeat_at(&pause_ms, deadline_ms) : 0;
+        repeat_at_ms =
+            transient ? idem__drive_repeat_at(&pause_ms, idem_monotonic_ms(), deadline_ms) : 0;
         if (repeat_at_ms == 0)
             return idem__error_copy(error, &last);
         tell_repeat(store, &last);

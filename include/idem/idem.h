@@ -293,6 +293,26 @@ typedef struct {
 IDEM_API IDEM_MUST_CHECK int idem_begin(idem_store *store, const idem_request *request,
                                         idem_outcome *outcome, idem_error *error);
 
+/**
+ * Begins many keys: as many idem_begin(), in one round trip or one transaction where the store can.
+ *
+ * Each has an answer of its own. A key that stands in two requests is begun twice: one of the
+ * two finds the claim of the other.
+ *
+ * @param requests       `count` of them, each made with idem_request_init().
+ * @param[out] outcomes  one for each; zeroed where the request failed, so that all can be cleared.
+ *                       Untouched if the whole call was not valid.
+ * @param[out] errors    one for each, its code IDEM_OK where there is an outcome; may be NULL.
+ * @return IDEM_OK: every request has its outcome. Else the code of the first that has none, as
+ *         idem_begin() would return it, with its number in the message; the others have theirs.
+ *         IDEM_ERR_ARGUMENT and IDEM_ERR_NO_MEMORY may stand for the whole call: nothing was begun
+ *         then, and `errors` are untouched.
+ * @par Blocking   up to the longest timeout_ms + wait_ms, for each 256 requests.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_begin_many(idem_store *store, const idem_request *requests,
+                                             size_t count, idem_outcome *outcomes,
+                                             idem_error *errors, idem_error *error);
+
 /** Frees what an outcome holds, its claim object included, and zeroes it. The claim's record
  *  stays as it is, and a keepalive ends: complete or release first. NULL and zeroed are fine. */
 IDEM_API void idem_outcome_clear(idem_outcome *outcome);
@@ -319,6 +339,22 @@ IDEM_API void idem_outcome_clear(idem_outcome *outcome);
  */
 IDEM_API int idem_complete(idem_store *store, idem_claim *claim, idem_bytes response,
                            idem_error *error);
+
+/**
+ * Completes many claims: as many idem_complete(), in one round trip or one transaction where the
+ * store can. Each has an answer of its own.
+ *
+ * @param claims       `count` of them, all different.
+ * @param responses    one for each.
+ * @param[out] errors  one for each, its code IDEM_OK where the claim is completed; may be NULL.
+ * @return IDEM_OK: all are completed. Else the code of the first that is not, as idem_complete()
+ *         would return it, with its number in the message. IDEM_ERR_ARGUMENT and IDEM_ERR_NO_MEMORY
+ *         may stand for the whole call: nothing was stored then, and `errors` are untouched.
+ * @par Blocking   up to the store's timeout, for each 256 claims.
+ */
+IDEM_API int idem_complete_many(idem_store *store, idem_claim *const *claims,
+                                const idem_bytes *responses, size_t count, idem_error *errors,
+                                idem_error *error);
 
 /**
  * Starts the claim's lease anew.
