@@ -6,19 +6,21 @@
  */
 #include "drive.h"
 
+#include "cancel.h"
 #include "clock.h"
 #include "random.h"
 #include "store.h"
 
 #define FIRST_PAUSE_MS 1u
 #define PAUSE_LIMIT_MS 100u
-#define LAST_TRY_MS    10u
+#define TOO_LATE_MS    20u /* less time than that: a repeat would be cut off */
 
-void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key)
+void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms)
 {
-    memset(call, 0, sizeof *call);
+    idem__protocol_blank(call);
     call->kind = kind;
     call->key = key;
+    call->deadline_ms = deadline_ms;
 }
 
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms)
@@ -31,12 +33,11 @@ uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms)
     return *pause_ms / 2 + bits % (*pause_ms / 2 + 1) + 1;
 }
 
-uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t deadline_ms)
+uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadline_ms)
 {
-    uint64_t now = idem_monotonic_ms();
     uint64_t left_ms = now < deadline_ms ? deadline_ms - now : 0;
     uint64_t pause = idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
-    if (left_ms < 2 * LAST_TRY_MS)
+    if (left_ms < TOO_LATE_MS)
         return 0;
     return now + (pause < left_ms / 2 ? pause : left_ms / 2);
 }
@@ -63,14 +64,26 @@ static void send(idem_store *store, idem_op *const *ops, size_t count, bool read
     (void)idem__lanes_submit(&store->writers, ops, count, deadline_ms);
 }
 
-static void carry_out(idem_store *store, idem__call *const *calls, size_t count,
-                      uint64_t deadline_ms)
+/* The earliest deadline of some calls: their operations share it, and a call whose operation fails for
+   another's deadline repeats it. */
+static uint64_t earliest_deadline(idem__call *const *calls, size_t count)
+{
+    uint64_t deadline_ms = UINT64_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (calls[i]->deadline_ms < deadline_ms)
+            deadline_ms = calls[i]->deadline_ms;
+    }
+    return deadline_ms;
+}
+
+static void carry_out(idem_store *store, idem__call *const *calls, size_t count)
 {
     idem_op *reads[IDEM_BATCH_MAX];
     idem_op *writes[IDEM_BATCH_MAX];
     size_t read_count = 0;
     size_t write_count = 0;
     int64_t wall_ms = idem_wall_ms();
+    uint64_t deadline_ms = earliest_deadline(calls, count);
     for (size_t i = 0; i < count; i++) {
         if (!stamp(calls[i], wall_ms))
             continue;
@@ -128,30 +141,34 @@ static void take_answers(pending *left)
     }
 }
 
-/* Ends the first `count` calls. */
-static void give_up(pending *left, size_t count)
+/* Ends the calls for which it is too late. One that has to pause and has too little time left for an
+   answer ends here too: a try that is cut off would say less than the error that is known. */
+static void end_late_ones(pending *left, uint64_t now)
 {
+    size_t count = left->count;
+    size_t paused = left->paused;
+    left->count = 0;
+    left->paused = 0;
     for (size_t i = 0; i < count; i++) {
-        idem_op_fail(&left->calls[i]->op, false, IDEM_ERR_UNAVAILABLE,
+        idem__call *call = left->calls[i];
+        bool pause = i < paused;
+        if (now + (pause ? TOO_LATE_MS : 1) <= call->deadline_ms) {
+            add(left, call, pause);
+            continue;
+        }
+        idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE,
                      "the deadline came before the call was done; call again, or set a longer "
                      "timeout");
-        idem__protocol_give_up(left->calls[i]);
+        idem__protocol_give_up(call);
     }
-    left->count -= count;
-    memmove(left->calls, left->calls + count, left->count * sizeof left->calls[0]);
-    left->paused = 0;
 }
 
-/* Pauses and makes the paused calls ready again. Where too little time is left for an answer they
-   end here: a try that is cut off would say less than the error that is known. */
-static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms,
-                                uint64_t deadline_ms)
+/* Pauses and makes the paused calls ready again. Those that need no pause go along with them, so the
+   pause is no longer than any of them can bear. */
+static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now)
 {
-    uint64_t repeat_at_ms = idem__drive_repeat_at(pause_ms, deadline_ms);
-    if (repeat_at_ms == 0) {
-        give_up(left, left->paused);
-        return;
-    }
+    uint64_t deadline_ms = earliest_deadline(left->calls, left->count);
+    uint64_t repeat_at_ms = idem__drive_repeat_at(pause_ms, now, deadline_ms);
     for (size_t i = 0; i < left->paused; i++)
         tell_retry(store, left->calls[i]);
     idem__clock_sleep_until(repeat_at_ms);
@@ -159,25 +176,28 @@ static void pause_before_repeat(idem_store *store, pending *left, uint64_t *paus
         idem__protocol_again(left->calls[i]);
 }
 
-void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint64_t deadline_ms)
+void idem__drive(idem_store *store, idem__call *const *calls, size_t count)
 {
     pending left;
     uint64_t pause_ms = 0;
+    /* A backend that is concurrent by itself is entered without others' operations in hand. */
+    bool direct = store->writers.concurrent;
+    int cancel_state = direct ? 0 : idem__cancel_hold();
     left.count = 0;
     for (; left.count < count; left.count++) {
         left.calls[left.count] = calls[left.count];
         idem__protocol_start(calls[left.count]);
     }
-    for (;;) {
-        carry_out(store, left.calls, left.count, deadline_ms);
+    while (left.count > 0) {
+        carry_out(store, left.calls, left.count);
         take_answers(&left);
         if (left.count == 0)
-            return;
-        if (idem_monotonic_ms() >= deadline_ms)
-            give_up(&left, left.count);
-        else if (left.paused > 0)
-            pause_before_repeat(store, &left, &pause_ms, deadline_ms);
-        if (left.count == 0)
-            return;
+            break;
+        uint64_t now = idem_monotonic_ms();
+        end_late_ones(&left, now);
+        if (left.paused > 0)
+            pause_before_repeat(store, &left, &pause_ms, now);
     }
+    if (!direct)
+        idem__cancel_restore(cancel_state);
 }

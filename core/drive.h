@@ -5,22 +5,22 @@
 
 #include "protocol.h"
 
-/** Fills in `call` for a store's key: what is common to all kinds. The rest is zero. */
-void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key);
+/** Makes `call` blank but for what is common to all kinds. */
+void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms);
 
 /**
  * Starts calls and drives them together until each is done, repeating what may succeed later,
- * until the deadline.
+ * until its deadline.
  * @param count  1 to IDEM_BATCH_MAX
  */
-void idem__drive(idem_store *store, idem__call *const *calls, size_t count, uint64_t deadline_ms);
+void idem__drive(idem_store *store, idem__call *const *calls, size_t count);
 
 /** A pause that doubles up to a limit, with jitter: callers that failed together shall not return
  *  together. @param pause_ms  the last one, 0 at first; receives the next */
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms);
 
-/** When to repeat what has failed just now; 0: the deadline would cut the repeat off.
+/** When to repeat what has failed at `now`; 0: the deadline would cut the repeat off.
  *  @param pause_ms  as for idem__drive_backoff() */
-uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t deadline_ms);
+uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadline_ms);
 
 #endif

@@ -111,15 +111,15 @@ static size_t take_due(idem__keeper *keeper, renewal *batch, uint64_t now, uint6
 static void renew(idem__keeper *keeper, renewal *batch, size_t count, uint64_t now)
 {
     idem__call *calls[BATCH];
-    uint64_t limit_ms = keeper->store->timeout_ms;
     for (size_t i = 0; i < count; i++) {
-        idem__drive_init(&batch[i].call, IDEM__CALL_RENEW, batch[i].held.key);
+        uint64_t limit_ms = batch[i].held.lease_ms / 3;
+        if (limit_ms > keeper->store->timeout_ms)
+            limit_ms = keeper->store->timeout_ms;
+        idem__drive_init(&batch[i].call, IDEM__CALL_RENEW, batch[i].held.key, now + limit_ms);
         batch[i].call.held = batch[i].held;
-        if (batch[i].held.lease_ms / 3 < limit_ms)
-            limit_ms = batch[i].held.lease_ms / 3;
         calls[i] = &batch[i].call;
     }
-    idem__drive(keeper->store, calls, count, now + limit_ms);
+    idem__drive(keeper->store, calls, count);
 }
 
 static void tell(idem__keeper *keeper, idem_event_kind kind, const renewal *done)

@@ -4,6 +4,7 @@
  * a lane, and gives it to the caller after it has left, so that the caller may call the store.
  */
 #include "call_key.h"
+#include "cancel.h"
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
@@ -29,8 +30,8 @@ static int call_on_key(idem_store *store, idem__call_kind kind, idem_bytes key, 
     int rc = idem__call_key_make(&full, store, key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, kind, full.bytes);
-    idem__drive(store, &call, 1, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive(store, &call, 1);
     if (call->code)
         (void)idem__error_copy(error, &call->error);
     rc = call->code;
@@ -80,11 +81,13 @@ typedef struct {
 static int try_alone(idem_store *store, const alone *job, uint64_t deadline_ms, idem_error *error)
 {
     idem__lane *lane;
+    int cancel_state = idem__cancel_hold();
     int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
-    if (rc)
-        return rc;
-    rc = job->once(store, lane->backend, job->user, deadline_ms, error);
-    idem__lanes_leave(&store->writers, lane);
+    if (rc == IDEM_OK) {
+        rc = job->once(store, lane->backend, job->user, deadline_ms, error);
+        idem__lanes_leave(&store->writers, lane);
+    }
+    idem__cancel_restore(cancel_state);
     return rc;
 }
 
@@ -114,7 +117,8 @@ static int do_alone(idem_store *store, const alone *job, idem_error *error)
             rc = doubt ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE;
         (void)idem_error_set(&last, rc, "%s", idem_strerror(rc));
         last.code = rc;
-        repeat_at_ms = transient ? idem__drive_repeat_at(&pause_ms, deadline_ms) : 0;
+        repeat_at_ms =
+            transient ? idem__drive_repeat_at(&pause_ms, idem_monotonic_ms(), deadline_ms) : 0;
         if (repeat_at_ms == 0)
             return idem__error_copy(error, &last);
         tell_repeat(store, &last);

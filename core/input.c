@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The caller is checked here: limits, JSON, structs of another version of the header. The protocol
+ * and the backends can rely on it. Keys are checked in call_key.c.
+ */
+#include "input.h"
+
+#include "json.h"
+#include "store.h"
+
+int idem__input_duration(const char *name, uint64_t ms, idem_error *error)
+{
+    if (ms <= IDEM_DURATION_MAX_MS)
+        return IDEM_OK;
+    return idem_error_set(error, IDEM_ERR_ARGUMENT, "%s is longer than 100 years", name);
+}
+
+int idem__input_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error)
+{
+    idem__json json;
+    if (!text.data && text.len > 0)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the %s is NULL but has a length", what);
+    if (text.len > store->max_response)
+        return idem_error_set(error, IDEM_ERR_TOO_LARGE,
+                              "the %s has %zu bytes and the store takes %llu; store a reference to "
+                              "it, or open the store with a larger max_response",
+                              what, text.len, (unsigned long long)store->max_response);
+    if (idem__json_valid(&json, text))
+        return IDEM_OK;
+    return idem_error_set(error, IDEM_ERR_ARGUMENT, "the %s is not JSON: %s at byte %zu", what,
+                          json.problem, text.len ? (size_t)(json.at - (const char *)text.data) : 0);
+}
+
+bool idem__input_no_token(const uint8_t *token)
+{
+    static const uint8_t nobody[IDEM_TOKEN_SIZE];
+    return !token || memcmp(token, nobody, sizeof nobody) == 0;
+}
+
+static int read_request(const idem_request *request, idem_request *read, idem_error *error)
+{
+    if (!request || request->size < offsetof(idem_request, fingerprint))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the request is NULL or its size is not set; make it with "
+                              "IDEM_REQUEST() or idem_request_init()");
+    memset(read, 0, sizeof *read);
+    memcpy(read, request, request->size < sizeof *read ? request->size : sizeof *read);
+    return IDEM_OK;
+}
+
+static int check_durations(const idem_request *request, idem_error *error)
+{
+    int rc = idem__input_duration("lease_ms", request->lease_ms, error);
+    if (rc == IDEM_OK)
+        rc = idem__input_duration("ttl_ms", request->ttl_ms, error);
+    if (rc == IDEM_OK)
+        rc = idem__input_duration("timeout_ms", request->timeout_ms, error);
+    if (rc == IDEM_OK)
+        rc = idem__input_duration("wait_ms", request->wait_ms, error);
+    return rc;
+}
+
+int idem__input_request(const idem_store *store, const idem_request *request, idem_request *read,
+                        idem_error *error)
+{
+    int rc = read_request(request, read, error);
+    if (rc == IDEM_OK)
+        rc = check_durations(read, error);
+    if (rc)
+        return rc;
+    if (read->fingerprint.len > IDEM_FINGERPRINT_MAX ||
+        (read->fingerprint.len > 0 && !read->fingerprint.data))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a fingerprint has at most %u bytes; use idem_fingerprint()",
+                              IDEM_FINGERPRINT_MAX);
+    if (read->token && idem__input_no_token(read->token))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the token is all zero; use the one of an earlier claim, or NULL");
+    if (read->flags & ~(IDEM_KEEPALIVE | IDEM_NO_TAKEOVER))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the request has an unknown flag");
+    if ((read->flags & IDEM_KEEPALIVE) && !(idem_traits(store) & IDEM_TRAIT_KEEPALIVE))
+        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                              "%s: the store is used by the caller's thread alone and can't keep "
+                              "claims alive; call idem_renew()",
+                              store->ops.scheme);
+    return IDEM_OK;
+}
