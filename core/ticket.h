@@ -23,7 +23,8 @@ typedef struct idem__ticket {
 } idem__ticket;
 
 /** Makes a ticket on its owner's stack. @return IDEM_ERR_NO_MEMORY */
-int idem__ticket_init(idem__ticket *ticket, idem_op *const *ops, size_t count, uint64_t deadline_ms);
+int idem__ticket_init(idem__ticket *ticket, idem_op *const *ops, size_t count,
+                      uint64_t deadline_ms);
 
 /** Nobody but its owner knows it any more. */
 void idem__ticket_destroy(idem__ticket *ticket);
