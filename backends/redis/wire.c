@@ -272,8 +272,7 @@ static int too_late(const idem__redis_wire *wire, idem__redis_fault *fault)
                                  wire->name);
 }
 
-static int exchange(idem__redis_wire *wire, uint64_t now_ms, uint64_t deadline_ms,
-                    idem__redis_fault *fault)
+static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     short happened = 0;
     bool got = false;
@@ -284,7 +283,7 @@ static int exchange(idem__redis_wire *wire, uint64_t now_ms, uint64_t deadline_m
         rc = receive_awake(wire, &got, fault);
     if (rc || got)
         return rc;
-    if (!unsent && wire->naps && now_ms + 2 * NAP_MS < deadline_ms)
+    if (!unsent && wire->naps && idem_monotonic_ms() + 2 * NAP_MS < deadline_ms)
         return receive_some(wire, 0, &got, fault);
     short events = (short)(unsent ? POLLIN | POLLOUT : POLLIN);
     if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
@@ -333,14 +332,13 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
                            idem__redis_fault *fault)
 {
     redisReply *got = NULL;
-    uint64_t now_ms = 0;
+    bool late = false;
     int rc = take_whole(wire, &got, fault);
     while (rc == IDEM_OK && !got) {
         /* What is there at the deadline still counts; who sends on and on is not listened to. */
-        rc = now_ms >= deadline_ms ? too_late(wire, fault)
-                                   : exchange(wire, now_ms, deadline_ms, fault);
-        now_ms = idem_monotonic_ms();
-        wire->heard_ms = now_ms;
+        rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
+        wire->heard_ms = idem_monotonic_ms();
+        late = wire->heard_ms >= deadline_ms;
         if (rc == IDEM_OK)
             rc = take_whole(wire, &got, fault);
     }
