@@ -2,36 +2,31 @@
 /*
  * Lanes and the batching of callers.
  *
- * The first thread in the queue that finds a free lane becomes its leader: it takes as many
- * tickets from the queue's head as fit into a batch, its own among them or not, carries them out
- * with the lock open, and answers all. Nobody waits past his deadline: a ticket that is still in
- * the queue leaves it, and a batch is given the earliest deadline of those in it; an operation
- * that fails for another's deadline is repeated by its own caller. So a ticket that was taken is
- * always answered in time, and may live on its caller's stack.
+ * A thread that finds a free lane becomes its leader: it takes as many tickets from the queue's
+ * head as fit into a batch, its own among them or not, carries them out with the lock open, and
+ * answers all. Nobody waits past his deadline: a ticket that is still in the queue leaves it, and
+ * a batch is given the earliest deadline of those in it; an operation that fails for another's
+ * deadline is repeated by its own caller. So a ticket that was taken is always answered in time,
+ * and may live on its caller's stack. No thread of these can be cancelled, or it would leave the
+ * others behind.
  *
- * One lock guards it all; it is never held while a backend is at work. `busy` of a lane is held
- * in its place.
+ * One lock guards it all but the tickets' own words; it is never held while a backend is at work,
+ * nor while a batch is answered. `busy` of a lane is held in its place.
+ *
+ * Invariant, whenever the lock is open: if a lane is free and the queue is not empty, then its head
+ * was called, or is looking. Whoever comes may be quicker and take the head along.
  */
 #include "lanes.h"
 
 #include "clock.h"
 #include "error.h"
-
-typedef enum { QUEUED, TAKEN, ANSWERED } ticket_state;
-
-struct idem__ticket {
-    idem_op *const *ops;
-    size_t count;
-    uint64_t deadline_ms;
-    ticket_state state;
-    bool refused;
-    idem__ticket *next;
-};
+#include "patience.h"
 
 /* Tickets taken together. */
 typedef struct {
     idem_op *ops[IDEM_BATCH_MAX];
     size_t count;
+    size_t callers;
     uint64_t deadline_ms;
     idem__ticket *tickets;
 } batch;
@@ -74,6 +69,44 @@ static int open_lane(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms,
     return rc;
 }
 
+/* A lane to enter: an open one if there is one, else one to open. The lock is held. */
+static idem__lane *free_lane(idem__lanes *lanes)
+{
+    idem__lane *closed = NULL;
+    if (lanes->frozen)
+        return NULL;
+    for (size_t i = 0; i < lanes->max; i++) {
+        idem__lane *lane = &lanes->lanes[i];
+        if (!lane->busy && lane->backend)
+            return lane;
+        if (!lane->busy && !closed)
+            closed = lane;
+    }
+    return closed;
+}
+
+/* Somebody has to look: a lane may be free. The lock is held. */
+static void call_head(idem__lanes *lanes)
+{
+    if (lanes->first && free_lane(lanes))
+        idem__ticket_call(lanes->first);
+}
+
+/* The lock is held. */
+static void set_free(idem__lanes *lanes, idem__lane *lane)
+{
+    lane->busy = false;
+    (void)pthread_cond_broadcast(&lanes->changed);
+    call_head(lanes);
+}
+
+static void vacate(idem__lanes *lanes, idem__lane *lane)
+{
+    (void)pthread_mutex_lock(&lanes->lock);
+    set_free(lanes, lane);
+    (void)pthread_mutex_unlock(&lanes->lock);
+}
+
 /* Makes a lane busy, so that no fork() happens while it is opened or closed. */
 static void occupy(idem__lanes *lanes, idem__lane *lane)
 {
@@ -81,14 +114,6 @@ static void occupy(idem__lanes *lanes, idem__lane *lane)
     while (lanes->frozen || lane->busy)
         (void)pthread_cond_wait(&lanes->changed, &lanes->lock);
     lane->busy = true;
-    (void)pthread_mutex_unlock(&lanes->lock);
-}
-
-static void vacate(idem__lanes *lanes, idem__lane *lane)
-{
-    (void)pthread_mutex_lock(&lanes->lock);
-    lane->busy = false;
-    (void)pthread_cond_broadcast(&lanes->changed);
     (void)pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -119,22 +144,6 @@ void idem__lanes_destroy(idem__lanes *lanes)
     (void)pthread_mutex_destroy(&lanes->lock);
 }
 
-/* A lane to enter: an open one if there is one, else one to open. The lock is held. */
-static idem__lane *free_lane(idem__lanes *lanes)
-{
-    idem__lane *closed = NULL;
-    if (lanes->frozen)
-        return NULL;
-    for (size_t i = 0; i < lanes->max; i++) {
-        idem__lane *lane = &lanes->lanes[i];
-        if (!lane->busy && lane->backend)
-            return lane;
-        if (!lane->busy && !closed)
-            closed = lane;
-    }
-    return closed;
-}
-
 bool idem__lanes_idle(idem__lanes *lanes)
 {
     if (lanes->concurrent)
@@ -151,11 +160,12 @@ bool idem__lanes_idle(idem__lanes *lanes)
 static void enqueue(idem__lanes *lanes, idem__ticket *ticket)
 {
     ticket->next = NULL;
+    ticket->queued = true;
     *lanes->last = ticket;
     lanes->last = &ticket->next;
 }
 
-static void leave_queue(idem__lanes *lanes, const idem__ticket *ticket)
+static void leave_queue(idem__lanes *lanes, idem__ticket *ticket)
 {
     idem__ticket **at = &lanes->first;
     while (*at != ticket)
@@ -163,29 +173,68 @@ static void leave_queue(idem__lanes *lanes, const idem__ticket *ticket)
     *at = ticket->next;
     if (!*at)
         lanes->last = at;
+    ticket->queued = false;
 }
 
+/* Takes what fits, up to somebody who wants a lane for himself. */
 static void take_batch(idem__lanes *lanes, batch *taken)
 {
     idem__ticket **end = &taken->tickets;
     taken->count = 0;
+    taken->callers = 0;
     taken->deadline_ms = UINT64_MAX;
     *end = NULL;
-    while (lanes->first && taken->count + lanes->first->count <= IDEM_BATCH_MAX) {
+    while (lanes->first && !lanes->first->alone &&
+           taken->count + lanes->first->count <= IDEM_BATCH_MAX) {
         idem__ticket *ticket = lanes->first;
-        lanes->first = ticket->next;
+        leave_queue(lanes, ticket);
         ticket->next = NULL;
-        ticket->state = TAKEN;
         *end = ticket;
         end = &ticket->next;
+        taken->callers++;
         for (size_t i = 0; i < ticket->count; i++)
             taken->ops[taken->count++] = ticket->ops[i];
         if (ticket->deadline_ms < taken->deadline_ms)
             taken->deadline_ms = ticket->deadline_ms;
     }
-    if (!lanes->first)
-        lanes->last = &lanes->first;
 }
+
+/* A lane for the ticket's owner, if it is his turn. The lock is held. */
+static idem__lane *lane_for(const idem__ticket *ticket, idem__lanes *lanes)
+{
+    bool first = lanes->first == ticket;
+    if (!ticket->queued || (!first && (ticket->alone || lanes->first->alone)))
+        return NULL;
+    return free_lane(lanes);
+}
+
+/* Waits until a lane may be entered, which is busy then. NULL: the ticket is answered, or has left
+   the queue at its deadline. The lock is held before, and open afterwards. */
+static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
+{
+    bool in_time = true;
+    for (;;) {
+        idem__lane *lane = lane_for(ticket, lanes);
+        bool leaves = !lane && !in_time && ticket->queued;
+        uint64_t deadline_ms = ticket->queued ? ticket->deadline_ms : UINT64_MAX;
+        idem__ticket_heed(ticket);
+        if (lane)
+            lane->busy = true;
+        if (leaves) {
+            leave_queue(lanes, ticket);
+            call_head(lanes);
+        }
+        (void)pthread_mutex_unlock(&lanes->lock);
+        if (lane || leaves)
+            return lane;
+        in_time = idem__ticket_wait(ticket, deadline_ms, &lanes->misses);
+        if (idem__ticket_is_answered(ticket))
+            return NULL;
+        (void)pthread_mutex_lock(&lanes->lock);
+    }
+}
+
+/* --------------------------------------------------------------------------------- carrying out */
 
 static void fail_unanswered(idem_op *const *ops, size_t count, int code, const char *message)
 {
@@ -223,50 +272,64 @@ static bool carry_out(idem__lanes *lanes, idem__lane *lane, const batch *taken)
     return true;
 }
 
-/* Leads one batch, by the leader's own deadline too; the lock is held before and after. */
+/* Answers all of a batch; the lock is open. */
+static void answer_all(const batch *taken, bool refused)
+{
+    idem__ticket *next = taken->tickets;
+    while (next) {
+        idem__ticket *ticket = next;
+        next = ticket->next; /* before its owner may return */
+        ticket->refused = refused;
+        idem__ticket_answer(ticket);
+    }
+}
+
+/* Leads one batch on a lane that was made busy, by the leader's own deadline too. Where there is a
+   crowd, those who were just answered are let in first: they are on their way with what they want
+   next. The lock is open before and after. */
 static void lead(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms)
 {
     batch taken;
+    bool carried_out = true;
+    if (lane->crowded)
+        idem__patience_pause();
+    (void)pthread_mutex_lock(&lanes->lock);
     take_batch(lanes, &taken);
+    call_head(lanes);
+    (void)pthread_mutex_unlock(&lanes->lock);
     if (deadline_ms < taken.deadline_ms)
         taken.deadline_ms = deadline_ms;
-    lane->busy = true;
-    (void)pthread_mutex_unlock(&lanes->lock);
-    bool carried_out = carry_out(lanes, lane, &taken);
+    if (taken.count > 0)
+        carried_out = carry_out(lanes, lane, &taken);
     (void)pthread_mutex_lock(&lanes->lock);
-    lane->busy = false;
-    if (!carried_out)
-        lanes->refused = true;
-    while (taken.tickets) {
-        idem__ticket *ticket = taken.tickets;
-        taken.tickets = ticket->next; /* before its owner may return */
-        ticket->refused = !carried_out;
-        ticket->state = ANSWERED;
-    }
-    (void)pthread_cond_broadcast(&lanes->changed);
+    lane->crowded = taken.callers > 1;
+    lanes->refused = lanes->refused || !carried_out;
+    set_free(lanes, lane);
+    (void)pthread_mutex_unlock(&lanes->lock);
+    answer_all(&taken, !carried_out);
 }
 
-/* Waits until the ticket is answered, or its deadline comes while it is queued, leading when a
-   lane is free; the lock is held. */
-static void see_through(idem__lanes *lanes, idem__ticket *ticket)
+/* False if there can be no lanes of this role. */
+static bool see_through(idem__lanes *lanes, idem__ticket *ticket)
 {
-    bool in_time = true;
-    while (ticket->state != ANSWERED) {
-        idem__lane *lane = ticket->state == QUEUED ? free_lane(lanes) : NULL;
-        if (lane) {
-            lead(lanes, lane, ticket->deadline_ms);
-        } else if (ticket->state == TAKEN) {
-            (void)pthread_cond_wait(&lanes->changed, &lanes->lock);
-        } else if (in_time) {
-            in_time = idem__clock_cond_wait(&lanes->changed, &lanes->lock, ticket->deadline_ms);
-        } else {
-            leave_queue(lanes, ticket);
-            fail_unanswered(ticket->ops, ticket->count, IDEM_ERR_UNAVAILABLE,
-                            "the store was busy with other callers until the deadline; call "
-                            "again, or set a longer timeout");
-            return;
-        }
+    idem__lane *lane;
+    (void)pthread_mutex_lock(&lanes->lock);
+    if (lanes->refused) {
+        (void)pthread_mutex_unlock(&lanes->lock);
+        return false;
     }
+    enqueue(lanes, ticket);
+    while ((lane = await_turn(lanes, ticket)) != NULL) {
+        lead(lanes, lane, ticket->deadline_ms);
+        if (idem__ticket_is_answered(ticket))
+            return !ticket->refused;
+        (void)pthread_mutex_lock(&lanes->lock);
+    }
+    if (!idem__ticket_is_answered(ticket))
+        fail_unanswered(ticket->ops, ticket->count, IDEM_ERR_UNAVAILABLE,
+                        "the store was busy with other callers until the deadline; call again, or "
+                        "set a longer timeout");
+    return !ticket->refused;
 }
 
 bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, uint64_t deadline_ms)
@@ -277,51 +340,71 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, u
         submit_to(lanes->lanes[0].backend, lanes->ops, ops, count, deadline_ms);
         return true;
     }
-    idem__ticket ticket = {.ops = ops, .count = count, .deadline_ms = deadline_ms};
-    (void)pthread_mutex_lock(&lanes->lock);
-    ticket.refused = lanes->refused;
-    if (!ticket.refused) {
-        enqueue(lanes, &ticket);
-        see_through(lanes, &ticket);
+    idem__ticket ticket;
+    int cancel_state;
+    int rc = idem__ticket_init(&ticket, ops, count, deadline_ms);
+    if (rc) {
+        fail_unanswered(ops, count, rc, "there is no memory for waiting");
+        return true;
     }
-    (void)pthread_mutex_unlock(&lanes->lock);
-    return !ticket.refused;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    bool refused = !see_through(lanes, &ticket);
+    (void)pthread_setcancelstate(cancel_state, NULL);
+    idem__ticket_destroy(&ticket);
+    return !refused;
 }
 
 /* ----------------------------------------------------------------------------- alone on a lane */
 
-int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lane,
-                      idem_error *error)
+static int enter(idem__lanes *lanes, idem__ticket *ticket, idem__lane **lane, idem_error *error)
 {
-    if (lanes->concurrent) {
-        *lane = &lanes->lanes[0];
-        return IDEM_OK;
-    }
-    bool in_time = true;
     (void)pthread_mutex_lock(&lanes->lock);
-    idem__lane *mine = free_lane(lanes);
-    while (!mine && in_time) {
-        in_time = idem__clock_cond_wait(&lanes->changed, &lanes->lock, deadline_ms);
-        mine = free_lane(lanes);
-    }
-    if (mine)
-        mine->busy = true;
-    (void)pthread_mutex_unlock(&lanes->lock);
+    enqueue(lanes, ticket);
+    idem__lane *mine = await_turn(lanes, ticket);
     if (!mine)
         return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
                               "the store was busy with other callers until the deadline");
-    int rc = mine->backend ? IDEM_OK : open_lane(lanes, mine, deadline_ms, error);
+    (void)pthread_mutex_lock(&lanes->lock);
+    leave_queue(lanes, ticket);
+    call_head(lanes);
+    (void)pthread_mutex_unlock(&lanes->lock);
+    int rc = mine->backend ? IDEM_OK : open_lane(lanes, mine, ticket->deadline_ms, error);
     if (rc)
-        idem__lanes_leave(lanes, mine);
+        vacate(lanes, mine);
     else
         *lane = mine;
     return rc;
 }
 
+int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lane,
+                      idem_error *error)
+{
+    idem__ticket ticket;
+    int cancel_state;
+    if (lanes->concurrent) {
+        *lane = &lanes->lanes[0];
+        return IDEM_OK;
+    }
+    if (idem__ticket_init(&ticket, NULL, 0, deadline_ms))
+        return idem__error_no_memory(error);
+    ticket.alone = true;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    int rc = enter(lanes, &ticket, lane, error);
+    if (rc)
+        (void)pthread_setcancelstate(cancel_state, NULL);
+    else
+        (*lane)->cancel_state = cancel_state;
+    idem__ticket_destroy(&ticket);
+    return rc;
+}
+
 void idem__lanes_leave(idem__lanes *lanes, idem__lane *lane)
 {
-    if (!lanes->concurrent)
-        vacate(lanes, lane);
+    if (lanes->concurrent)
+        return;
+    int cancel_state = lane->cancel_state;
+    vacate(lanes, lane);
+    (void)pthread_setcancelstate(cancel_state, NULL);
 }
 
 /* --------------------------------------------------------------------------------------- fork */
@@ -362,6 +445,7 @@ void idem__lanes_fork(idem__lanes *lanes, idem_fork_phase phase)
         (void)idem__clock_cond_init(&lanes->changed);
     } else {
         (void)pthread_cond_broadcast(&lanes->changed);
+        call_head(lanes);
     }
     (void)pthread_mutex_unlock(&lanes->lock);
 }

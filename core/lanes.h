@@ -7,9 +7,7 @@
 #ifndef IDEM_CORE_LANES_H
 #define IDEM_CORE_LANES_H
 
-#include <idem/backend.h>
-
-#include <pthread.h>
+#include "ticket.h"
 
 #define IDEM__LANES_MAX 16u
 
@@ -17,20 +15,21 @@ typedef struct {
     idem_backend *backend; /* NULL: not open yet */
     idem_config config;    /* lives as long as the instance */
     bool busy;
+    bool crowded;     /* its last batch had more than one caller; its leader's while busy */
+    int cancel_state; /* of the thread that entered it alone, from before */
 } idem__lane;
-
-typedef struct idem__ticket idem__ticket;
 
 typedef struct {
     const idem_backend_ops *ops;
     idem_config config; /* what a lane is opened with */
     bool concurrent;    /* one lane, entered by all at once */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed; /* a lane is no longer busy: for open, close and fork */
     idem__lane lanes[IDEM__LANES_MAX];
     size_t max;
     bool refused;        /* a reader lane was refused: there will be none */
     bool frozen;         /* a fork() is near: no lane may be entered */
+    atomic_uint misses;  /* what waits in the queue have taught: patience.h */
     idem__ticket *first; /* the queue */
     idem__ticket **last;
 } idem__lanes;
@@ -53,13 +52,14 @@ void idem__lanes_destroy(idem__lanes *lanes);
 bool idem__lanes_idle(idem__lanes *lanes);
 
 /** Carries out operations, alone or with others'. Every op has its answer or an error afterwards;
- *  returns by the deadline.
+ *  returns by the deadline. The calling thread can't be cancelled meanwhile: its stack is others'.
  *  @param count  1 to IDEM_BATCH_MAX
  *  @return false: nothing was done, since there can be no lanes of this role */
 bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count,
                         uint64_t deadline_ms);
 
-/** Enters a lane alone, for scan, purge and check. @param[out] lane  end it with leave
+/** Enters a lane alone, for scan, purge and check. The thread can't be cancelled until it leaves.
+ *  @param[out] lane  end it with leave, by the same thread
  *  @return IDEM_ERR_UNAVAILABLE: none was free by the deadline; or as idem_open() */
 int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lane,
                       idem_error *error);

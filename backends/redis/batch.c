@@ -20,9 +20,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SLICE_BYTES 1048576u /* a pipeline is cut into slices of about this size */
-#define NOT_SENT    SIZE_MAX
-#define TABLE_SIZE  (2 * IDEM_BATCH_MAX)
+#define SLICE_BYTES   1048576u /* a pipeline is cut into slices of about this size */
+#define NOT_SENT      SIZE_MAX
+#define TEXT_KEPT_MAX 65536u /* capacity that an instance may keep */
+#define TABLE_SIZE    (2 * IDEM_BATCH_MAX)
 
 typedef struct {
     idem_op *op;
@@ -37,7 +38,6 @@ typedef struct {
     uint64_t deadline_ms;
     job jobs[IDEM_BATCH_MAX];
     size_t count;
-    idem_buffer text; /* of one record, while its command is made */
 } batch;
 
 typedef enum { DONE, AGAIN, BROKEN } verdict;
@@ -101,9 +101,9 @@ static int append_command(batch *all, const job *at, idem__redis_fault *fault)
     const idem__redis_source *source = &idem__redis_sources[at->script];
     char life[24];
     char beginning[IDEM__REDIS_BEGINNING_LEN + 1];
-    idem_bytes text = {all->text.data, all->text.len};
-    (void)snprintf(life, sizeof life, "%" PRIu64, op->live_ms);
-    (void)snprintf(beginning, sizeof beginning, "{\"version\":\"%016" PRIx64 "\"", op->expected);
+    idem_bytes text = {all->self->text.data, all->self->text.len};
+    if (op->record)
+        (void)snprintf(life, sizeof life, "%" PRIu64, op->live_ms);
     idem_bytes words[7] = {idem_str(at->by_text ? "EVAL" : "EVALSHA"),
                            idem_str(at->by_text ? source->text : source->sha1), idem_str("1"),
                            op->key};
@@ -118,8 +118,11 @@ static int append_command(batch *all, const job *at, idem__redis_fault *fault)
         memcpy(words, set, sizeof set);
         count = sizeof set / sizeof set[0];
     } else {
-        if (at->script == IDEM__REDIS_REPLACE || at->script == IDEM__REDIS_REMOVE)
+        if (at->script == IDEM__REDIS_REPLACE || at->script == IDEM__REDIS_REMOVE) {
+            (void)snprintf(beginning, sizeof beginning, "{\"version\":\"%016" PRIx64 "\"",
+                           op->expected);
             words[count++] = idem_str(beginning);
+        }
         if (at->script == IDEM__REDIS_REPLACE || at->script == IDEM__REDIS_INSERT) {
             words[count++] = text;
             words[count++] = idem_str(life);
@@ -132,15 +135,16 @@ static int append_command(batch *all, const job *at, idem__redis_fault *fault)
 static bool append(batch *all, job *at)
 {
     idem__redis_fault fault = {0};
+    idem_buffer *text = &all->self->text;
     int rc = IDEM_OK;
-    all->text.len = 0;
+    text->len = 0;
     at->begin = all->self->wire.out.len;
     if (at->op->record && at->script != IDEM__REDIS_READ)
-        rc = idem_record_encode(at->op->record, &all->text, &fault.error);
+        rc = idem_record_encode(at->op->record, text, &fault.error);
     if (rc == IDEM_OK)
         rc = append_command(all, at, &fault);
-    if (all->text.capacity > SLICE_BYTES)
-        idem_buffer_clear(&all->text);
+    if (text->capacity > TEXT_KEPT_MAX)
+        idem_buffer_clear(text);
     if (rc)
         idem_op_fail(at->op, true, rc, "%s", fault.error.message);
     return rc == IDEM_OK;
@@ -314,7 +318,6 @@ void idem__redis_batch_run(idem__redis *self, idem_op *const *ops, size_t count,
     all.self = self;
     all.deadline_ms = deadline_ms;
     all.count = count;
-    memset(&all.text, 0, sizeof all.text);
     for (size_t i = 0; i < count; i++)
         all.jobs[i] = make_job(self, ops[i]);
     if (count > 1)
@@ -322,7 +325,6 @@ void idem__redis_batch_run(idem__redis *self, idem_op *const *ops, size_t count,
     int rc = IDEM_OK;
     while (rc == IDEM_OK && all.count > 0)
         rc = run_round(&all, &fault);
-    idem_buffer_clear(&all.text);
     if (rc || fault.drop)
         idem__redis_wire_close(&self->wire);
     else

@@ -19,7 +19,8 @@ typedef struct {
     uint32_t port;
     uint32_t db;
     char name[IDEM__REDIS_NAME_SIZE]; /**< the server in messages */
-    bool no_nx_get; /**< this connection's server refuses SET with NX and GET: before Redis 7.0 */
+    bool no_nx_get;   /**< this connection's server refuses SET with NX and GET: before Redis 7.0 */
+    idem_buffer text; /**< of one record, while its command is made */
     idem__redis_wire wire;
 } idem__redis;
 

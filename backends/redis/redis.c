@@ -38,6 +38,7 @@ static void close_instance(idem_backend *backend)
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_wire_close(&self->wire);
+    idem_buffer_clear(&self->text);
     free(self);
 }
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands out, replies in. hiredis formats the ones and parses the others; the socket is ours, so
- * that no wait outlasts the deadline and no signal is raised by a server that has gone.
+ * Commands out, replies in. hiredis parses the replies; the socket is ours, so that no wait outlasts
+ * the deadline and no signal is raised by a server that has gone.
+ *
+ * A reply is waited for in three ways: awake, by yielding, while patience lasts; then asleep in
+ * recv(), a nap at a time, which saves a call of poll(); and in poll() where there is something to
+ * send as well, or where the deadline is nearer than a nap.
  *
  * Reading goes on while there is something to send: a server that refuses a command answers and
  * closes before it has read all.
@@ -17,18 +21,23 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-#define WORDS_MAX    8u
+#define HEAD_MAX     32u /* of a number with its sign and both ends of a line, and of the next */
+#define SPARE        512u
 #define VALUE_MAX    ((size_t)512 << 20) /* Redis' own limit, unless it was raised */
 #define REPLY_MAX    (VALUE_MAX + 65536u)
 #define ELEMENTS_MAX 65536u
 #define DEPTH_MAX    2u      /* arrays in the answer to SCAN */
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
+#define NAP_MS       40u     /* the longest sleep in recv() */
+#define WARM_MS      2u      /* who has just answered is taken to be still there */
 
 /* --------------------------------------------------------------------------------- commands */
 
@@ -50,29 +59,61 @@ void idem__redis_wire_begin(idem__redis_wire *wire, bool secret)
     wire->sent = 0;
 }
 
+/* Room for so much more. Growing leaves a copy behind, so a pipeline with a password in it, which is
+   short otherwise, is given all its room at once. */
+static int reserve(idem__redis_wire *wire, size_t len)
+{
+    idem_buffer *out = &wire->out;
+    if (len <= out->capacity - out->len)
+        return IDEM_OK;
+    size_t capacity = out->capacity * 2 > out->len + len ? out->capacity * 2 : out->len + len;
+    char *grown = realloc(out->data, capacity + SPARE);
+    if (!grown)
+        return IDEM_ERR_NO_MEMORY;
+    out->data = grown;
+    out->capacity = capacity + SPARE;
+    return IDEM_OK;
+}
+
+static void put(idem_buffer *out, const void *data, size_t len)
+{
+    if (len > 0)
+        memcpy(out->data + out->len, data, len);
+    out->len += len;
+}
+
+static void put_count(idem_buffer *out, char sign, size_t count)
+{
+    char digits[HEAD_MAX];
+    size_t at = sizeof digits;
+    digits[--at] = '\n';
+    digits[--at] = '\r';
+    do {
+        digits[--at] = (char)('0' + count % 10);
+        count /= 10;
+    } while (count > 0);
+    digits[--at] = sign;
+    put(out, digits + at, sizeof digits - at);
+}
+
 int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_bytes *words,
                             idem__redis_fault *fault)
 {
-    const char *texts[WORDS_MAX];
-    size_t lens[WORDS_MAX];
-    char *command = NULL;
-    idem_error error = {0};
+    size_t len = HEAD_MAX;
     for (size_t i = 0; i < count; i++) {
-        texts[i] = words[i].data ? words[i].data : "";
-        lens[i] = words[i].len;
-        if (lens[i] > VALUE_MAX)
+        if (words[i].len > VALUE_MAX)
             return idem__redis_fault_set(fault, true, IDEM_ERR_TOO_LARGE,
                                          "%s takes no value over 512 MiB: store less", wire->name);
+        len += words[i].len + HEAD_MAX;
     }
-    long long len = redisFormatCommandArgv(&command, (int)count, texts, lens);
-    int rc =
-        len < 0 ? IDEM_ERR_NO_MEMORY : idem_buffer_append(&wire->out, command, (size_t)len, &error);
-    if (len >= 0 && wire->secret)
-        wipe(command, (size_t)len);
-    if (len >= 0)
-        redisFreeCommand(command);
-    if (rc)
-        return idem__redis_fault_set(fault, true, rc, "out of memory");
+    if (reserve(wire, len))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    put_count(&wire->out, '*', count);
+    for (size_t i = 0; i < count; i++) {
+        put_count(&wire->out, '$', words[i].len);
+        put(&wire->out, words[i].data, words[i].len);
+        put(&wire->out, "\r\n", 2);
+    }
     wire->expected++;
     return IDEM_OK;
 }
@@ -93,6 +134,15 @@ static void *create_limited_array(const redisReadTask *task, idem__redis_count c
     return wire->create_array(task, count);
 }
 
+/* Makes recv() sleep for a nap. False: it can't, and poll() has to. */
+static bool allow_naps(int fd)
+{
+    struct timeval nap = {.tv_usec = NAP_MS * 1000};
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &nap, sizeof nap) == 0 &&
+           fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0;
+}
+
 int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fault)
 {
     wire->fd = fd;
@@ -101,6 +151,8 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->elements = 0;
     wire->received = 0;
     wire->expected = 0;
+    wire->heard_ms = 0;
+    wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
         idem__redis_wire_close(wire);
@@ -126,11 +178,13 @@ void idem__redis_wire_close(idem__redis_wire *wire)
     idem_buffer_clear(&wire->out);
 }
 
-bool idem__redis_wire_usable(idem__redis_wire *wire)
+bool idem__redis_wire_usable(idem__redis_wire *wire, uint64_t now_ms)
 {
     char byte;
     if (wire->fd < 0 || wire->broken || wire->expected > 0)
         return false;
+    if (now_ms < wire->heard_ms + WARM_MS)
+        return true;
     ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
@@ -156,8 +210,8 @@ bool idem__redis_wire_wait(int fd, short events, uint64_t deadline_ms, short *ha
 static void send_some(idem__redis_wire *wire)
 {
     while (!wire->broken && wire->sent < wire->out.len) {
-        ssize_t count =
-            send(wire->fd, wire->out.data + wire->sent, wire->out.len - wire->sent, MSG_NOSIGNAL);
+        ssize_t count = send(wire->fd, wire->out.data + wire->sent, wire->out.len - wire->sent,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count > 0)
             wire->sent += (size_t)count;
         else if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -177,9 +231,11 @@ static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
                                  "%s sent something that is no answer: is it Redis?", wire->name);
 }
 
-static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
+/* @param flags  MSG_DONTWAIT, or 0 for a nap. @param[out] got  something has come */
+static int receive_some(idem__redis_wire *wire, int flags, bool *got, idem__redis_fault *fault)
 {
-    ssize_t count = recv(wire->fd, wire->chunk, sizeof wire->chunk, 0);
+    ssize_t count = recv(wire->fd, wire->chunk, sizeof wire->chunk, flags);
+    *got = count > 0;
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return IDEM_OK;
     if (count <= 0)
@@ -197,6 +253,17 @@ static int receive_some(idem__redis_wire *wire, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
+/* Waits for something to read while patience lasts. */
+static int receive_awake(idem__redis_wire *wire, bool *got, idem__redis_fault *fault)
+{
+    int rc = IDEM_OK;
+    *got = false;
+    while (rc == IDEM_OK && !*got && idem_patience_yield(&wire->patience))
+        rc = receive_some(wire, MSG_DONTWAIT, got, fault);
+    idem_patience_end(&wire->patience);
+    return rc;
+}
+
 static int too_late(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
     return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
@@ -208,12 +275,20 @@ static int too_late(const idem__redis_wire *wire, idem__redis_fault *fault)
 static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     short happened = 0;
+    bool got = false;
+    int rc = IDEM_OK;
     send_some(wire);
     bool unsent = !wire->broken && wire->sent < wire->out.len;
+    if (!unsent)
+        rc = receive_awake(wire, &got, fault);
+    if (rc || got)
+        return rc;
+    if (!unsent && wire->naps && idem_monotonic_ms() + 2 * NAP_MS < deadline_ms)
+        return receive_some(wire, 0, &got, fault);
     short events = (short)(unsent ? POLLIN | POLLOUT : POLLIN);
     if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
         return too_late(wire, fault);
-    return (happened & ~POLLOUT) != 0 ? receive_some(wire, fault) : IDEM_OK;
+    return (happened & ~POLLOUT) != 0 ? receive_some(wire, MSG_DONTWAIT, &got, fault) : IDEM_OK;
 }
 
 /* True if the part of an answer that is there is one that no more bytes can mend. A line that has
@@ -262,7 +337,8 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     while (rc == IDEM_OK && !got) {
         /* What is there at the deadline still counts; who sends on and on is not listened to. */
         rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
-        late = idem_monotonic_ms() >= deadline_ms;
+        wire->heard_ms = idem_monotonic_ms();
+        late = wire->heard_ms >= deadline_ms;
         if (rc == IDEM_OK)
             rc = take_whole(wire, &got, fault);
     }

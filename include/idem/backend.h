@@ -373,6 +373,32 @@ IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const cha
 IDEM_API uint64_t idem_monotonic_ms(void);
 /** Milliseconds of Unix time. */
 IDEM_API int64_t idem_wall_ms(void);
+
+/**
+ * Waiting for an answer that may come within microseconds, by yielding instead of sleeping. All
+ * zero at first; keep it with what is waited for, since it learns from its waits. For one thread at
+ * a time.
+ *
+ * @code
+ * while (!it_came() && idem_patience_yield(&instance->patience)) { }
+ * idem_patience_end(&instance->patience);
+ * // if it has not come: poll(), by the deadline
+ * @endcode
+ */
+typedef struct {
+    uint64_t until_ns; /**< of this wait */
+    uint32_t misses;   /**< waits in a row that were too long */
+    uint32_t reserved;
+} idem_patience;
+
+/** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
+ *  millisecond of it, less beside busy processes, nothing where it seldom helped.
+ *  @return false: sleep now */
+IDEM_API bool idem_patience_yield(idem_patience *patience);
+
+/** Ends a wait, whether it came or not. */
+IDEM_API void idem_patience_end(idem_patience *patience);
+
 /** Fills a buffer from the system's random source. @return IDEM_ERR_INTERNAL */
 IDEM_API IDEM_MUST_CHECK int idem_random(void *buf, size_t len, idem_error *error);
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting without sleeping. To fall asleep and be woken costs some 20 microseconds, as much as a
+ * round trip to a server on the same machine; to give the processor away and look again costs less
+ * than one. So whoever expects an answer soon yields for a bounded time before he sleeps.
+ *
+ * Two things are learned from. Beside a busy process a yield comes back after a time slice: one that
+ * took that long means that nobody in this process yields for a second. And where answers take
+ * longer than a wait may last (a distant server, a disk), only every few waits try it again.
+ */
+#include "patience.h"
+
+#include <sched.h>
+#include <time.h>
+
+#define LIMIT_NS UINT64_C(120000)     /* of one wait */
+#define BUSY_NS  UINT64_C(2000000)    /* a yield of this length: the processors are taken */
+#define REST_NS  UINT64_C(1000000000) /* no yields for so long then */
+#define MISSES   4u                   /* in a row: waits are likely to be longer than LIMIT_NS */
+#define RETRY    32u                  /* then one wait in so many tries */
+
+/* idem_patience.until_ns: not begun, or over. */
+#define NOT_BEGUN 0u
+#define OVER      1u
+
+static uint64_t read_clock_ns(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now))
+        return 0;
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void yield_processor(void)
+{
+    (void)sched_yield();
+}
+
+static idem__patience_world this_process = {.now_ns = read_clock_ns, .give_way = yield_processor};
+
+static bool is_resting(const idem__patience_world *world, uint64_t now_ns)
+{
+    return now_ns < atomic_load_explicit(&world->rest_until_ns, memory_order_relaxed);
+}
+
+/* Gives way once. @return false: it took so long that there is a rest now */
+static bool give_way(idem__patience_world *world, uint64_t before_ns)
+{
+    world->give_way();
+    uint64_t after_ns = world->now_ns();
+    if (after_ns - before_ns <= BUSY_NS)
+        return true;
+    atomic_store_explicit(&world->rest_until_ns, after_ns + REST_NS, memory_order_relaxed);
+    return false;
+}
+
+static bool may_begin(const idem__patience_world *world, idem_patience *patience, uint64_t now_ns)
+{
+    if (is_resting(world, now_ns))
+        return false;
+    if (patience->misses < MISSES)
+        return true;
+    patience->misses++;
+    return (patience->misses - MISSES) % RETRY == 0;
+}
+
+bool idem__patience_yield_in(idem__patience_world *world, idem_patience *patience)
+{
+    if (patience->until_ns == OVER)
+        return false;
+    uint64_t now_ns = world->now_ns();
+    if (patience->until_ns == NOT_BEGUN) {
+        patience->until_ns = may_begin(world, patience, now_ns) ? now_ns + LIMIT_NS : OVER;
+    } else if (now_ns >= patience->until_ns) {
+        patience->until_ns = OVER;
+        if (patience->misses < MISSES)
+            patience->misses++;
+    }
+    if (patience->until_ns == OVER)
+        return false;
+    if (!give_way(world, now_ns))
+        patience->until_ns = OVER;
+    return true;
+}
+
+bool idem_patience_yield(idem_patience *patience)
+{
+    return idem__patience_yield_in(&this_process, patience);
+}
+
+void idem_patience_end(idem_patience *patience)
+{
+    if (patience->until_ns > OVER)
+        patience->misses = 0;
+    patience->until_ns = NOT_BEGUN;
+}
+
+void idem__patience_pause_in(idem__patience_world *world)
+{
+    uint64_t now_ns = world->now_ns();
+    if (!is_resting(world, now_ns))
+        (void)give_way(world, now_ns);
+}
+
+void idem__patience_pause(void)
+{
+    idem__patience_pause_in(&this_process);
+}

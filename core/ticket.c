@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A ticket lives on its owner's stack while others hold pointers to it, so all turns on who touches
+ * it last. One atomic word says what has come (ANSWERED, CALLED) and whether the owner sleeps. Who
+ * sets a sign takes ASLEEP away in the same step; if it was there, he alone has to wake the owner,
+ * and does so under the ticket's mutex, which the owner takes before he goes. If it was not there,
+ * the sign was the last touch. An owner whose sleep ends at a deadline takes ASLEEP back; if
+ * somebody was quicker, he waits for the wake that is on its way.
+ */
+#include "ticket.h"
+
+#include "clock.h"
+#include "error.h"
+#include "patience.h"
+
+enum { ANSWERED = 1u, CALLED = 2u, ASLEEP = 4u };
+
+int idem__ticket_init(idem__ticket *ticket, idem_op *const *ops, size_t count, uint64_t deadline_ms)
+{
+    ticket->ops = ops;
+    ticket->count = count;
+    ticket->deadline_ms = deadline_ms;
+    ticket->alone = false;
+    ticket->queued = false;
+    ticket->refused = false;
+    atomic_init(&ticket->signs, 0);
+    ticket->woken = false;
+    ticket->next = NULL;
+    if (pthread_mutex_init(&ticket->mutex, NULL))
+        return IDEM_ERR_NO_MEMORY;
+    if (idem__clock_cond_init(&ticket->cond)) {
+        (void)pthread_mutex_destroy(&ticket->mutex);
+        return IDEM_ERR_NO_MEMORY;
+    }
+    return IDEM_OK;
+}
+
+void idem__ticket_destroy(idem__ticket *ticket)
+{
+    (void)pthread_cond_destroy(&ticket->cond);
+    (void)pthread_mutex_destroy(&ticket->mutex);
+}
+
+/* --------------------------------------------------------------------------------------- signs */
+
+static void set_sign(idem__ticket *ticket, unsigned sign)
+{
+    unsigned seen = atomic_load_explicit(&ticket->signs, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&ticket->signs, &seen,
+                                                  (seen | sign) & ~(unsigned)ASLEEP,
+                                                  memory_order_acq_rel, memory_order_relaxed)) {
+    }
+    if (!(seen & ASLEEP))
+        return;
+    (void)pthread_mutex_lock(&ticket->mutex);
+    ticket->woken = true;
+    (void)pthread_cond_signal(&ticket->cond);
+    (void)pthread_mutex_unlock(&ticket->mutex);
+}
+
+void idem__ticket_answer(idem__ticket *ticket)
+{
+    set_sign(ticket, ANSWERED);
+}
+
+void idem__ticket_call(idem__ticket *ticket)
+{
+    set_sign(ticket, CALLED);
+}
+
+void idem__ticket_heed(idem__ticket *ticket)
+{
+    (void)atomic_fetch_and_explicit(&ticket->signs, ~(unsigned)CALLED, memory_order_relaxed);
+}
+
+static unsigned signs_of(const idem__ticket *ticket)
+{
+    return atomic_load_explicit(&ticket->signs, memory_order_acquire);
+}
+
+bool idem__ticket_is_answered(const idem__ticket *ticket)
+{
+    return (signs_of(ticket) & ANSWERED) != 0;
+}
+
+/* ------------------------------------------------------------------------------------- waiting */
+
+static bool wait_awake(const idem__ticket *ticket, atomic_uint *misses)
+{
+    idem_patience patience = {.misses = atomic_load_explicit(misses, memory_order_relaxed)};
+    uint32_t before = patience.misses;
+    bool came = signs_of(ticket) != 0;
+    while (!came && idem_patience_yield(&patience))
+        came = signs_of(ticket) != 0;
+    idem_patience_end(&patience);
+    if (patience.misses != before)
+        atomic_store_explicit(misses, patience.misses, memory_order_relaxed);
+    return came;
+}
+
+/* @return false: too late, somebody has set a sign and is about to wake the owner */
+static bool take_sleep_back(idem__ticket *ticket)
+{
+    return (atomic_fetch_and_explicit(&ticket->signs, ~(unsigned)ASLEEP, memory_order_acq_rel) &
+            ASLEEP) != 0;
+}
+
+static bool wait_asleep(idem__ticket *ticket, uint64_t deadline_ms)
+{
+    bool in_time = deadline_ms != UINT64_MAX;
+    (void)pthread_mutex_lock(&ticket->mutex);
+    while (!ticket->woken && in_time)
+        in_time = idem__clock_cond_wait(&ticket->cond, &ticket->mutex, deadline_ms);
+    bool late = !ticket->woken && deadline_ms != UINT64_MAX && take_sleep_back(ticket);
+    while (!ticket->woken && !late)
+        (void)pthread_cond_wait(&ticket->cond, &ticket->mutex);
+    ticket->woken = false;
+    (void)pthread_mutex_unlock(&ticket->mutex);
+    return !late;
+}
+
+bool idem__ticket_wait(idem__ticket *ticket, uint64_t deadline_ms, atomic_uint *misses)
+{
+    unsigned none = 0;
+    if (wait_awake(ticket, misses))
+        return true;
+    if (!atomic_compare_exchange_strong_explicit(&ticket->signs, &none, ASLEEP,
+                                                 memory_order_acq_rel, memory_order_acquire))
+        return true;
+    return wait_asleep(ticket, deadline_ms);
+}
