@@ -10,6 +10,14 @@
 #include <errno.h>
 #include <time.h>
 
+/* The coarse clock says what the last tick of the system's timer said, a few milliseconds late at
+   most, for an eighth of the price: to read the other one takes as long as the rest of a lookup. */
+#ifdef CLOCK_REALTIME_COARSE
+#define WALL_CLOCK CLOCK_REALTIME_COARSE
+#else
+#define WALL_CLOCK CLOCK_REALTIME
+#endif
+
 static int64_t read_clock_ms(clockid_t id)
 {
     struct timespec now;
@@ -25,7 +33,7 @@ uint64_t idem_monotonic_ms(void)
 
 int64_t idem_wall_ms(void)
 {
-    return read_clock_ms(CLOCK_REALTIME);
+    return read_clock_ms(WALL_CLOCK);
 }
 
 uint64_t idem__clock_deadline(uint64_t timeout_ms)

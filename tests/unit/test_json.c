@@ -153,6 +153,60 @@ START_TEST(refuses_what_is_no_json)
 }
 END_TEST
 
+/* A string of `len` plain bytes in memory of its own, so that a read beyond it is seen. */
+static char *plain_string(size_t len)
+{
+    char *text = malloc(len + 2);
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'a', len + 2);
+    text[0] = '"';
+    text[len + 1] = '"';
+    return text;
+}
+
+/* Strings are read by the word: each byte has to be seen at each place of one, and behind it. */
+START_TEST(sees_every_byte_of_a_string_at_every_place)
+{
+    for (size_t len = 1; len <= 26; len++) {
+        char *text = plain_string(len);
+        for (size_t place = 1; place <= len; place++) {
+            for (int byte = 0; byte < 256; byte++) {
+                bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+                text[place] = (char)byte;
+                ck_assert_msg(valid((idem_bytes){text, len + 2}) == plain,
+                              "%zu bytes, byte %02x at %zu", len, (unsigned)byte, place);
+            }
+            text[place] = 'a';
+        }
+        free(text);
+    }
+}
+END_TEST
+
+/* Of several bytes that can't stand in a string the first is told, whichever the others are. */
+START_TEST(tells_the_first_bad_byte_of_a_string)
+{
+    static const char bytes[] = {'a',    ' ',    '!',  '#',    '[',   ']',
+                                 '\x7f', '\x1f', '\0', '\x80', '\xff'};
+    uint32_t random = 1;
+    for (unsigned round = 0; round < 20000; round++) {
+        size_t len = round % 26;
+        size_t bad = len;
+        char *text = plain_string(len);
+        for (size_t i = len; i > 0; i--) {
+            random = random * 1664525u + 1013904223u;
+            text[i] = random >> 28 ? 'a' : bytes[(random >> 16) % sizeof bytes];
+            if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] >= 0x80)
+                bad = i - 1;
+        }
+        idem__json json;
+        bool ok = idem__json_valid(&json, (idem_bytes){text, len + 2});
+        ck_assert_msg(ok == (bad == len) && (ok || json.at == text + 1 + bad), "round %u", round);
+        free(text);
+    }
+}
+END_TEST
+
 START_TEST(refuses_every_prefix_of_a_text)
 {
     static const char text[] =
@@ -246,6 +300,8 @@ int main(void)
     Suite *suite = suite_create("json");
     ADD_ROWS(suite, accepts_every_production, accepted);
     ADD_ROWS(suite, refuses_what_is_no_json, refused);
+    ADD(suite, sees_every_byte_of_a_string_at_every_place);
+    ADD(suite, tells_the_first_bad_byte_of_a_string);
     ADD(suite, refuses_every_prefix_of_a_text);
     ADD(suite, nests_to_1024_levels_and_no_deeper);
     ADD(suite, says_where_it_stopped);

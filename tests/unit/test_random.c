@@ -94,11 +94,30 @@ START_TEST(large_portions_are_filled)
 }
 END_TEST
 
+/* Portions of no whole words, and ones larger than a draw, come from the system. */
+START_TEST(portions_of_any_size_are_filled)
+{
+    uint8_t bytes[IDEM__RANDOM_DRAW_MAX + 9];
+    for (size_t len = 0; len < sizeof bytes; len++) {
+        unsigned changed = 0;
+        for (unsigned round = 0; round < 8; round++) {
+            memset(bytes, 0, sizeof bytes);
+            ck_assert_int_eq(idem__random_draw(bytes, len, NULL), IDEM_OK);
+            changed |= len ? bytes[0] : 0u;
+            changed |= len ? (unsigned)bytes[len - 1] << 8 : 0u;
+            ck_assert_uint_eq(bytes[len], 0);
+        }
+        ck_assert_msg(len == 0 || (changed & 0xff && changed >> 8), "%zu bytes", len);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("random");
     ADD(suite, threads_draw_different_bits);
     ADD(suite, a_child_draws_other_bits_than_its_parent);
     ADD(suite, large_portions_are_filled);
+    ADD(suite, portions_of_any_size_are_filled);
     return run_suite(suite);
 }
