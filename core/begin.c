@@ -5,6 +5,7 @@
  */
 #include "begin.h"
 
+#include "call_key.h"
 #include "claim.h"
 #include "clock.h"
 #include "drive.h"
@@ -28,39 +29,48 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     begin->call.deadline_ms = now + (request->timeout_ms ? request->timeout_ms : store->timeout_ms);
 }
 
-static int ask(const idem_store *store, idem__begin *begin, idem_error *error)
+static int ask(const idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
-    idem__drive_init(call, IDEM__CALL_BEGIN, begin->key.bytes, 0);
+    idem__drive_init(call, IDEM__CALL_BEGIN, begin->claim->held.key, 0);
     call->no_takeover = (request->flags & IDEM_NO_TAKEOVER) != 0;
     call->look_first = store->look_first;
     call->fingerprint = request->fingerprint;
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
     begin->pause_ms = FIRST_WAIT_PAUSE_MS;
-    set_deadlines(store, begin, idem_monotonic_ms());
+    set_deadlines(store, begin, now);
     if (!request->token)
         return idem__random_draw(call->token, IDEM_TOKEN_SIZE, error);
     memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
     return IDEM_OK;
 }
 
+int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t now,
+                        idem__begin *begin, idem_error *error)
+{
+    const idem_request *read = &begin->request;
+    int rc = idem__input_request(store, request, &begin->request, error);
+    if (rc == IDEM_OK)
+        rc = idem__call_key_check(read->key, error);
+    if (rc == IDEM_OK && (read->flags & IDEM_KEEPALIVE))
+        rc = idem__keepalive_start(&store->keeper, error);
+    /* Before anything is sent: for a claim that was made there has to be an object. */
+    if (rc == IDEM_OK)
+        rc = idem__claim_new(store->prefix, read->key, read->fingerprint, &begin->claim, error);
+    if (rc)
+        return rc;
+    rc = ask(store, begin, now, error);
+    if (rc)
+        idem__claim_destroy(begin->claim);
+    return rc;
+}
+
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
                      idem_error *error)
 {
-    int rc = idem__input_request(store, request, &begin->request, error);
-    if (rc == IDEM_OK)
-        rc = idem__call_key_make(&begin->key, store, begin->request.key, error);
-    if (rc == IDEM_OK && (begin->request.flags & IDEM_KEEPALIVE))
-        rc = idem__keepalive_start(&store->keeper, error);
-    if (rc == IDEM_OK)
-        rc = ask(store, begin, error);
-    /* Before anything is sent: for a claim that was made there has to be an object. */
-    if (rc == IDEM_OK)
-        rc = idem__claim_new(begin->key.bytes, begin->request.fingerprint, store->prefix.len,
-                             &begin->claim, error);
-    return rc;
+    return idem__begin_make_at(store, request, idem_monotonic_ms(), begin, error);
 }
 
 /* ------------------------------------------------------------------------------------- waiting */
@@ -142,8 +152,7 @@ void idem_outcome_clear(idem_outcome *outcome)
     if (!outcome)
         return;
     idem_claim_free(outcome->claim);
-    idem_record owner = {.memory = outcome->memory};
-    idem_record_clear(&owner);
+    free(outcome->memory);
     memset(outcome, 0, sizeof *outcome);
 }
 
@@ -183,8 +192,7 @@ static void drive_portion(idem_store *store, const portion *part)
     idem__call *calls[IDEM_BATCH_MAX];
     for (size_t i = 0; i < part->count; i++)
         calls[i] = &part->begins[i]->call;
-    if (part->count > 0)
-        idem__drive(store, calls, part->count);
+    idem__drive(store, calls, part->count);
 }
 
 /* Answers those that are done, and waits for the first of the others. */
@@ -220,25 +228,32 @@ static const idem_request *request_at(const idem_request *requests, size_t index
     return (const idem_request *)(const void *)((const char *)requests + index * requests->size);
 }
 
+static int make_one(idem_store *store, const idem_request *request, size_t size, uint64_t now,
+                    idem__begin *begin, idem_error *error)
+{
+    if (request->size == size)
+        return idem__begin_make_at(store, request, now, begin, error);
+    return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                          "the requests of one call have one size; make each with "
+                          "idem_request_init()");
+}
+
 static void begin_portion(idem_store *store, const idem_request *requests, size_t first,
                           size_t count, idem_outcome *outcomes, idem__many *many,
                           idem__begin *begins)
 {
-    portion part = {.count = 0};
-    for (size_t i = 0; i < count; i++) {
-        const idem_request *request = request_at(requests, first + i);
-        idem_error *error = idem__many_error(many, first + i);
-        memset(&outcomes[first + i], 0, sizeof outcomes[first + i]);
-        if (request->size != requests->size)
-            (void)idem_error_set(error, IDEM_ERR_ARGUMENT,
-                                 "the requests of one call have one size; make each with "
-                                 "idem_request_init()");
-        else if (idem__begin_make(store, request, &begins[i], error) == IDEM_OK) {
-            part.index[part.count] = first + i;
-            part.begins[part.count++] = &begins[i];
+    portion part;
+    part.count = 0;
+    uint64_t now = idem_monotonic_ms();
+    for (size_t i = first; i < first + count; i++) {
+        idem__begin *begin = &begins[i - first];
+        if (make_one(store, request_at(requests, i), requests->size, now, begin,
+                     idem__many_error(many, i))) {
+            idem__many_settle(many, i);
             continue;
         }
-        idem__many_settle(many, first + i);
+        part.index[part.count] = i;
+        part.begins[part.count++] = begin;
     }
     while (part.count > 0) {
         drive_portion(store, &part);
@@ -250,21 +265,23 @@ int idem_begin_many(idem_store *store, const idem_request *requests, size_t coun
                     idem_outcome *outcomes, idem_error *errors, idem_error *error)
 {
     idem__many many;
-    idem__error_clear(error);
+    idem__many_init(&many, count, errors, error);
+    if (outcomes && count > 0)
+        memset(outcomes, 0, count * sizeof *outcomes);
     if (!store || (count > 0 && (!requests || !outcomes)))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "the store, the requests or the outcomes are NULL");
+        return idem__many_refuse(&many, IDEM_ERR_ARGUMENT,
+                                 "the store, the requests or the outcomes are NULL");
     if (count == 0)
         return IDEM_OK;
-    if (requests->size < offsetof(idem_request, fingerprint))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "the size of the requests is not set; make them with "
-                              "idem_request_init()");
+    if (requests->size < offsetof(idem_request, fingerprint) ||
+        requests->size % _Alignof(idem_request) != 0)
+        return idem__many_refuse(&many, IDEM_ERR_ARGUMENT,
+                                 "the size of the requests is not set; make each with "
+                                 "idem_request_init()");
     size_t portion_max = count < IDEM_BATCH_MAX ? count : IDEM_BATCH_MAX;
     idem__begin *begins = malloc(portion_max * sizeof *begins);
     if (!begins)
-        return idem__error_no_memory(error);
-    idem__many_init(&many, count, errors, error);
+        return idem__many_refuse(&many, IDEM_ERR_NO_MEMORY, "out of memory");
     for (size_t first = 0; first < count; first += portion_max) {
         size_t size = count - first < portion_max ? count - first : portion_max;
         begin_portion(store, requests, first, size, outcomes, &many, begins);

@@ -3,15 +3,13 @@
 #ifndef IDEM_CORE_BEGIN_H
 #define IDEM_CORE_BEGIN_H
 
-#include "call_key.h"
 #include "protocol.h"
 
-/** A begin under way. It has to stay where it is; end it with idem__begin_clear(). */
+/** A begin under way. It may be moved before it is driven; end it with idem__begin_clear(). */
 typedef struct {
     idem_request request; /* as it was read; its bytes are the caller's */
-    idem__call_key key;
     idem__call call;
-    idem_claim *claim;      /* for the claim, should it be made; not held yet */
+    idem_claim *claim;      /* for the claim, should it be made; not held yet. The key is in it */
     uint64_t wait_until_ms; /* a key in progress is waited for until then */
     uint64_t pause_ms;      /* the last pause between two looks */
     uint64_t look_at_ms;    /* when to look again */
@@ -21,6 +19,10 @@ typedef struct {
  *  @return as idem_begin(), for input that is not valid; nothing has to be cleared then */
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
                      idem_error *error);
+
+/** The same for one of many that are asked for at the same time. @param now  idem_monotonic_ms() */
+int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t now,
+                        idem__begin *begin, idem_error *error);
 
 /** Looks at the call's answer: true if it found its key in progress and there is time to wait. It is
  *  to be driven anew at `look_at_ms`, after idem__begin_look_again(). */

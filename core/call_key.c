@@ -4,8 +4,7 @@
 
 #include "store.h"
 
-int idem__call_key_make(idem__call_key *full, const idem_store *store, idem_bytes key,
-                        idem_error *error)
+int idem__call_key_check(idem_bytes key, idem_error *error)
 {
     char quoted[IDEM_QUOTE_SIZE];
     if (key.len == 0 || !key.data)
@@ -16,6 +15,15 @@ int idem__call_key_make(idem__call_key *full, const idem_store *store, idem_byte
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the key %s has %zu bytes and may have %u; use a fingerprint of it",
                               idem_quote(key, quoted), key.len, IDEM_KEY_MAX);
+    return IDEM_OK;
+}
+
+int idem__call_key_make(idem__call_key *full, const idem_store *store, idem_bytes key,
+                        idem_error *error)
+{
+    int rc = idem__call_key_check(key, error);
+    if (rc)
+        return rc;
     full->bytes = key;
     if (store->prefix.len > 0) {
         memcpy(full->room, store->prefix.data, store->prefix.len);

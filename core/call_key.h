@@ -10,6 +10,9 @@ typedef struct {
     char room[IDEM_PREFIX_MAX + IDEM_KEY_MAX];
 } idem__call_key;
 
+/** Checks a key as a caller named it. @return IDEM_ERR_ARGUMENT */
+int idem__call_key_check(idem_bytes key, idem_error *error);
+
 /** Checks a key and puts the prefix in front. `key` has to stay where it is.
  *  @return IDEM_ERR_ARGUMENT */
 int idem__call_key_make(idem__call_key *full, const idem_store *store, idem_bytes key,

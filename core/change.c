@@ -31,24 +31,29 @@ static int check(const idem_store *store, const idem__change_request *request, i
 }
 
 /* A claim's record as the call may use it: a copy where the keepalive could change it. */
-static int hold_still(idem_claim *claim, bool ends, idem_record *held, idem_error *error)
+static int hold_still(idem__change *change, idem_error *error)
 {
+    idem_claim *claim = change->claim;
+    idem_record *held = &change->call.held;
+    change->memory = NULL;
     if (!claim->kept) {
         *held = claim->held;
-        held->memory = NULL;
         return IDEM_OK;
     }
     idem__keepalive_lock();
     int rc = idem_record_copy(&claim->held, held, error);
-    claim->ending = ends && rc == IDEM_OK;
+    claim->ending = change->ends && rc == IDEM_OK;
     idem__keepalive_unlock();
+    change->memory = held->memory;
     return rc;
 }
 
-int idem__change_make(idem_store *store, const idem__change_request *request, idem__change *change,
-                      idem_error *error)
+int idem__change_make_at(idem_store *store, const idem__change_request *request, uint64_t now,
+                         idem__change *change, idem_error *error)
 {
+    static const idem_bytes no_key = {NULL, 0};
     idem_claim *claim = request->claim;
+    idem__call *call = &change->call;
     int rc = check(store, request, error);
     if (rc)
         return rc;
@@ -57,17 +62,22 @@ int idem__change_make(idem_store *store, const idem__change_request *request, id
     if (claim->kept &&
         !change->ends) /* in the child of a fork() the thread has to be started anew */
         rc = idem__keepalive_start(&store->keeper, error);
-    if (rc == IDEM_OK)
-        rc = hold_still(claim, change->ends, &change->held, error);
     if (rc)
         return rc;
-    idem__drive_init(&change->call, request->kind, change->held.key,
-                     idem__clock_deadline(store->timeout_ms));
-    change->call.held = change->held;
-    change->call.text = request->text;
-    change->call.lease_ms = request->lease_ms;
-    change->call.ttl_ms = claim->ttl_ms;
-    return IDEM_OK;
+    idem__drive_init(call, request->kind, no_key, now + store->timeout_ms);
+    rc = hold_still(change, error);
+    call->key = call->held.key;
+    call->held.memory = NULL;
+    call->text = request->text;
+    call->lease_ms = request->lease_ms;
+    call->ttl_ms = claim->ttl_ms;
+    return rc;
+}
+
+int idem__change_make(idem_store *store, const idem__change_request *request, idem__change *change,
+                      idem_error *error)
+{
+    return idem__change_make_at(store, request, idem_monotonic_ms(), change, error);
 }
 
 /* Takes in what a call made of its claim. */
@@ -101,7 +111,7 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
         (void)idem__error_copy(error, &change->call.error);
     settle(store, change);
     idem__protocol_clear(&change->call);
-    idem_record_clear(&change->held);
+    free(change->memory);
     return rc;
 }
 
@@ -151,11 +161,12 @@ static void complete_portion(idem_store *store, idem_claim *const *claims,
     idem__call *calls[IDEM_BATCH_MAX];
     size_t index[IDEM_BATCH_MAX];
     size_t made = 0;
+    uint64_t now = idem_monotonic_ms();
     for (size_t i = first; i < first + count; i++) {
         idem__change_request request = {
             .kind = IDEM__CALL_COMPLETE, .claim = claims[i], .text = responses[i]};
         index[made] = i;
-        if (idem__change_make(store, &request, &changes[made], idem__many_error(many, i)) ==
+        if (idem__change_make_at(store, &request, now, &changes[made], idem__many_error(many, i)) ==
             IDEM_OK) {
             calls[made] = &changes[made].call;
             made++;
@@ -175,17 +186,16 @@ int idem_complete_many(idem_store *store, idem_claim *const *claims, const idem_
                        size_t count, idem_error *errors, idem_error *error)
 {
     idem__many many;
-    idem__error_clear(error);
+    idem__many_init(&many, count, errors, error);
     if (!store || (count > 0 && (!claims || !responses)))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "the store, the claims or the responses are NULL");
+        return idem__many_refuse(&many, IDEM_ERR_ARGUMENT,
+                                 "the store, the claims or the responses are NULL");
     if (count == 0)
         return IDEM_OK;
     size_t portion_max = count < IDEM_BATCH_MAX ? count : IDEM_BATCH_MAX;
     idem__change *changes = malloc(portion_max * sizeof *changes);
     if (!changes)
-        return idem__error_no_memory(error);
-    idem__many_init(&many, count, errors, error);
+        return idem__many_refuse(&many, IDEM_ERR_NO_MEMORY, "out of memory");
     for (size_t first = 0; first < count; first += portion_max) {
         size_t size = count - first < portion_max ? count - first : portion_max;
         complete_portion(store, claims, responses, first, size, &many, changes);
@@ -197,7 +207,6 @@ int idem_complete_many(idem_store *store, idem_claim *const *claims, const idem_
 int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem_claim **claim,
                 idem_error *error)
 {
-    idem__call_key full;
     idem__call call;
     idem__call *calls[] = {&call};
     idem__error_clear(error);
@@ -207,12 +216,13 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
                               "token is all zero");
     idem_claim *made;
     idem_bytes no_fingerprint = {NULL, 0};
-    int rc = idem__call_key_make(&full, store, key, error);
+    int rc = idem__call_key_check(key, error);
     if (rc == IDEM_OK)
-        rc = idem__claim_new(full.bytes, no_fingerprint, store->prefix.len, &made, error);
+        rc = idem__claim_new(store->prefix, key, no_fingerprint, &made, error);
     if (rc)
         return rc;
-    idem__drive_init(&call, IDEM__CALL_RESUME, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(&call, IDEM__CALL_RESUME, made->held.key,
+                     idem__clock_deadline(store->timeout_ms));
     memcpy(call.token, token, IDEM_TOKEN_SIZE);
     idem__drive(store, calls, 1);
     rc = call.code;

@@ -17,8 +17,8 @@ typedef struct {
 /** A change under way. */
 typedef struct {
     idem_claim *claim;
-    bool ends; /* the claim, if it succeeds */
-    idem_record held;
+    bool ends;    /* the claim, if it succeeds */
+    void *memory; /* what the call's `held` lives in, if it is a copy */
     idem__call call;
 } idem__change;
 
@@ -26,6 +26,10 @@ typedef struct {
  *  @return as idem_complete(), for input that is not valid; nothing has to be finished then */
 int idem__change_make(idem_store *store, const idem__change_request *request, idem__change *change,
                       idem_error *error);
+
+/** The same for one of many that are asked for at the same time. @param now  idem_monotonic_ms() */
+int idem__change_make_at(idem_store *store, const idem__change_request *request, uint64_t now,
+                         idem__change *change, idem_error *error);
 
 /** Takes the call's answer into the claim, and frees what the change holds. @return the call's code */
 int idem__change_finish(idem_store *store, idem__change *change, idem_error *error);

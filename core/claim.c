@@ -17,19 +17,26 @@
 /* No write is stamped with it, so that a change by it finds what is there. */
 #define UNKNOWN_VERSION 0
 
-int idem__claim_new(idem_bytes key, idem_bytes fingerprint, size_t prefix_len, idem_claim **claim,
+static uint8_t *place(uint8_t *at, idem_bytes bytes)
+{
+    if (bytes.len > 0)
+        memcpy(at, bytes.data, bytes.len);
+    return at + bytes.len;
+}
+
+int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, idem_claim **claim,
                     idem_error *error)
 {
-    idem_claim *made = calloc(1, sizeof *made + key.len + fingerprint.len);
+    idem_claim *made = malloc(sizeof *made + prefix.len + key.len + fingerprint.len);
     if (!made)
         return idem__error_no_memory(error);
-    memcpy(made->room, key.data, key.len);
-    made->held.key = (idem_bytes){made->room, key.len};
-    if (fingerprint.len > 0) {
-        memcpy(made->room + key.len, fingerprint.data, fingerprint.len);
-        made->held.fingerprint = (idem_bytes){made->room + key.len, fingerprint.len};
-    }
-    made->prefix_len = prefix_len;
+    memset(made, 0, sizeof *made);
+    uint8_t *end = place(place(made->room, prefix), key);
+    made->held.key = (idem_bytes){made->room, prefix.len + key.len};
+    if (fingerprint.len > 0)
+        made->held.fingerprint = (idem_bytes){end, fingerprint.len};
+    (void)place(end, fingerprint);
+    made->prefix_len = prefix.len;
     made->refs = 1;
     atomic_init(&made->lost, false);
     *claim = made;
@@ -38,26 +45,26 @@ int idem__claim_new(idem_bytes key, idem_bytes fingerprint, size_t prefix_len, i
 
 void idem__claim_take(idem_claim *claim, const idem_record *held)
 {
-    idem_record copy;
-    idem_record bare = *held;
-    bare.key = claim->held.key;
-    bare.fingerprint = claim->held.fingerprint;
-    bare.checkpoint = (idem_bytes){NULL, 0};
-    bare.response = (idem_bytes){NULL, 0};
-    bare.memory = NULL;
+    idem_bytes key = claim->held.key;
+    idem_bytes fingerprint = claim->held.fingerprint;
     memcpy(claim->token, held->token, IDEM_TOKEN_SIZE);
     bool plain = held->checkpoint.len == 0 && held->response.len == 0 &&
-                 held->fingerprint.len == bare.fingerprint.len;
-    if (!plain && idem_record_copy(held, &copy, NULL) == IDEM_OK)
-        bare = copy;
-    else if (!plain)
-        bare.version = UNKNOWN_VERSION;
-    claim->held = bare;
+                 held->fingerprint.len == fingerprint.len;
+    if (!plain && idem_record_copy(held, &claim->held, NULL) == IDEM_OK)
+        return;
+    claim->held = *held;
+    claim->held.key = key;
+    claim->held.fingerprint = fingerprint;
+    claim->held.checkpoint = (idem_bytes){NULL, 0};
+    claim->held.response = (idem_bytes){NULL, 0};
+    claim->held.memory = NULL;
+    if (!plain)
+        claim->held.version = UNKNOWN_VERSION;
 }
 
 void idem__claim_destroy(idem_claim *claim)
 {
-    idem_record_clear(&claim->held);
+    free(claim->held.memory);
     free(claim);
 }
 

@@ -28,8 +28,9 @@ struct idem_claim {
     uint8_t room[];  /* for the key and the fingerprint that it was made with */
 };
 
-/** Makes a claim that is not held yet, on copies of key and fingerprint. @return IDEM_ERR_NO_MEMORY */
-int idem__claim_new(idem_bytes key, idem_bytes fingerprint, size_t prefix_len, idem_claim **claim,
+/** Makes a claim that is not held yet, on copies of the key, with the prefix in front, and of the
+ *  fingerprint. @return IDEM_ERR_NO_MEMORY */
+int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, idem_claim **claim,
                     idem_error *error);
 
 /** Takes in the record of its key that is held from now on. Can't fail: without memory for the

@@ -5,6 +5,8 @@
  */
 #include "clock.h"
 
+#include "cancel.h"
+
 #include <errno.h>
 #include <time.h>
 
@@ -35,8 +37,10 @@ void idem__clock_sleep_until(uint64_t deadline_ms)
 {
     struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
                              .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    int cancel_state = idem__cancel_hold();
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
     }
+    idem__cancel_restore(cancel_state);
 }
 
 int idem__clock_cond_init(pthread_cond_t *cond)

@@ -6,6 +6,7 @@
  */
 #include "drive.h"
 
+#include "cancel.h"
 #include "clock.h"
 #include "random.h"
 #include "store.h"
@@ -16,7 +17,7 @@
 
 void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms)
 {
-    memset(call, 0, sizeof *call);
+    idem__protocol_blank(call);
     call->kind = kind;
     call->key = key;
     call->deadline_ms = deadline_ms;
@@ -162,10 +163,11 @@ static void end_late_ones(pending *left, uint64_t now)
     }
 }
 
-/* Pauses and makes the paused calls ready again. */
+/* Pauses and makes the paused calls ready again. Those that need no pause go along with them, so the
+   pause is no longer than any of them can bear. */
 static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now)
 {
-    uint64_t deadline_ms = earliest_deadline(left->calls, left->paused);
+    uint64_t deadline_ms = earliest_deadline(left->calls, left->count);
     uint64_t repeat_at_ms = idem__drive_repeat_at(pause_ms, now, deadline_ms);
     for (size_t i = 0; i < left->paused; i++)
         tell_retry(store, left->calls[i]);
@@ -178,21 +180,24 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count)
 {
     pending left;
     uint64_t pause_ms = 0;
+    /* A backend that is concurrent by itself is entered without others' operations in hand. */
+    bool direct = store->writers.concurrent;
+    int cancel_state = direct ? 0 : idem__cancel_hold();
     left.count = 0;
     for (; left.count < count; left.count++) {
         left.calls[left.count] = calls[left.count];
         idem__protocol_start(calls[left.count]);
     }
-    for (;;) {
+    while (left.count > 0) {
         carry_out(store, left.calls, left.count);
         take_answers(&left);
         if (left.count == 0)
-            return;
+            break;
         uint64_t now = idem_monotonic_ms();
         end_late_ones(&left, now);
         if (left.paused > 0)
             pause_before_repeat(store, &left, &pause_ms, now);
-        if (left.count == 0)
-            return;
     }
+    if (!direct)
+        idem__cancel_restore(cancel_state);
 }

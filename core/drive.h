@@ -5,7 +5,7 @@
 
 #include "protocol.h"
 
-/** Fills in `call` for a store's key: what is common to all kinds. The rest is zero. */
+/** Makes `call` blank but for what is common to all kinds. */
 void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms);
 
 /**

@@ -8,10 +8,12 @@
 
 void idem__many_init(idem__many *many, size_t count, idem_error *errors, idem_error *error)
 {
-    memset(many, 0, sizeof *many);
     many->count = count;
     many->errors = errors;
     many->error = error;
+    many->first = 0;
+    many->code = IDEM_OK;
+    idem__error_clear(error);
 }
 
 idem_error *idem__many_error(idem__many *many, size_t index)
@@ -24,9 +26,18 @@ idem_error *idem__many_error(idem__many *many, size_t index)
 void idem__many_settle(idem__many *many, size_t index)
 {
     const idem_error *error = many->errors ? &many->errors[index] : &many->spare;
-    if (error->code == IDEM_OK || many->code != IDEM_OK)
+    if (error->code == IDEM_OK || (many->code != IDEM_OK && many->first < index))
         return;
     many->code = error->code;
+    many->first = index;
+    idem__error_clear(many->error); /* items end in any order */
     (void)idem_error_set(many->error, error->code, "number %zu of %zu: %s", index + 1, many->count,
                          error->message);
+}
+
+int idem__many_refuse(idem__many *many, int code, const char *message)
+{
+    for (size_t i = 0; many->errors && i < many->count; i++)
+        (void)idem_error_set(idem__many_error(many, i), code, "%s", message);
+    return idem_error_set(many->error, code, "%s", message);
 }

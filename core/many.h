@@ -10,9 +10,11 @@ typedef struct {
     idem_error *errors; /* the caller's, or NULL */
     idem_error *error;  /* of the whole call; may be NULL */
     idem_error spare;
-    int code; /* of the first item that failed */
+    size_t first; /* the number of the first item that failed, in the caller's order */
+    int code;     /* why it did; IDEM_OK: none has */
 } idem__many;
 
+/** Clears `error`. */
 void idem__many_init(idem__many *many, size_t count, idem_error *errors, idem_error *error);
 
 /** Where an item's error goes, cleared. */
@@ -20,5 +22,8 @@ idem_error *idem__many_error(idem__many *many, size_t index);
 
 /** Takes note of how an item ended, which was given idem__many_error() last. */
 void idem__many_settle(idem__many *many, size_t index);
+
+/** Fails the whole call, and so each item. @return `code` */
+int idem__many_refuse(idem__many *many, int code, const char *message);
 
 #endif

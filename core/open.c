@@ -7,6 +7,7 @@
 #include "registry.h"
 #include "store.h"
 
+#include "cancel.h"
 #include "clock.h"
 
 #include <stdlib.h>
@@ -79,12 +80,14 @@ destroy_writers:
 /* fork() knows the store as long as it may have an instance. */
 static void stop(idem_store *store)
 {
+    int cancel_state = idem__cancel_hold();
     idem__keepalive_stop(&store->keeper);
     idem__lanes_close(&store->readers);
     idem__lanes_close(&store->writers);
     idem__fork_remove(store);
     idem__lanes_destroy(&store->readers);
     idem__lanes_destroy(&store->writers);
+    idem__cancel_restore(cancel_state);
 }
 
 static int start(idem_store *store, const idem_config *config, idem_error *error)
@@ -92,9 +95,11 @@ static int start(idem_store *store, const idem_config *config, idem_error *error
     int rc = make_lanes(store, config, error);
     if (rc)
         return rc;
+    int cancel_state = idem__cancel_hold();
     rc = idem__fork_add(store, error);
     if (rc == IDEM_OK)
         rc = idem__lanes_open(&store->writers, idem__clock_deadline(store->timeout_ms), error);
+    idem__cancel_restore(cancel_state);
     if (rc)
         stop(store);
     return rc;

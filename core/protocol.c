@@ -371,6 +371,8 @@ void idem__protocol_give_up(idem__call *call)
 
 void idem__protocol_clear(idem__call *call)
 {
-    idem_record_clear(&call->op.found);
-    idem_record_clear(&call->seen);
+    if (call->op.found.memory)
+        idem_record_clear(&call->op.found);
+    if (call->seen.memory)
+        idem_record_clear(&call->seen);
 }

@@ -31,7 +31,8 @@ typedef enum {
                               idem__protocol_again(), or give up */
 } idem__step;
 
-/** One call on one key. Bytes are borrowed, `seen` apart. */
+/** One call on one key. Bytes are borrowed, `seen` apart. What stands in front of `next` is zero where
+ *  it is not filled in; what follows is made by the protocol when it is needed. */
 typedef struct {
     /* the question */
     idem__call_kind kind;
@@ -47,20 +48,29 @@ typedef struct {
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
 
-    /* the operation */
-    idem_op op;
-    idem_record next; /**< what op stores */
+    /* the answer */
+    int code;                  /**< IDEM_OK, or why the call failed: then see `error` */
+    idem_outcome_kind outcome; /**< begin; its record is `seen`, or `held` if it is IDEM_NEW */
+    uint64_t retry_after_ms;
     idem_record seen; /**< what the last operation found; owned */
     bool doubt;       /**< a change was sent, and its reply was lost */
 
-    /* the answer */
-    int code;                  /**< IDEM_OK, or why the call failed */
-    idem_outcome_kind outcome; /**< begin; its record is `seen`, or `held` if it is IDEM_NEW */
-    uint64_t retry_after_ms;
+    /* the operation */
+    idem_record next; /**< what op stores */
+    idem_op op;
     idem_error error;
 } idem__call;
 
-/** Begins a call whose question is filled in and whose rest is zero: `op` is the first one. */
+/** Makes a call blank: its question can be filled in, or it can be cleared as it is. */
+static inline void idem__protocol_blank(idem__call *call)
+{
+    memset(call, 0, offsetof(idem__call, next));
+    call->op.found.memory = NULL;
+    call->error.code = IDEM_OK;
+    call->error.message[0] = '\0';
+}
+
+/** Begins a call that was blank and whose question is filled in: `op` is the first one. */
 void idem__protocol_start(idem__call *call);
 
 /** Stamps op with a version that was never used before, before each time it is carried out, and

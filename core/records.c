@@ -4,6 +4,7 @@
  * a lane, and gives it to the caller after it has left, so that the caller may call the store.
  */
 #include "call_key.h"
+#include "cancel.h"
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
@@ -80,11 +81,13 @@ typedef struct {
 static int try_alone(idem_store *store, const alone *job, uint64_t deadline_ms, idem_error *error)
 {
     idem__lane *lane;
+    int cancel_state = idem__cancel_hold();
     int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
-    if (rc)
-        return rc;
-    rc = job->once(store, lane->backend, job->user, deadline_ms, error);
-    idem__lanes_leave(&store->writers, lane);
+    if (rc == IDEM_OK) {
+        rc = job->once(store, lane->backend, job->user, deadline_ms, error);
+        idem__lanes_leave(&store->writers, lane);
+    }
+    idem__cancel_restore(cancel_state);
     return rc;
 }
 

@@ -36,6 +36,7 @@
  *   unless the URL says otherwise), plus the wait that idem_begin() was asked for.
  * - *Repeating.* Every call may be repeated when its reply was lost; the library does so itself
  *   until the deadline. A store that can't be reached is an error, never IDEM_NEW.
+ * - *Cancellation.* No call is a cancellation point: a thread that is cancelled in one ends behind it.
  * - *The process is left alone.* No signal handlers, no output, no exit, no SIGPIPE. A store that
  *   was opened before fork() works on in the parent and in the child.
  */
@@ -296,17 +297,18 @@ IDEM_API IDEM_MUST_CHECK int idem_begin(idem_store *store, const idem_request *r
 /**
  * Begins many keys: as many idem_begin(), in one round trip or one transaction where the store can.
  *
- * Each has an answer of its own. A key that stands in two requests is begun twice: one of the
- * two finds the claim of the other.
+ * Each has an answer of its own, by its own deadline; the call returns when all have theirs. So a
+ * request that waits for its key holds up the others' answers, whose leases are running: make a lease
+ * longer than the waits beside it, or use IDEM_KEEPALIVE. A key that stands in two requests is begun
+ * twice, and one of the two finds the claim of the other.
  *
  * @param requests       `count` of them, each made with idem_request_init().
- * @param[out] outcomes  one for each; zeroed where the request failed, so that all can be cleared.
- *                       Untouched if the whole call was not valid.
+ * @param[out] outcomes  one for each, zeroed where its request has an error: all can be cleared,
+ *                       whatever the call returned.
  * @param[out] errors    one for each, its code IDEM_OK where there is an outcome; may be NULL.
  * @return IDEM_OK: every request has its outcome. Else the code of the first that has none, as
  *         idem_begin() would return it, with its number in the message; the others have theirs.
- *         IDEM_ERR_ARGUMENT and IDEM_ERR_NO_MEMORY may stand for the whole call: nothing was begun
- *         then, and `errors` are untouched.
+ *         Where the whole call is not valid, or has no memory, each request has that error.
  * @par Blocking   up to the longest timeout_ms + wait_ms, for each 256 requests.
  */
 IDEM_API IDEM_MUST_CHECK int idem_begin_many(idem_store *store, const idem_request *requests,
@@ -344,12 +346,13 @@ IDEM_API int idem_complete(idem_store *store, idem_claim *claim, idem_bytes resp
  * Completes many claims: as many idem_complete(), in one round trip or one transaction where the
  * store can. Each has an answer of its own.
  *
- * @param claims       `count` of them, all different.
+ * @param claims       `count` of them. One that stands there twice is completed once, as by a
+ *                     repeated idem_complete(): with one of its responses.
  * @param responses    one for each.
  * @param[out] errors  one for each, its code IDEM_OK where the claim is completed; may be NULL.
  * @return IDEM_OK: all are completed. Else the code of the first that is not, as idem_complete()
- *         would return it, with its number in the message. IDEM_ERR_ARGUMENT and IDEM_ERR_NO_MEMORY
- *         may stand for the whole call: nothing was stored then, and `errors` are untouched.
+ *         would return it, with its number in the message; the others are completed or have theirs.
+ *         Where the whole call is not valid, or has no memory, each claim has that error.
  * @par Blocking   up to the store's timeout, for each 256 claims.
  */
 IDEM_API int idem_complete_many(idem_store *store, idem_claim *const *claims,

@@ -273,6 +273,7 @@ static void add_all(Suite *suite)
     conformance_begin(suite);
     conformance_fingerprints(suite);
     conformance_claims(suite);
+    conformance_batches(suite);
     conformance_guarantees(suite);
     conformance_records(suite);
     conformance_scan(suite);

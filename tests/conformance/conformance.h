@@ -85,6 +85,7 @@ void conformance_first_store(Suite *suite);
 void conformance_begin(Suite *suite);
 void conformance_fingerprints(Suite *suite);
 void conformance_claims(Suite *suite);
+void conformance_batches(Suite *suite);
 void conformance_guarantees(Suite *suite);
 void conformance_records(Suite *suite);
 void conformance_scan(Suite *suite);

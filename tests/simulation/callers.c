@@ -57,7 +57,7 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     while (who->tasks[at].running)
         at++;
     task *one = &who->tasks[at];
-    memset(&one->call, 0, sizeof one->call);
+    idem__protocol_blank(&one->call);
     memset(&one->letter, 0, sizeof one->letter);
     one->moments_count = 0;
     one->claim = NULL;
@@ -269,7 +269,8 @@ static void take_claim(world *made, caller *who, const task *ended)
 {
     idem_claim *claim = NULL;
     const idem_record *held = &ended->call.held;
-    if (idem__claim_new(held->key, held->fingerprint, 0, &claim, NULL) != IDEM_OK) {
+    const idem_bytes no_prefix = {NULL, 0};
+    if (idem__claim_new(no_prefix, held->key, held->fingerprint, &claim, NULL) != IDEM_OK) {
         world_breach(made, BREACH_TABLE, "no memory for the simulation");
         return;
     }
