@@ -65,21 +65,21 @@ static const cli_option ls_options[] = {
     OPTION("limit", "N", CLI_COUNT, limit, "at most so many"), OPTION_END};
 static const cli_option bench_options[] = {
     OPTION("mode", "M", CLI_MODE, mode,
-           "what an op is; cycle: begin and complete a new key (unless\n"
-           "set), claim: begin one, replay: begin a completed one"),
+           "cycle: an op begins a new key and completes it (unless set);\n"
+           "claim: it begins one; replay: it begins a completed one"),
     OPTION("threads", "N", CLI_COUNT, threads, "so many callers at once (1)"),
-    OPTION("ops", "N", CLI_COUNT, ops, "end after so many ops of all threads together"),
+    OPTION("ops", "N", CLI_COUNT, ops, "end after so many ops, of all threads together"),
     OPTION("duration", "D", CLI_DURATION, duration_ms,
-           "end after so long (5s, if there is no --ops)"),
+           "end after so long (5s, unless there is --ops)"),
     OPTION("warmup", "D", CLI_DURATION, warmup_ms,
-           "run so long before anything is counted (not at all)"),
+           "run so long before that without counting (none)"),
     OPTION("rate", "N", CLI_COUNT, rate,
-           "so many ops a second of all threads together, evenly spread\n"
+           "so many ops a second, of all threads together, evenly spread\n"
            "(as many as there can be)"),
     OPTION("batch", "N", CLI_COUNT, batch, "so many ops in one call (1)"),
     OPTION("keys", "N", CLI_COUNT, keys, "replay so many different keys (1000)"),
-    OPTION("key-size", "SIZE", CLI_SIZE, key_size, "of each key, 36B to 1KiB (36B)"),
-    OPTION("response", "SIZE", CLI_SIZE, response_size, "of each response (256B)"),
+    OPTION("key-size", "SIZE", CLI_SIZE, key_size, "length of a key, from 36B to 1KiB (36B)"),
+    OPTION("response", "SIZE", CLI_SIZE, response_size, "length of a response (256B)"),
     OPTION("keep", NULL, CLI_FLAG, keep, "leave the records behind"),
     OPTION("json", NULL, CLI_FLAG, json, "as one JSON text"),
     OPTION_END};
@@ -186,20 +186,23 @@ static const char doctor_details[] =
     "Exit: 0 sound, 1 findings.\n";
 
 static const char bench_details[] =
-    "Measures the store from here: how many ops there are in a second, and how long a call\n"
-    "takes: half of them at most p50, 99% at most p99. At a --rate a call's time counts from\n"
-    "when it was due, so that a store that stalls is not forgiven the calls that had to wait.\n"
-    "How long a call may take is the store's timeout; for less, open it with ?timeout=200ms.\n"
+    "Tells how many ops there are in a second, and how long a call takes: half of them at\n"
+    "most p50, 99 of 100 at most p99. It takes all that the store gives, so mind who else\n"
+    "needs it, or set a --rate. A call's time then counts from when it was due: a store\n"
+    "that stalls is not forgiven the calls that had to wait. How long a call may take is\n"
+    "the store's timeout; for less, put ?timeout=200ms behind its URL.\n"
     "\n"
-    "Each op has a key of its own, which begins with idem-bench:. They are forgotten at the\n"
-    "end, which may take as long again; those of a run that was killed, or with --keep,\n"
-    "expire 10m later (of replay, up to a day). ^C ends a run early; a second one at once.\n"
-    "Ops that fail are counted apart, and said why; when nothing succeeds any more, the run\n"
-    "ends.\n"
+    "Each op has a key of its own, which begins with idem-bench:. These are forgotten at\n"
+    "the end, which may take as long again. Those of a run that was killed, or of --keep,\n"
+    "expire 10m after they were written (replay: after the run, or a day with --ops).\n"
+    "\n"
+    "^C ends a run early, and what was done is told; a second one does not wait for calls\n"
+    "that are under way. Ops that fail are counted apart; when nothing succeeds any more,\n"
+    "the run ends.\n"
     "\n"
     "With --json it prints {\"mode\":…,\"threads\":N,\"ops\":N,\"seconds\":S,\"ops_per_s\":N,\n"
     "\"p50_us\":T,\"p99_us\":T,\"p999_us\":T,\"max_us\":T,\"batch\":N,\"errors\":N,\n"
-    "\"errors_by_code\":{…},\"interrupted\":B}, with times in microseconds, within 1%.\n"
+    "\"errors_by_code\":{…},\"interrupted\":false}, with times in microseconds.\n"
     "\n"
     "Exit code: 0; 69 ops have failed, or the store can't be used.\n"
     "\n" DURATIONS "Sizes are written 512B, 64KiB, 8MiB.\n";
