@@ -72,7 +72,7 @@ static const cli_option bench_options[] = {
     OPTION("duration", "D", CLI_DURATION, duration_ms,
            "end after so long (5s, unless there is --ops)"),
     OPTION("warmup", "D", CLI_DURATION, warmup_ms,
-           "run so long before that without counting (none)"),
+           "run so long first, without counting (none)"),
     OPTION("rate", "N", CLI_COUNT, rate,
            "so many ops a second, of all threads together, evenly spread\n"
            "(as many as there can be)"),

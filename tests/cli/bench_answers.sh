@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 
 # What the tests of `idem bench` share besides helper.sh: its answers, read and checked; and what is
-# in the store.
+# in the store. $lock_db is the helper program that locks one.
+# shellcheck disable=SC2154
 
 # with_answer PROGRAM [-v NAME=VALUE…]: runs a function `judge()` of awk on the answer in the file
 # out, whose numbers are variables.
