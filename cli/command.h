@@ -62,6 +62,7 @@ int cli_forget(idem_store *store, const cli_call *call);
 int cli_ls(idem_store *store, const cli_call *call);
 int cli_purge(idem_store *store, const cli_call *call);
 int cli_doctor(idem_store *store, const cli_call *call);
+int cli_bench(idem_store *store, const cli_call *call);
 int cli_backends(idem_store *store, const cli_call *call);
 int cli_version(idem_store *store, const cli_call *call);
 int cli_help(idem_store *store, const cli_call *call);

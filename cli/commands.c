@@ -63,6 +63,26 @@ static const cli_option ls_options[] = {
     OPTION("status", "S", CLI_STATUS, status, "only these: in_progress or completed"),
     OPTION("prefix", "P", CLI_TEXT, prefix, "only keys that begin so"),
     OPTION("limit", "N", CLI_COUNT, limit, "at most so many"), OPTION_END};
+static const cli_option bench_options[] = {
+    OPTION("mode", "M", CLI_MODE, mode,
+           "cycle: an op begins a new key and completes it (unless set);\n"
+           "claim: it begins one; replay: it begins a completed one"),
+    OPTION("threads", "N", CLI_COUNT, threads, "so many callers at once (1)"),
+    OPTION("ops", "N", CLI_COUNT, ops, "end after so many ops, of all threads together"),
+    OPTION("duration", "D", CLI_DURATION, duration_ms,
+           "end after so long (5s, unless there is --ops)"),
+    OPTION("warmup", "D", CLI_DURATION, warmup_ms,
+           "run so long first, without counting (none)"),
+    OPTION("rate", "N", CLI_COUNT, rate,
+           "so many ops a second, of all threads together, evenly spread\n"
+           "(as many as there can be)"),
+    OPTION("batch", "N", CLI_COUNT, batch, "so many ops in one call (1)"),
+    OPTION("keys", "N", CLI_COUNT, keys, "replay so many different keys (1000)"),
+    OPTION("key-size", "SIZE", CLI_SIZE, key_size, "length of a key, from 36B to 1KiB (36B)"),
+    OPTION("response", "SIZE", CLI_SIZE, response_size, "length of a response (256B)"),
+    OPTION("keep", NULL, CLI_FLAG, keep, "leave the records behind"),
+    OPTION("json", NULL, CLI_FLAG, json, "as one JSON text"),
+    OPTION_END};
 static const cli_option backends_options[] = {
     OPTION("json", NULL, CLI_FLAG, json, "as one JSON text"), OPTION_END};
 
@@ -165,6 +185,28 @@ static const char doctor_details[] =
     "\n"
     "Exit: 0 sound, 1 findings.\n";
 
+static const char bench_details[] =
+    "Tells how many ops there are in a second, and how long a call takes: half of them at\n"
+    "most p50, 99 of 100 at most p99. It takes all that the store gives, so mind who else\n"
+    "needs it, or set a --rate. A call's time then counts from when it was due: a store\n"
+    "that stalls is not forgiven the calls that had to wait. How long a call may take is\n"
+    "the store's timeout; for less, put ?timeout=200ms behind its URL.\n"
+    "\n"
+    "Each op has a key of its own, which begins with idem-bench:. These are forgotten at\n"
+    "the end, which may take as long again. Those of a run that was killed, or of --keep,\n"
+    "expire 10m after they were written (replay: after the run, or a day with --ops).\n"
+    "\n"
+    "^C ends a run early, and what was done is told; a second one does not wait for calls\n"
+    "that are under way. Ops that fail are counted apart; when nothing succeeds any more,\n"
+    "the run ends.\n"
+    "\n"
+    "With --json it prints {\"mode\":…,\"threads\":N,\"ops\":N,\"seconds\":S,\"ops_per_s\":N,\n"
+    "\"p50_us\":T,\"p99_us\":T,\"p999_us\":T,\"max_us\":T,\"batch\":N,\"errors\":N,\n"
+    "\"errors_by_code\":{…},\"interrupted\":false}, with times in microseconds.\n"
+    "\n"
+    "Exit code: 0; 69 ops have failed, or the store can't be used.\n"
+    "\n" DURATIONS "Sizes are written 512B, 64KiB, 8MiB.\n";
+
 static const cli_command commands[] = {
     {"run", "KEY [options] -- CMD [ARG…]", "run CMD once, and replay its output afterwards",
      run_details, run_options, 1, 1, true, true, cli_run},
@@ -187,6 +229,8 @@ static const cli_command commands[] = {
      false, true, cli_purge},
     {"doctor", "[options]", "look for what could lose records or run work twice", doctor_details,
      NULL, 0, 0, false, true, cli_doctor},
+    {"bench", "[options]", "measure how fast the store is from here", bench_details, bench_options,
+     0, 0, false, true, cli_bench},
     {"backends", "[options]", "list the kinds of store and their URL parameters", "",
      backends_options, 0, 0, false, false, cli_backends},
     {"version", "", "print the version", "", NULL, 0, 0, false, false, cli_version},

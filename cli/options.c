@@ -2,7 +2,7 @@
 /*
  * Command lines: getopt_long() over the rows of a command's table. Operands and options may come in
  * any order up to `--`. Messages name an option, never its value, which may be a URL with a
- * password in it; those that the library makes quote durations only.
+ * password in it; those that the library makes quote durations and sizes only.
  */
 #include "command.h"
 
@@ -68,6 +68,24 @@ static bool parse_status(const char *text, uint64_t *status)
     return *status != 0;
 }
 
+static const char *const mode_names[] = {
+    [CLI_BENCH_CYCLE] = "cycle", [CLI_BENCH_CLAIM] = "claim", [CLI_BENCH_REPLAY] = "replay"};
+#define MODES (sizeof mode_names / sizeof mode_names[0])
+
+const char *cli_bench_mode_name(cli_bench_mode mode)
+{
+    return mode_names[mode];
+}
+
+static bool parse_mode(const char *text, uint64_t *mode)
+{
+    for (*mode = CLI_BENCH_CYCLE; *mode < MODES; (*mode)++) {
+        if (strcmp(text, mode_names[*mode]) == 0)
+            return true;
+    }
+    return false;
+}
+
 int cli_option_read(const char *command, const cli_option *option, const char *text,
                     cli_options *options)
 {
@@ -87,6 +105,14 @@ int cli_option_read(const char *command, const cli_option *option, const char *t
     case CLI_COUNT:
         if (!parse_count(text, field))
             return cli_usage(command, "--%s takes a whole number from 1 up", option->name);
+        return CLI_OK;
+    case CLI_SIZE:
+        if (idem_size_parse(text, field, &error))
+            return cli_usage(command, "--%s: %s", option->name, error.message);
+        return CLI_OK;
+    case CLI_MODE:
+        if (!parse_mode(text, field))
+            return cli_usage(command, "--%s takes cycle, claim or replay", option->name);
         return CLI_OK;
     case CLI_STATUS:
         if (!parse_status(text, field))

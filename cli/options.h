@@ -11,6 +11,9 @@ typedef struct {
     uint8_t bytes[IDEM_TOKEN_SIZE];
 } cli_token;
 
+/** What `idem bench` does over and over. */
+typedef enum { CLI_BENCH_CYCLE = 1, CLI_BENCH_CLAIM, CLI_BENCH_REPLAY } cli_bench_mode;
+
 /** What the options of any command are read into. Zero: not given. */
 typedef struct {
     const char *store_url;
@@ -20,10 +23,21 @@ typedef struct {
     uint64_t ttl_ms;
     uint64_t wait_ms;
     uint64_t limit;
+    uint64_t threads;
+    uint64_t ops;
+    uint64_t duration_ms;
+    uint64_t warmup_ms;
+    uint64_t rate;
+    uint64_t batch;
+    uint64_t keys;
+    uint64_t key_size;
+    uint64_t response_size;
+    uint64_t mode;   /**< a ::cli_bench_mode */
     uint64_t status; /**< an ::idem_status */
     cli_token token;
     bool keep_failures;
     bool no_takeover;
+    bool keep;
     bool json;
     bool help;
 } cli_options;
@@ -34,7 +48,9 @@ typedef enum {
     CLI_TEXT,     /**< const char * */
     CLI_DURATION, /**< uint64_t, in milliseconds */
     CLI_COUNT,    /**< uint64_t, from 1 up */
+    CLI_SIZE,     /**< uint64_t, in bytes */
     CLI_STATUS,   /**< uint64_t, an ::idem_status */
+    CLI_MODE,     /**< uint64_t, a ::cli_bench_mode */
     CLI_TOKEN     /**< cli_token */
 } cli_option_kind;
 
@@ -57,6 +73,9 @@ extern const cli_option cli_option_help;
 /** Reads an option's value. @return CLI_OK, or CLI_USAGE after saying why */
 int cli_option_read(const char *command, const cli_option *option, const char *text,
                     cli_options *options);
+
+/** A mode as it is written. Static. */
+const char *cli_bench_mode_name(cli_bench_mode mode);
 
 /** Reads a token's 32 hexadecimal digits. @return false if they aren't */
 bool cli_token_parse(const char *text, cli_token *token);

@@ -36,6 +36,7 @@ _idem_command() {
 _idem_values() {
     case $1 in
     --status) printf 'in_progress\ncompleted\n' ;;
+    --mode) printf 'cycle\nclaim\nreplay\n' ;;
     --store) "${COMP_WORDS[0]}" backends 2>/dev/null | sed -n 's/^\([a-z][a-z0-9+.-]*:\) .*/\1/p' ;;
     esac
 }
@@ -55,7 +56,7 @@ _idem_behind_dashes() {
 _idem_words() {
     local idem=${COMP_WORDS[0]} word=$1 before=$2 command
     command=$(_idem_command)
-    if [[ $before == --status || $before == --store ]]; then
+    if [[ $before == --status || $before == --mode || $before == --store ]]; then
         _idem_values "$before"
     elif [[ -z $command && $word == -* ]]; then
         printf '%s\n' --store --help --version

@@ -3,7 +3,7 @@
 # The command line itself: help, version, backends, and what is said to wrong usage.
 . "$(dirname "$0")/helper.sh"
 
-commands='run begin complete renew checkpoint release get forget ls purge doctor backends version help'
+commands='run begin complete renew checkpoint release get forget ls purge doctor bench backends version help'
 
 scene 'help lists every command, and those only that there are'
 for ask in 'help' '--help'; do
@@ -12,7 +12,6 @@ for ask in 'help' '--help'; do
     for name in $commands; do
         out_matches "^  $name +[a-z]"
     done
-    out_lacks bench
 done
 
 scene 'each command has a help, by two ways and without a store'
@@ -54,7 +53,7 @@ out_has '"scheme":"sqlite"'
 out_has '"name":"max_response","type":"size","default":"8MiB"'
 
 scene 'unknown commands are told what there is'
-for name in frobnicate bench; do
+for name in frobnicate benches; do
     expect 64 "$name"
     out_is_empty
     err_has "there is no command '$name'"

@@ -54,6 +54,9 @@ completes "ls --status c" completed
 completes "ls --status=" in_progress completed
 completes "ls --status=in" in_progress
 completes "ls --store mem" memory:
+completes "bench --mode " cycle claim replay
+completes "bench --mode=re" replay
+completes "bench --th" --threads
 completes "get KE" ""
 completes "run KEY -- unali" unalias
 completes "run KEY -- ls $here/test_comp" "$here/test_completion.sh"
