@@ -248,7 +248,8 @@ write_document() {
 read_options "$@"
 build_all
 install_peers
-start_places
+make_places "$build"
+start_servers
 measure_all
 report
 if [ "$quick" = no ] && [ "$wanted" = . ]; then

@@ -4,15 +4,16 @@
 # neighbours, one processor for all. Everything that is started or made here is known by its process id
 # or its folder, and ended and removed on any exit.
 #
-# Uses $build. Sets $work (a folder for sockets and scraps), $data (one on the disk), and by
-# open_place $place.
+# make_places sets $work (a folder for sockets and scraps) and $data (one on the disk), open_place sets
+# $place.
+# shellcheck disable=SC2034 # what is set here is used by those who source this
 
 work=
 data=
 servers=
 neighbours=
 files=0
-pin=env # a command in front of what is measured
+pin='env' # a command in front of what is measured
 
 end_processes() {
   for pid in "$@"; do
@@ -52,11 +53,15 @@ start_server() {
   done
 }
 
-start_places() {
+# make_places FOLDER: the stores on disk are to be there.
+make_places() {
   trap leave_places EXIT
   trap 'exit 130' HUP INT TERM
   work=$(mktemp -d)
-  data=$(mktemp -d "$build/data.XXXXXX")
+  data=$(mktemp -d "$(cd -- "$1" && pwd -P)/data.XXXXXX")
+}
+
+start_servers() {
   for seed in 1 2 3 4 5 6 7 8 9 10 -; do
     port=$(awk -v seed="$$$seed" 'BEGIN { srand(seed); print 20000 + int(rand() * 12000) }')
     if start_server plain --port "$port" --appendonly no; then
@@ -93,8 +98,8 @@ open_place() {
 
 close_places() {
   rm -rf -- "$data"/store-*
-  for name in plain always; do
-    redis-cli -s "$work/$name" flushall >/dev/null
+  for socket in "$work/plain" "$work/always"; do
+    [ ! -S "$socket" ] || redis-cli -s "$socket" flushall >/dev/null
   done
 }
 
@@ -116,7 +121,7 @@ set_conditions() {
     pin=pinned
     ;;
   busy)
-    for one in 1 2; do
+    for _ in 1 2; do
       (while :; do :; done) &
       neighbours="$neighbours $!"
     done
@@ -132,7 +137,7 @@ set_conditions() {
 unset_conditions() {
   if [ "$pin" = pinned ]; then
     taskset -a -c -p "0-$(($(getconf _NPROCESSORS_ONLN) - 1))" "$plain_pid" >/dev/null
-    pin=env
+    pin='env'
   fi
   # shellcheck disable=SC2086 # several ids, split on purpose
   end_processes $neighbours
