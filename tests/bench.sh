@@ -74,7 +74,7 @@ build_all() {
     cat "$build/build.log"
     exit 1
   }
-  rm -rf -- "$results"/raw "$results"/errors "$results"/*.svg
+  rm -f -- "$results"/*.data "$results"/*.svg
   : >"$results/raw"
   : >"$results/errors"
 }
@@ -224,14 +224,18 @@ END
 }
 
 report() {
-  awk -f "$here/table.awk" "$results/rows" "$results/raw" >"$results/table.md"
-  awk -f "$here/charts.awk" -v dir="$results" "$results/rows" "$results/raw"
+  set -- "$results/rows" "$results/raw"
+  awk -f "$here/measured.awk" -f "$here/table.awk" "$@" >"$results/table.md"
+  awk -v dir="$results" -f "$here/measured.awk" -f "$here/charts.awk" "$@"
   for chart in "$results"/*.data; do
     [ -e "$chart" ] || continue
     awk -f "$here/plot.awk" "$chart" >"${chart%.data}.svg"
   done
   describe_machine >"$results/machine.md"
   cat "$results/table.md"
+  if [ "$quick" = yes ]; then
+    echo "That was one round with few keys: it shows that everything runs, and not how fast."
+  fi
 }
 
 # The document gets what a whole run has seen, and nothing else.

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { subjects } from './subjects.mjs';
 
 const WARM_UP_SHARE = 20;
+const WARM_UP_LEAST = 500; // until the code has been compiled
 const RESPONSE_BYTES = 256;
 const LIMIT_MS = 900000;
 
@@ -59,7 +60,7 @@ async function run(times) {
   });
 }
 
-const warmUp = Math.floor(calls / WARM_UP_SHARE) + 1;
+const warmUp = Math.floor(Math.max(calls / WARM_UP_SHARE, WARM_UP_LEAST / callers)) + 1;
 await run(warmUp);
 const began = process.hrtime.bigint();
 await run(calls);
