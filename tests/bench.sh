@@ -58,7 +58,11 @@ read_options() {
   '' | *[!0-9]* | 0) usage ;;
   esac
   sizes=1000,10000,100000,1000000,10000000
-  [ "$quick" = no ] || sizes=1000,10000
+  few_records=
+  if [ "$quick" = yes ]; then
+    sizes=1000,10000
+    few_records="--records 500"
+  fi
 }
 
 # ------------------------------------------------------------------------------------- building
@@ -115,14 +119,18 @@ run() {
   shift 2
   case $program in
   powertools | node-idempotency)
-    "$pin" node "$build/peers/main.mjs" "$program" --ops "$keys" "$@"
+    # shellcheck disable=SC2086 # two words, split on purpose
+    "$pin" node "$build/peers/main.mjs" "$program" --ops "$keys" "$@" $few_records
     ;;
   idem-run)
     IDEM_STORE=$1 "$build/cli/idem" run key -- true
     IDEM_STORE=$1 "$pin" "$programs/spawn" "$keys" "$build/cli/idem" run key -- true
     ;;
   spawn) "$pin" "$programs/spawn" "$keys" "$@" ;;
-  *) "$pin" "$programs/$program" --ops "$keys" "$@" ;;
+  *)
+    # shellcheck disable=SC2086 # two words, split on purpose
+    "$pin" "$programs/$program" --ops "$keys" "$@" $few_records
+    ;;
   esac
 }
 

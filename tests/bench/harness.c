@@ -43,18 +43,6 @@ typedef struct {
 
 /* ----------------------------------------------------------------------------------- callers */
 
-static uint64_t calls_of_each(const bench_options *options)
-{
-    uint64_t calls = options->ops / options->callers / options->batch;
-    return calls ? calls : 1;
-}
-
-/* How many calls are made to warm up. */
-static uint64_t warm_up_calls(const bench_options *options)
-{
-    return calls_of_each(options) / WARM_UP_SHARE + 1;
-}
-
 static void fill_keys(caller *self)
 {
     const bench_options *options = self->options;
@@ -108,13 +96,13 @@ static void *run_caller(void *argument)
 {
     caller *self = argument;
     const bench_subject *subject = self->subject;
-    uint64_t calls = calls_of_each(self->options);
+    uint64_t calls = self->options->calls;
     void *mine = subject->enter ? subject->enter(self->shared) : self->shared;
     self->random = self->options->seed + self->number;
     self->fresh = (uint64_t)self->number << 40;
     complete_records(self, mine);
     (void)pthread_barrier_wait(&self->said->ready);
-    work(self, mine, warm_up_calls(self->options));
+    work(self, mine, self->options->warm_up);
     (void)pthread_barrier_wait(&self->said->warm);
     self->said->began_ns[self->number] = bench_now_ns();
     if (self->options->latency)
@@ -197,16 +185,19 @@ static int compare_latencies(const void *a, const void *b)
 static void print_latencies(board *said, size_t count)
 {
     qsort(said->latency_ns, count, sizeof said->latency_ns[0], compare_latencies);
-    (void)printf(" p50_us=%.1f p999_us=%.1f max_us=%.1f", said->latency_ns[count / 2] / 1e3,
-                 said->latency_ns[count * 999 / 1000] / 1e3, said->latency_ns[count - 1] / 1e3);
+    double p50_ns = said->latency_ns[count / 2];
+    double p999_ns = said->latency_ns[count * 999 / 1000];
+    double max_ns = said->latency_ns[count - 1];
+    (void)printf(" p50_us=%.1f p999_us=%.1f max_us=%.1f", p50_ns / 1e3, p999_ns / 1e3,
+                 max_ns / 1e3);
 }
 
 static void print_results(board *said, const bench_options *options, double grown_bytes)
 {
     uint64_t began_ns = UINT64_MAX;
     uint64_t ended_ns = 0;
-    uint64_t calls = calls_of_each(options) * options->callers;
-    uint64_t made = warm_up_calls(options) * options->callers + calls;
+    uint64_t calls = options->calls * options->callers;
+    uint64_t made = options->warm_up * options->callers + calls;
     for (size_t i = 0; i < options->callers; i++) {
         if (said->began_ns[i] < began_ns)
             began_ns = said->began_ns[i];
@@ -226,7 +217,7 @@ static board *make_board(const bench_options *options)
     pthread_barrierattr_t between_processes;
     size_t size = sizeof(board);
     if (options->latency)
-        size += calls_of_each(options) * options->callers * sizeof(uint32_t);
+        size += options->calls * options->callers * sizeof(uint32_t);
     board *said = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (said == MAP_FAILED)
         bench_fail("out of memory");
@@ -343,6 +334,10 @@ static void read_options(int argc, char **argv, bench_options *options)
     if (optind != argc - 1)
         bench_fail("name one place");
     options->place = argv[optind];
+    options->calls = options->ops / options->callers / options->batch;
+    if (options->calls == 0)
+        options->calls = 1;
+    options->warm_up = options->calls / WARM_UP_SHARE + 1;
 }
 
 int bench_main(int argc, char **argv, const bench_subject *subject)

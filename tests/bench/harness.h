@@ -37,6 +37,8 @@ typedef struct {
     size_t callers;
     size_t batch;     /**< so many keys in each call of the subject */
     uint64_t ops;     /**< how many keys in all, over all callers */
+    uint64_t calls;   /**< so many calls of the subject make them, by each caller */
+    uint64_t warm_up; /**< and so many go before them */
     uint64_t records; /**< replay: how many keys are completed beforehand */
     uint64_t rounds;  /**< with sizes */
     uint64_t seed;

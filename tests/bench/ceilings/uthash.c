@@ -156,13 +156,13 @@ static void *open_table(const bench_options *options)
 static void close_table(void *shared)
 {
     table *self = shared;
-    entry *at;
-    entry *next;
-    HASH_ITER(hh, self->entries, at, next)
-    {
-        HASH_DEL(self->entries, at);
+    entry *at = self->entries;
+    HASH_CLEAR(hh, self->entries);
+    while (at) {
+        entry *next = at->hh.next;
         free(at->response);
         free(at);
+        at = next;
     }
     free(self);
 }
