@@ -7,6 +7,8 @@
 #   bench.sh --quick          that everything works: one round, few keys, two minutes; writes no document
 #   bench.sh --rows PATTERN   only rows whose name matches (an extended regular expression); likewise
 #   bench.sh --rounds N       more rounds or fewer
+#   bench.sh --sizes N,N...   other numbers of records than 10^3 to 10^7, which take some 8 GiB of memory and of disk;
+#                             likewise
 #   bench.sh --output DIR     where the raw results, the table and the plots go; build/bench/results if not said
 #
 # A row is measured in rounds, and in each round both of its sides, one directly after the other, so that
@@ -20,15 +22,17 @@ here=$root/tests/bench
 build=${IDEM_BUILD:-$root/build}/bench
 results=
 rounds=
+sizes=
 quick=no
 wanted=.
+all_sizes=1000,10000,100000,1000000,10000000
 exec </dev/null
 
 # shellcheck source=bench/places.sh
 . "$here/places.sh"
 
 usage() {
-  echo "usage: bench.sh [--quick] [--rows PATTERN] [--rounds N] [--output DIR]" >&2
+  echo "usage: bench.sh [--quick] [--rows PATTERN] [--rounds N] [--sizes N,N...] [--output DIR]" >&2
   exit 64
 }
 
@@ -40,12 +44,13 @@ read_options() {
       shift
       continue
       ;;
-    --rows | --rounds | --output) [ $# -gt 1 ] || usage ;;
+    --rows | --rounds | --sizes | --output) [ $# -gt 1 ] || usage ;;
     *) usage ;;
     esac
     case $1 in
     --rows) wanted=$2 ;;
     --rounds) rounds=$2 ;;
+    --sizes) sizes=$2 ;;
     --output) results=$2 ;;
     esac
     shift 2
@@ -57,11 +62,10 @@ read_options() {
   case $rounds in
   '' | *[!0-9]* | 0) usage ;;
   esac
-  sizes=1000,10000,100000,1000000,10000000
   few_records=
   if [ "$quick" = yes ]; then
-    sizes=1000,10000
     few_records="--records 500"
+    sizes=${sizes:-1000,10000}
   fi
 }
 
@@ -170,7 +174,7 @@ measure_row() {
   b_ops=$(scaled "${3#*/}")
   if [ "$2" = growth ]; then
     # shellcheck disable=SC2086 # several words, split on purpose
-    measure "$1" a 0 "$a_ops" $4 --sizes "$sizes" --rounds "$rounds"
+    measure "$1" a 0 "$a_ops" $4 --sizes "${sizes:-$all_sizes}" --rounds "$rounds"
     return
   fi
   round=1
@@ -264,7 +268,7 @@ make_places "$build"
 start_servers
 measure_all
 report
-if [ "$quick" = no ] && [ "$wanted" = . ]; then
+if [ "$quick" = no ] && [ "$wanted" = . ] && [ -z "$sizes" ]; then
   write_document
 fi
 if [ -s "$results/errors" ]; then

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Puts a file between two lines of a document: insert.awk -v part=PART -v file=FILE DOCUMENT
 #
-# They are `<!-- measured: PART -->` and the next `<!-- end -->`; what stood between them goes.
+# They are `<!-- measured: PART -->` and the next `<!-- measured: end -->`; what stood between them goes.
 
 $0 == "<!-- measured: " part " -->" {
     print
@@ -11,5 +11,5 @@ $0 == "<!-- measured: " part " -->" {
     print ""
     inside = 1
 }
-$0 == "<!-- end -->" { inside = 0 }
+$0 == "<!-- measured: end -->" { inside = 0 }
 !inside { print }
