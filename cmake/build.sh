@@ -4,6 +4,7 @@
 #
 # Without presets, so that the oldest cmake that the project supports will do. A folder keeps the
 # generator that it began with; one that was made for another source folder is configured anew.
+# IDEM_TARGETS names targets to build; without it everything is built.
 set -eu
 
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -31,4 +32,5 @@ if command -v ccache >/dev/null 2>&1; then
 fi
 
 cmake -S "$root" -B "$folder" "$@"
-cmake --build "$folder" --parallel "$jobs"
+# shellcheck disable=SC2086 # several names, split on purpose
+cmake --build "$folder" --parallel "$jobs" ${IDEM_TARGETS:+--target $IDEM_TARGETS}

@@ -3,7 +3,8 @@
 # Installs what libidem needs and this machine lacks, with apt-get: the one list of packages.
 #
 #   install-packages.sh build             what builds the library, the command and the examples
-#   install-packages.sh test              that, and what the tests and the linters need
+#   install-packages.sh bench             that, and what bench.sh measures with
+#   install-packages.sh test              all of that, and what the tests and the linters need
 #   install-packages.sh --dry-run build   only says what is missing
 #
 # It asks nothing. If nothing is missing it needs neither root nor a network, nor apt-get.
@@ -15,9 +16,9 @@ if [ "${1:-}" = --dry-run ]; then
   shift
 fi
 case "${1:-}" in
-build | test) purpose=$1 ;;
+build | bench | test) purpose=$1 ;;
 *)
-  echo "usage: install-packages.sh [--dry-run] build|test" >&2
+  echo "usage: install-packages.sh [--dry-run] build|bench|test" >&2
   exit 64
   ;;
 esac
@@ -35,21 +36,25 @@ build libssl-dev     header  openssl/evp.h
 build libsqlite3-dev header  sqlite3.h
 build libjansson-dev header  jansson.h
 build libhiredis-dev header  hiredis/hiredis.h
+bench check          header  check.h
+bench pkg-config     command pkg-config
+bench redis-server   command redis-server
+bench redis-tools    command redis-cli
+bench sqlite3        command sqlite3
+bench uthash-dev     header  uthash.h
+bench util-linux     command taskset
 test  gcc            command gcc
 test  g++            command g++
 test  make           command make
-test  pkg-config     command pkg-config
-test  check          header  check.h
 test  zlib1g-dev     header  zlib.h
 test  libzstd-dev    header  zstd.h
 test  clang          command clang
 test  clang-format   command clang-format-14 clang-format
 test  clang-tidy     command clang-tidy-14 clang-tidy
-test  redis-server   command redis-server
-test  sqlite3        command sqlite3
 test  shellcheck     command shellcheck
 test  spin           command spin
 test  valgrind       command valgrind
+test  strace         command strace
 test  faketime       command faketime
 test  gcovr          command gcovr
 test  libclang-rt-dev linked -fsanitize=fuzzer
@@ -82,9 +87,9 @@ int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return data =
 # Prints the names of the packages that are missing, each once.
 missing() {
   packages | while read -r for_purpose package kind what; do
-    if [ "$for_purpose" = test ] && [ "$purpose" = build ]; then
-      continue
-    fi
+    case $purpose:$for_purpose in
+    build:bench | build:test | bench:test) continue ;;
+    esac
     if [ "$package" = gcc ] && [ "$what" = cc ] && [ -n "${CC:-}" ]; then
       what=${CC%% *}
     fi

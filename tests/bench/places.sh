@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Where the measured stores are, and the conditions that they are measured in: servers, files, busy
+# neighbours, one processor for all. Everything that is started or made here is known by its process id
+# or its folder, and ended and removed on any exit.
+#
+# make_places sets $work (a folder for sockets and scraps) and $data (one on the disk), open_place sets
+# $place.
+# shellcheck disable=SC2034 # what is set here is used by those who source this
+
+work=
+data=
+servers=
+neighbours=
+files=0
+pin='env' # a command in front of what is measured
+
+end_processes() {
+  for pid in "$@"; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+}
+
+leave_places() {
+  # shellcheck disable=SC2086 # several ids, split on purpose
+  end_processes $neighbours $servers
+  rm -rf -- "${work:-/nonexistent}" "${data:-/nonexistent}"
+}
+
+# answers SOCKET
+answers() {
+  [ "$(redis-cli -s "$1" ping 2>/dev/null)" = PONG ]
+}
+
+# start_server NAME OPTIONS...: sets $server_pid, or fails: the port may have been taken.
+start_server() {
+  folder=$data/redis-$1
+  socket=$work/$1
+  shift
+  mkdir -p -- "$folder"
+  redis-server --bind 127.0.0.1 --unixsocket "$socket" --dir "$folder" --save "" --daemonize no \
+    "$@" >"$work/server.log" 2>&1 &
+  server_pid=$!
+  servers="$servers $server_pid"
+  tries=0
+  until answers "$socket"; do
+    tries=$((tries + 1))
+    if [ "$tries" = 100 ] || ! kill -0 "$server_pid" 2>/dev/null; then
+      return 1
+    fi
+    sleep 0.1
+  done
+}
+
+# make_places FOLDER: the stores on disk are to be there.
+make_places() {
+  trap leave_places EXIT
+  trap 'exit 130' HUP INT TERM
+  work=$(mktemp -d)
+  data=$(mktemp -d "$(cd -- "$1" && pwd -P)/data.XXXXXX")
+}
+
+start_servers() {
+  for seed in 1 2 3 4 5 6 7 8 9 10 -; do
+    port=$(awk -v seed="$$$seed" 'BEGIN { srand(seed); print 20000 + int(rand() * 12000) }')
+    if start_server plain --port "$port" --appendonly no; then
+      break
+    fi
+  done
+  plain_pid=$server_pid
+  if [ "$seed" = - ] || ! start_server always --port 0 --appendonly yes --appendfsync always; then
+    cat "$work/server.log" >&2
+    echo "redis-server does not start" >&2
+    exit 1
+  fi
+}
+
+# open_place NAME: a fresh, empty store; its URL or path is in $place.
+open_place() {
+  files=$((files + 1))
+  case $1 in
+  memory) place=memory:// ;;
+  unix) place=redis+unix://$work/plain ;;
+  tcp) place=redis://127.0.0.1:$port ;;
+  databases) place="redis+unix://$work/plain?db={}" ;;
+  always) place=redis+unix://$work/always ;;
+  full) place="sqlite://$data/store-$files.db?synchronous=full" ;;
+  normal) place="sqlite://$data/store-$files.db?synchronous=normal" ;;
+  normals) place="sqlite://$data/store-$files-{}.db?synchronous=normal" ;;
+  file) place=$data/store-$files ;;
+  *)
+    echo "there is no place $1" >&2
+    exit 1
+    ;;
+  esac
+}
+
+close_places() {
+  rm -rf -- "$data"/store-*
+  for socket in "$work/plain" "$work/always"; do
+    [ ! -S "$socket" ] || redis-cli -s "$socket" flushall >/dev/null
+  done
+}
+
+# why_not_conditions NAME: why they can't be had here; nothing if they can.
+why_not_conditions() {
+  if [ "$1" = pinned ] && ! command -v taskset >/dev/null 2>&1; then
+    echo "taskset is missing"
+  fi
+}
+
+pinned() {
+  taskset -c 0 "$@"
+}
+
+set_conditions() {
+  case $1 in
+  pinned)
+    taskset -a -c -p 0 "$plain_pid" >/dev/null
+    pin=pinned
+    ;;
+  busy)
+    for _ in 1 2; do
+      (while :; do :; done) &
+      neighbours="$neighbours $!"
+    done
+    ;;
+  idle) ;;
+  *)
+    echo "there are no conditions $1" >&2
+    exit 1
+    ;;
+  esac
+}
+
+unset_conditions() {
+  if [ "$pin" = pinned ]; then
+    taskset -a -c -p "0-$(($(getconf _NPROCESSORS_ONLN) - 1))" "$plain_pid" >/dev/null
+    pin='env'
+  fi
+  # shellcheck disable=SC2086 # several ids, split on purpose
+  end_processes $neighbours
+  neighbours=
+}
