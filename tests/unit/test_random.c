@@ -7,6 +7,7 @@
 #include "runner.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -94,11 +95,43 @@ START_TEST(large_portions_are_filled)
 }
 END_TEST
 
+static bool source_fails;
+
+int __real_getentropy(void *buf, size_t len);
+int __wrap_getentropy(void *buf, size_t len);
+
+int __wrap_getentropy(void *buf, size_t len)
+{
+    return source_fails ? -1 : __real_getentropy(buf, len);
+}
+
+/* A pool that could not be filled is empty, and not one of zeros. */
+START_TEST(a_source_that_fails_is_an_error_and_gives_no_bits)
+{
+    static draw draws[DRAWS];
+    uint8_t bytes[IDEM_TOKEN_SIZE];
+    idem_error error = {0};
+    size_t count = 0;
+    source_fails = true;
+    ck_assert_int_eq(idem_random(bytes, sizeof bytes, &error), IDEM_ERR_INTERNAL);
+    ck_assert_int_eq(error.code, IDEM_ERR_INTERNAL);
+    while (idem__random_draw(&draws[count], sizeof draws[0], &error) == IDEM_OK) /* what is left */
+        ck_assert_uint_lt(++count, DRAWS);
+    ck_assert_int_eq(error.code, IDEM_ERR_INTERNAL);
+    ck_assert_int_eq(idem__random_draw(bytes, sizeof bytes, &error), IDEM_ERR_INTERNAL);
+    source_fails = false;
+    for (; count < DRAWS; count++)
+        ck_assert_int_eq(idem__random_draw(&draws[count], sizeof draws[0], &error), IDEM_OK);
+    assert_all_differ(draws, DRAWS);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("random");
     ADD(suite, threads_draw_different_bits);
     ADD(suite, a_child_draws_other_bits_than_its_parent);
     ADD(suite, large_portions_are_filled);
+    ADD(suite, a_source_that_fails_is_an_error_and_gives_no_bits);
     return run_suite(suite);
 }
