@@ -222,8 +222,8 @@ static inline void submit(instance *on, idem_op *ops, size_t count)
     idem_error error = {0};
     for (size_t i = 0; i < count; i++)
         list[i] = &ops[i];
-    ck_assert_idem_ok(on->ops->submit(on->backend, list, count, idem_monotonic_ms() + 30000, &error),
-                      error);
+    ck_assert_idem_ok(
+        on->ops->submit(on->backend, list, count, idem_monotonic_ms() + 30000, &error), error);
 }
 
 /* A record in progress under a key, with bytes in its token. */
