@@ -127,7 +127,8 @@ int conformance_open_url(const char *base, const char *params, const idem_option
 idem_store *open_more(const char *params)
 {
     idem_store *store = NULL;
-    assert_ok(backend->open(*params ? params : PATIENT, our_time_used ? &our_clock : NULL, &store, &err));
+    assert_ok(
+        backend->open(*params ? params : PATIENT, our_time_used ? &our_clock : NULL, &store, &err));
     ck_assert_ptr_nonnull(store);
     return store;
 }
