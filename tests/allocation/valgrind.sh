@@ -44,7 +44,7 @@ guarantee 9'
 
 run_unit() {
   for name in json record url params compose error random protocol lanes registry store \
-    memory_table jansson sqlite_records sqlite_join; do
+    memory_table jansson sqlite_fault sqlite_records sqlite_join; do
     program=$build/unit/unit_$name
     [ ! -x "$program" ] || check "unit_$name" "$program"
   done

@@ -205,7 +205,7 @@ static inline void instance_open(instance *on, const char *path, bool with_clock
                                .role = IDEM_ROLE_ANY,
                                .values = on->values,
                                .display = "sqlite:",
-                               .deadline_ms = idem_monotonic_ms() + 5000};
+                               .deadline_ms = idem_monotonic_ms() + 30000};
     if (with_clock)
         on->config.clock.now_ms = read_test_clock;
     ck_assert_idem_ok(on->ops->open(&on->config, &on->backend, &error), error);
@@ -222,8 +222,8 @@ static inline void submit(instance *on, idem_op *ops, size_t count)
     idem_error error = {0};
     for (size_t i = 0; i < count; i++)
         list[i] = &ops[i];
-    ck_assert_idem_ok(on->ops->submit(on->backend, list, count, idem_monotonic_ms() + 5000, &error),
-                      error);
+    ck_assert_idem_ok(
+        on->ops->submit(on->backend, list, count, idem_monotonic_ms() + 30000, &error), error);
 }
 
 /* A record in progress under a key, with bytes in its token. */

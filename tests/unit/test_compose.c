@@ -4,6 +4,9 @@
 
 #include "runner.h"
 
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -123,6 +126,74 @@ START_TEST(the_fingerprint_is_a_sha256)
 }
 END_TEST
 
+/* The n-th call of libcrypto's fails, for n that go up until none is left to fail. */
+static int calls_left = -1; /* before one fails; negative: none does */
+static int failing_errno;
+
+static bool fails(void)
+{
+    if (calls_left != 0) {
+        calls_left -= calls_left > 0;
+        return false;
+    }
+    calls_left = -1;
+    errno = failing_errno;
+    return true;
+}
+
+EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
+int __real_EVP_DigestInit_ex(EVP_MD_CTX *hash, const EVP_MD *type, ENGINE *engine);
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *hash, const EVP_MD *type, ENGINE *engine);
+int __real_EVP_DigestUpdate(EVP_MD_CTX *hash, const void *data, size_t len);
+int __wrap_EVP_DigestUpdate(EVP_MD_CTX *hash, const void *data, size_t len);
+int __real_EVP_DigestFinal_ex(EVP_MD_CTX *hash, unsigned char *out, unsigned *len);
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *hash, unsigned char *out, unsigned *len);
+
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
+{
+    return fails() ? NULL : __real_EVP_MD_CTX_new();
+}
+
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *hash, const EVP_MD *type, ENGINE *engine)
+{
+    return fails() ? 0 : __real_EVP_DigestInit_ex(hash, type, engine);
+}
+
+int __wrap_EVP_DigestUpdate(EVP_MD_CTX *hash, const void *data, size_t len)
+{
+    return fails() ? 0 : __real_EVP_DigestUpdate(hash, data, len);
+}
+
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *hash, unsigned char *out, unsigned *len)
+{
+    return fails() ? 0 : __real_EVP_DigestFinal_ex(hash, out, len);
+}
+
+START_TEST(what_libcrypto_fails_at_is_an_error_and_no_fingerprint)
+{
+    static const int numbers[] = {0, ENOMEM};
+    uint8_t out[32];
+    idem_error error;
+    int rc = IDEM_ERR_INTERNAL;
+    int fail_at = 0;
+    failing_errno = numbers[_i];
+    for (; rc != IDEM_OK; fail_at++) {
+        memset(out, 'x', sizeof out);
+        calls_left = fail_at;
+        rc = idem_fingerprint(PARTS(idem_str("a"), idem_str("b")), out, &error);
+        ck_assert_int_eq(error.code, rc);
+        if (rc == IDEM_OK)
+            break;
+        ck_assert_int_eq(rc,
+                         fail_at == 0 || failing_errno ? IDEM_ERR_NO_MEMORY : IDEM_ERR_INTERNAL);
+        ck_assert_msg(out[0] == 'x' && out[31] == 'x', "it was written");
+    }
+    calls_left = -1;
+    ck_assert_int_eq(fail_at, 8); /* new, init, the count, twice a length and a part, final */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("compose");
@@ -131,5 +202,8 @@ int main(void)
     ADD(suite, a_long_key_is_too_large_and_nothing_is_written);
     ADD(suite, bad_arguments_are_refused);
     ADD(suite, the_fingerprint_is_a_sha256);
+    TCase *tcase = tcase_create("libcrypto");
+    tcase_add_loop_test(tcase, what_libcrypto_fails_at_is_an_error_and_no_fingerprint, 0, 2);
+    suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -6,9 +6,12 @@
 
 #include "runner.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -112,6 +115,56 @@ START_TEST(portions_of_any_size_are_filled)
 }
 END_TEST
 
+static bool source_fails;
+static bool source_is_interrupted; /* before it gives anything, and after it gave a part */
+
+ssize_t __real_getrandom(void *buf, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
+
+ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags)
+{
+    static bool interrupted;
+    interrupted = source_is_interrupted && !interrupted;
+    errno = interrupted ? EINTR : ENOSYS;
+    if (source_fails || interrupted)
+        return -1;
+    return __real_getrandom(buf, source_is_interrupted ? (len + 1) / 2 : len, flags);
+}
+
+START_TEST(a_source_that_is_interrupted_is_asked_again)
+{
+    uint8_t bytes[5000] = {0};
+    size_t zeros = 0;
+    source_is_interrupted = true;
+    ck_assert_int_eq(idem_random(bytes, sizeof bytes, NULL), IDEM_OK);
+    source_is_interrupted = false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        zeros += bytes[i] == 0;
+    ck_assert_uint_lt(zeros, 200); /* about 20 are expected */
+}
+END_TEST
+
+/* A pool that could not be filled is empty, and not one of zeros. */
+START_TEST(a_source_that_fails_is_an_error_and_gives_no_bits)
+{
+    static draw draws[DRAWS];
+    uint8_t bytes[IDEM_TOKEN_SIZE];
+    idem_error error = {0};
+    size_t count = 0;
+    source_fails = true;
+    ck_assert_int_eq(idem_random(bytes, sizeof bytes, &error), IDEM_ERR_INTERNAL);
+    ck_assert_int_eq(error.code, IDEM_ERR_INTERNAL);
+    while (idem__random_draw(&draws[count], sizeof draws[0], &error) == IDEM_OK) /* what is left */
+        ck_assert_uint_lt(++count, DRAWS);
+    ck_assert_int_eq(error.code, IDEM_ERR_INTERNAL);
+    ck_assert_int_eq(idem__random_draw(bytes, sizeof bytes, &error), IDEM_ERR_INTERNAL);
+    source_fails = false;
+    for (; count < DRAWS; count++)
+        ck_assert_int_eq(idem__random_draw(&draws[count], sizeof draws[0], &error), IDEM_OK);
+    assert_all_differ(draws, DRAWS);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("random");
@@ -119,5 +172,7 @@ int main(void)
     ADD(suite, a_child_draws_other_bits_than_its_parent);
     ADD(suite, large_portions_are_filled);
     ADD(suite, portions_of_any_size_are_filled);
+    ADD(suite, a_source_that_fails_is_an_error_and_gives_no_bits);
+    ADD(suite, a_source_that_is_interrupted_is_asked_again);
     return run_suite(suite);
 }

@@ -125,7 +125,7 @@ static void create_and_book(int number, int start)
     idem_error error;
     CHILD_CHECK(read(start, &go, 1) == 0); /* until the writing end is closed */
     (void)snprintf(key, sizeof key, "%d", number);
-    int rc = idem_open(store_url(""), &store, &error);
+    int rc = idem_open(store_url("timeout=30s"), &store, &error);
     if (rc == IDEM_OK)
         rc = book(store, key, idem_str("1"), &error);
     if (rc)

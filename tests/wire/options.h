@@ -3,6 +3,9 @@
 #ifndef IDEM_TESTS_WIRE_OPTIONS_H
 #define IDEM_TESTS_WIRE_OPTIONS_H
 
+#include <idem/backend.h>
+
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +38,14 @@ static inline test_options read_options(int count, char **words, test_options op
     printf("%s: seed %llu\n", strrchr(words[0], '/') ? strrchr(words[0], '/') + 1 : words[0],
            (unsigned long long)options.seed);
     return options;
+}
+
+/** Whether a test that runs for a time has not come to its end: that is a minute later at most if it has
+ *  not seen enough yet, since others may load the machine. */
+static inline bool goes_on(uint64_t until_ms, bool enough)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    return now_ms < until_ms || (!enough && now_ms < until_ms + 60000);
 }
 
 /** A number below a limit, out of the seed. */

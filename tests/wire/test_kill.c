@@ -33,7 +33,7 @@ START_TEST(what_a_killed_server_has_acknowledged_is_there_when_it_is_back)
         .url = own.url, .prefix = "kill", .threads = 12, .timeout_ms = 400, .seed = options.seed});
     uint64_t until_ms = idem_monotonic_ms() + options.seconds * UINT64_C(1000);
     uint64_t random = options.seed;
-    while (idem_monotonic_ms() < until_ms && !load_failure(all)) {
+    while (!load_failure(all) && goes_on(until_ms, kills > 2 && load_count(all).completes > 50)) {
         wait_ms(20 + draw_below(&random, 400));
         server_kill(&own);
         kills++;

@@ -267,7 +267,8 @@ START_TEST(a_server_that_stops_and_goes_on_loses_nothing)
     unsigned stops = 0;
     uint64_t until_ms = idem_monotonic_ms() + options.seconds * UINT64_C(1000);
     uint64_t random = options.seed;
-    while (idem_monotonic_ms() < until_ms && !load_failure(all)) {
+    while (!load_failure(all) &&
+           goes_on(until_ms, load_count(all).completes > 50 && load_count(all).failures > 0)) {
         struct timespec pause = {.tv_nsec = (10 + draw_below(&random, 300)) * 1000000L};
         ck_assert_int_eq(kill(redis.pid, ++stops % 2 ? SIGSTOP : SIGCONT), 0);
         (void)nanosleep(&pause, NULL);
