@@ -257,7 +257,7 @@ static long long reads(void)
 /* Both calls send all they have in one write, which the server reads at once. */
 START_TEST(a_batch_is_one_round_trip)
 {
-    static char keys[TOGETHER][16];
+    static char keys[TOGETHER][32];
     idem_request requests[TOGETHER];
     idem_outcome outcomes[TOGETHER];
     idem_claim *claims[TOGETHER];
