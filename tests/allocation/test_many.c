@@ -11,7 +11,7 @@
 
 #define ITEMS 3
 
-static char names[ITEMS][64];
+static char names[ITEMS][80];
 static uint8_t tokens[ITEMS][IDEM_TOKEN_SIZE];
 static idem_request requests[ITEMS];
 static idem_outcome outcomes[ITEMS];

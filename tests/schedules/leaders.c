@@ -22,7 +22,7 @@
 typedef struct {
     idem_request requests[ALL];
     idem_outcome outcomes[ALL];
-    char names[ALL][16];
+    char names[ALL][32];
     int failures[BATCHES]; /* of each batch: its first wrong answer */
 } batches;
 
