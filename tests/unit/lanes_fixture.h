@@ -98,6 +98,7 @@ static const idem_config config = {.size = sizeof config, .scheme = "slow"};
 
 static inline void make_lanes(idem__lanes *lanes, idem_role role, size_t max, unsigned slowness_ms)
 {
+    atomic_store(&opened, 0);
     atomic_store(&largest, 0);
     atomic_store(&overlapped, 0);
     atomic_store(&twice, 0);
