@@ -26,9 +26,17 @@ static idem_store *stores;
 static _Atomic pid_t registering;
 static atomic_bool registered;
 
+/* Of the thread that forks, from before. Guarded by `list_lock`. */
+static int cancel_state;
+
+/* Waiting for rest, and what backends do, may be points of cancellation; with all locks held the
+   thread must not end. */
 static void prepare(void)
 {
+    int before;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     (void)pthread_mutex_lock(&list_lock);
+    cancel_state = before;
     idem__keepalive_lock();
     idem__registry_lock();
     for (idem_store *store = stores; store; store = store->next) {
@@ -47,7 +55,9 @@ static void resume(idem_fork_phase phase)
     }
     idem__registry_unlock();
     idem__keepalive_unlock();
+    int before = cancel_state;
     (void)pthread_mutex_unlock(&list_lock);
+    (void)pthread_setcancelstate(before, NULL);
 }
 
 static void resume_parent(void)

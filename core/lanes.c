@@ -22,15 +22,6 @@
 #include "error.h"
 #include "patience.h"
 
-/* Tickets taken together. */
-typedef struct {
-    idem_op *ops[IDEM_BATCH_MAX];
-    size_t count;
-    size_t callers;
-    uint64_t deadline_ms;
-    idem__ticket *tickets;
-} batch;
-
 int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem_config *config,
                      idem_role role, size_t max, idem_error *error)
 {
@@ -42,7 +33,7 @@ int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem
     lanes->max = max > IDEM__LANES_MAX ? IDEM__LANES_MAX : max;
     if (lanes->concurrent && lanes->max > 1)
         lanes->max = 1;
-    lanes->last = &lanes->first;
+    idem__queue_init(&lanes->queue);
     if (pthread_mutex_init(&lanes->lock, NULL))
         return idem_error_set(error, IDEM_ERR_INTERNAL, "a mutex can't be made");
     if (idem__clock_cond_init(&lanes->changed)) {
@@ -88,8 +79,8 @@ static idem__lane *free_lane(idem__lanes *lanes)
 /* Somebody has to look: a lane may be free. The lock is held. */
 static void call_head(idem__lanes *lanes)
 {
-    if (lanes->first && free_lane(lanes))
-        idem__ticket_call(lanes->first);
+    if (lanes->queue.first && free_lane(lanes))
+        idem__ticket_call(lanes->queue.first);
 }
 
 /* The lock is held. */
@@ -102,18 +93,23 @@ static void set_free(idem__lanes *lanes, idem__lane *lane)
 
 static void vacate(idem__lanes *lanes, idem__lane *lane)
 {
+    int cancel_state = lane->cancel_state;
     (void)pthread_mutex_lock(&lanes->lock);
     set_free(lanes, lane);
     (void)pthread_mutex_unlock(&lanes->lock);
+    (void)pthread_setcancelstate(cancel_state, NULL);
 }
 
 /* Makes a lane busy, so that no fork() happens while it is opened or closed. */
 static void occupy(idem__lanes *lanes, idem__lane *lane)
 {
+    int cancel_state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     (void)pthread_mutex_lock(&lanes->lock);
     while (lanes->frozen || lane->busy)
         (void)pthread_cond_wait(&lanes->changed, &lanes->lock);
     lane->busy = true;
+    lane->cancel_state = cancel_state;
     (void)pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -150,60 +146,18 @@ bool idem__lanes_idle(idem__lanes *lanes)
         return true;
     (void)pthread_mutex_lock(&lanes->lock);
     const idem__lane *lane = free_lane(lanes);
-    bool idle = lane && lane->backend && !lanes->first;
+    bool idle = lane && lane->backend && !lanes->queue.first;
     (void)pthread_mutex_unlock(&lanes->lock);
     return idle;
 }
 
 /* ---------------------------------------------------------------------------------- the queue */
 
-static void enqueue(idem__lanes *lanes, idem__ticket *ticket)
-{
-    ticket->next = NULL;
-    ticket->queued = true;
-    *lanes->last = ticket;
-    lanes->last = &ticket->next;
-}
-
-static void leave_queue(idem__lanes *lanes, idem__ticket *ticket)
-{
-    idem__ticket **at = &lanes->first;
-    while (*at != ticket)
-        at = &(*at)->next;
-    *at = ticket->next;
-    if (!*at)
-        lanes->last = at;
-    ticket->queued = false;
-}
-
-/* Takes what fits, up to somebody who wants a lane for himself. */
-static void take_batch(idem__lanes *lanes, batch *taken)
-{
-    idem__ticket **end = &taken->tickets;
-    taken->count = 0;
-    taken->callers = 0;
-    taken->deadline_ms = UINT64_MAX;
-    *end = NULL;
-    while (lanes->first && !lanes->first->alone &&
-           taken->count + lanes->first->count <= IDEM_BATCH_MAX) {
-        idem__ticket *ticket = lanes->first;
-        leave_queue(lanes, ticket);
-        ticket->next = NULL;
-        *end = ticket;
-        end = &ticket->next;
-        taken->callers++;
-        for (size_t i = 0; i < ticket->count; i++)
-            taken->ops[taken->count++] = ticket->ops[i];
-        if (ticket->deadline_ms < taken->deadline_ms)
-            taken->deadline_ms = ticket->deadline_ms;
-    }
-}
-
 /* A lane for the ticket's owner, if it is his turn. The lock is held. */
 static idem__lane *lane_for(const idem__ticket *ticket, idem__lanes *lanes)
 {
-    bool first = lanes->first == ticket;
-    if (!ticket->queued || (!first && (ticket->alone || lanes->first->alone)))
+    bool first = lanes->queue.first == ticket;
+    if (!ticket->queued || (!first && (ticket->alone || lanes->queue.first->alone)))
         return NULL;
     return free_lane(lanes);
 }
@@ -221,7 +175,7 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
         if (lane)
             lane->busy = true;
         if (leaves) {
-            leave_queue(lanes, ticket);
+            idem__queue_remove(&lanes->queue, ticket);
             call_head(lanes);
         }
         (void)pthread_mutex_unlock(&lanes->lock);
@@ -256,7 +210,7 @@ static void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_o
 
 /* Carries a batch out on a lane that was made busy; the lock is open. False if this is a lane for
    readers and the backend can have none. */
-static bool carry_out(idem__lanes *lanes, idem__lane *lane, const batch *taken)
+static bool carry_out(idem__lanes *lanes, idem__lane *lane, const idem__batch *taken)
 {
     idem_error error;
     idem__error_clear(&error);
@@ -272,29 +226,17 @@ static bool carry_out(idem__lanes *lanes, idem__lane *lane, const batch *taken)
     return true;
 }
 
-/* Answers all of a batch; the lock is open. */
-static void answer_all(const batch *taken, bool refused)
-{
-    idem__ticket *next = taken->tickets;
-    while (next) {
-        idem__ticket *ticket = next;
-        next = ticket->next; /* before its owner may return */
-        ticket->refused = refused;
-        idem__ticket_answer(ticket);
-    }
-}
-
 /* Leads one batch on a lane that was made busy, by the leader's own deadline too. Where there is a
    crowd, those who were just answered are let in first: they are on their way with what they want
    next. The lock is open before and after. */
 static void lead(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms)
 {
-    batch taken;
+    idem__batch taken;
     bool carried_out = true;
     if (lane->crowded)
         idem__patience_pause();
     (void)pthread_mutex_lock(&lanes->lock);
-    take_batch(lanes, &taken);
+    idem__queue_take(&lanes->queue, &taken);
     call_head(lanes);
     (void)pthread_mutex_unlock(&lanes->lock);
     if (deadline_ms < taken.deadline_ms)
@@ -306,7 +248,7 @@ static void lead(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms)
     lanes->refused = lanes->refused || !carried_out;
     set_free(lanes, lane);
     (void)pthread_mutex_unlock(&lanes->lock);
-    answer_all(&taken, !carried_out);
+    idem__batch_answer(&taken, !carried_out);
 }
 
 /* False if there can be no lanes of this role. */
@@ -318,7 +260,7 @@ static bool see_through(idem__lanes *lanes, idem__ticket *ticket)
         (void)pthread_mutex_unlock(&lanes->lock);
         return false;
     }
-    enqueue(lanes, ticket);
+    idem__queue_add(&lanes->queue, ticket);
     while ((lane = await_turn(lanes, ticket)) != NULL) {
         lead(lanes, lane, ticket->deadline_ms);
         if (idem__ticket_is_answered(ticket))
@@ -356,24 +298,19 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, u
 
 /* ----------------------------------------------------------------------------- alone on a lane */
 
-static int enter(idem__lanes *lanes, idem__ticket *ticket, idem__lane **lane, idem_error *error)
+/* Waits for a lane. NULL: none was free by the deadline. */
+static idem__lane *occupy_any(idem__lanes *lanes, idem__ticket *ticket)
 {
     (void)pthread_mutex_lock(&lanes->lock);
-    enqueue(lanes, ticket);
-    idem__lane *mine = await_turn(lanes, ticket);
-    if (!mine)
-        return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
-                              "the store was busy with other callers until the deadline");
+    idem__queue_add(&lanes->queue, ticket);
+    idem__lane *lane = await_turn(lanes, ticket);
+    if (!lane)
+        return NULL;
     (void)pthread_mutex_lock(&lanes->lock);
-    leave_queue(lanes, ticket);
+    idem__queue_remove(&lanes->queue, ticket);
     call_head(lanes);
     (void)pthread_mutex_unlock(&lanes->lock);
-    int rc = mine->backend ? IDEM_OK : open_lane(lanes, mine, ticket->deadline_ms, error);
-    if (rc)
-        vacate(lanes, mine);
-    else
-        *lane = mine;
-    return rc;
+    return lane;
 }
 
 int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lane,
@@ -389,22 +326,26 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
         return idem__error_no_memory(error);
     ticket.alone = true;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    int rc = enter(lanes, &ticket, lane, error);
-    if (rc)
-        (void)pthread_setcancelstate(cancel_state, NULL);
-    else
-        (*lane)->cancel_state = cancel_state;
+    idem__lane *mine = occupy_any(lanes, &ticket);
     idem__ticket_destroy(&ticket);
+    if (!mine) {
+        (void)pthread_setcancelstate(cancel_state, NULL);
+        return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                              "the store was busy with other callers until the deadline");
+    }
+    mine->cancel_state = cancel_state;
+    int rc = mine->backend ? IDEM_OK : open_lane(lanes, mine, deadline_ms, error);
+    if (rc)
+        vacate(lanes, mine);
+    else
+        *lane = mine;
     return rc;
 }
 
 void idem__lanes_leave(idem__lanes *lanes, idem__lane *lane)
 {
-    if (lanes->concurrent)
-        return;
-    int cancel_state = lane->cancel_state;
-    vacate(lanes, lane);
-    (void)pthread_setcancelstate(cancel_state, NULL);
+    if (!lanes->concurrent)
+        vacate(lanes, lane);
 }
 
 /* --------------------------------------------------------------------------------------- fork */
@@ -440,8 +381,7 @@ void idem__lanes_fork(idem__lanes *lanes, idem_fork_phase phase)
     lanes->frozen = false;
     if (phase == IDEM_FORK_CHILD) {
         /* Those who waited in the queue are threads of the parent. */
-        lanes->first = NULL;
-        lanes->last = &lanes->first;
+        idem__queue_init(&lanes->queue);
         (void)idem__clock_cond_init(&lanes->changed);
     } else {
         (void)pthread_cond_broadcast(&lanes->changed);

@@ -7,7 +7,7 @@
 #ifndef IDEM_CORE_LANES_H
 #define IDEM_CORE_LANES_H
 
-#include "ticket.h"
+#include "queue.h"
 
 #define IDEM__LANES_MAX 16u
 
@@ -16,7 +16,7 @@ typedef struct {
     idem_config config;    /* lives as long as the instance */
     bool busy;
     bool crowded;     /* its last batch had more than one caller; its leader's while busy */
-    int cancel_state; /* of the thread that entered it alone, from before */
+    int cancel_state; /* of the thread that occupies it, from before */
 } idem__lane;
 
 typedef struct {
@@ -27,11 +27,10 @@ typedef struct {
     pthread_cond_t changed; /* a lane is no longer busy: for open, close and fork */
     idem__lane lanes[IDEM__LANES_MAX];
     size_t max;
-    bool refused;        /* a reader lane was refused: there will be none */
-    bool frozen;         /* a fork() is near: no lane may be entered */
-    atomic_uint misses;  /* what waits in the queue have taught: patience.h */
-    idem__ticket *first; /* the queue */
-    idem__ticket **last;
+    bool refused;       /* a reader lane was refused: there will be none */
+    bool frozen;        /* a fork() is near: no lane may be entered */
+    atomic_uint misses; /* what waits in the queue have taught: patience.h */
+    idem__queue queue;
 } idem__lanes;
 
 /** Makes lanes of one role; none is open. Zero `max` makes lanes that are never used.

@@ -4,20 +4,22 @@
  * round trip to a server on the same machine; to give the processor away and look again costs less
  * than one. So whoever expects an answer soon yields for a bounded time before he sleeps.
  *
- * Two things are learned from. Beside a busy process a yield comes back after a time slice: one that
- * took that long means that nobody in this process yields for a second. And where answers take
- * longer than a wait may last (a distant server, a disk), only every few waits try it again.
+ * Two things are learned from. Beside a busy process a yield may come back after a time slice: after
+ * one that took so long nobody in this process yields for a while, so many times as long that little
+ * is lost by finding out again. And where answers take longer than a wait may last (a distant server,
+ * a disk), only every few waits try it again.
  */
 #include "patience.h"
 
 #include <sched.h>
 #include <time.h>
 
-#define LIMIT_NS UINT64_C(120000)     /* of one wait */
-#define BUSY_NS  UINT64_C(2000000)    /* a yield of this length: the processors are taken */
-#define REST_NS  UINT64_C(1000000000) /* no yields for so long then */
-#define MISSES   4u                   /* in a row: waits are likely to be longer than LIMIT_NS */
-#define RETRY    32u                  /* then one wait in so many tries */
+#define LIMIT_NS    UINT64_C(120000)  /* of one wait */
+#define BUSY_NS     UINT64_C(1000000) /* a yield of this length: the processors are taken */
+#define REST_TIMES  UINT64_C(250)     /* no yields for so many times its length */
+#define REST_MAX_NS UINT64_C(1000000000)
+#define MISSES      4u  /* in a row: waits are likely to be longer than LIMIT_NS */
+#define RETRY       32u /* then one wait in so many tries */
 
 /* idem_patience.until_ns: not begun, or over. */
 #define NOT_BEGUN 0u
@@ -47,10 +49,12 @@ static bool is_resting(const idem__patience_world *world, uint64_t now_ns)
 static bool give_way(idem__patience_world *world, uint64_t before_ns)
 {
     world->give_way();
-    uint64_t after_ns = world->now_ns();
-    if (after_ns - before_ns <= BUSY_NS)
+    uint64_t took_ns = world->now_ns() - before_ns;
+    if (took_ns <= BUSY_NS)
         return true;
-    atomic_store_explicit(&world->rest_until_ns, after_ns + REST_NS, memory_order_relaxed);
+    uint64_t rest_ns = took_ns < REST_MAX_NS / REST_TIMES ? took_ns * REST_TIMES : REST_MAX_NS;
+    atomic_store_explicit(&world->rest_until_ns, before_ns + took_ns + rest_ns,
+                          memory_order_relaxed);
     return false;
 }
 

@@ -3,102 +3,10 @@
  * Lanes: one thread at a time in an instance, callers that wait share a batch, nobody waits past
  * his deadline, and everybody gets his own answer. The backend here is a slow one that counts.
  */
-#include "lanes.h"
-
-#include "clock.h"
-#include "runner.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
+#include "lanes_fixture.h"
 
 #define THREADS 32
 #define ROUNDS  50
-
-typedef struct {
-    idem_backend base;
-    atomic_int inside;
-} slow;
-
-static atomic_int opened;
-static atomic_int overlapped; /* two threads in one instance */
-static atomic_int largest;    /* the largest batch */
-static atomic_int submissions;
-static atomic_uint delay_ms;
-static int open_code; /* what opening a reader answers */
-
-static int slow_open(const idem_config *config, idem_backend **backend, idem_error *error)
-{
-    if (config->role == IDEM_ROLE_READER && open_code)
-        return idem_error_set(error, open_code, "no readers here");
-    slow *made = calloc(1, sizeof *made);
-    ck_assert_ptr_nonnull(made);
-    atomic_fetch_add(&opened, 1);
-    *backend = &made->base;
-    return IDEM_OK;
-}
-
-/* Answers every op with a record whose version is the number in its key. */
-static int slow_submit(idem_backend *backend, idem_op *const *ops, size_t count,
-                       uint64_t deadline_ms, idem_error *error)
-{
-    slow *instance = (slow *)backend;
-    (void)error;
-    if (atomic_fetch_add(&instance->inside, 1) > 0)
-        atomic_fetch_add(&overlapped, 1);
-    if ((int)count > atomic_load(&largest))
-        atomic_store(&largest, (int)count);
-    atomic_fetch_add(&submissions, 1);
-    uint64_t until = idem__clock_deadline(atomic_load(&delay_ms));
-    idem__clock_sleep_until(until < deadline_ms ? until : deadline_ms);
-    for (size_t i = 0; i < count; i++) {
-        memcpy(&ops[i]->found.version, ops[i]->key.data, sizeof ops[i]->found.version);
-        ops[i]->has_found = true;
-    }
-    atomic_fetch_sub(&instance->inside, 1);
-    return IDEM_OK;
-}
-
-static void slow_close(idem_backend *backend)
-{
-    atomic_fetch_sub(&opened, 1);
-    free(backend);
-}
-
-static const idem_backend_ops slow_ops = {
-    .size = sizeof slow_ops,
-    .scheme = "slow",
-    .open = slow_open,
-    .submit = slow_submit,
-    .close = slow_close,
-};
-static const idem_config config = {.size = sizeof config, .scheme = "slow"};
-
-static void make_lanes(idem__lanes *lanes, idem_role role, size_t max, unsigned slowness_ms)
-{
-    atomic_store(&largest, 0);
-    atomic_store(&overlapped, 0);
-    atomic_store(&submissions, 0);
-    atomic_store(&delay_ms, slowness_ms);
-    open_code = IDEM_OK;
-    ck_assert_int_eq(idem__lanes_init(lanes, &slow_ops, &config, role, max, NULL), IDEM_OK);
-}
-
-static void end_lanes(idem__lanes *lanes)
-{
-    idem__lanes_close(lanes);
-    idem__lanes_destroy(lanes);
-}
-
-static bool ask(idem__lanes *lanes, uint64_t number, uint64_t timeout_ms, idem_op *op)
-{
-    idem_op *ops[] = {op};
-    memset(op, 0, sizeof *op);
-    op->kind = IDEM_OP_GET;
-    op->key = (idem_bytes){&number, sizeof number};
-    return idem__lanes_submit(lanes, ops, 1, idem__clock_deadline(timeout_ms));
-}
 
 typedef struct {
     idem__lanes *lanes;
@@ -112,13 +20,13 @@ static void *call_often(void *argument)
     for (uint64_t i = 0; i < ROUNDS; i++) {
         idem_op op;
         uint64_t number = me->number * 1000 + i;
-        if (!ask(me->lanes, number, 10000, &op) || op.error.code || op.found.version != number)
+        if (!ask(me->lanes, number, LONG_MS, &op) || op.error.code || op.found.version != number)
             me->wrong++;
     }
     return NULL;
 }
 
-/* Lets THREADS callers loose on some lanes. */
+/* Lets THREADS callers loose on some lanes, when all of them have come. */
 static void run_callers(size_t lane_count)
 {
     idem__lanes lanes;
@@ -126,20 +34,22 @@ static void run_callers(size_t lane_count)
     caller callers[THREADS];
     make_lanes(&lanes, IDEM_ROLE_ANY, lane_count, 1);
     ck_assert_int_eq(idem__lanes_open(&lanes, idem__clock_deadline(1000), NULL), IDEM_OK);
+    atomic_store(&shut, true);
     for (size_t i = 0; i < THREADS; i++) {
         callers[i] = (caller){.lanes = &lanes, .number = i};
         ck_assert_int_eq(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
     }
+    await_queue_len(&lanes, THREADS - lane_count);
+    await_at_gate((int)lane_count);
+    atomic_store(&shut, false);
     for (size_t i = 0; i < THREADS; i++) {
         (void)pthread_join(threads[i], NULL);
         ck_assert_int_eq(callers[i].wrong, 0);
     }
-    ck_assert_int_eq(atomic_load(&overlapped), 0);
-    ck_assert_int_ge(atomic_load(&largest), 4);
-    ck_assert_int_lt(atomic_load(&submissions), THREADS * ROUNDS / 2);
+    ck_assert_int_ge(atomic_load(&largest), (int)(THREADS - lane_count));
+    ck_assert_int_lt(atomic_load(&submissions), THREADS * ROUNDS);
     ck_assert_int_le(atomic_load(&opened), (int)lane_count);
     end_lanes(&lanes);
-    ck_assert_int_eq(atomic_load(&opened), 0);
 }
 
 START_TEST(callers_share_batches_and_get_their_own_answers)
@@ -151,6 +61,67 @@ END_TEST
 START_TEST(several_lanes_work_at_once)
 {
     run_callers(3);
+}
+END_TEST
+
+START_TEST(callers_are_served_in_the_order_in_which_they_came)
+{
+    enum { CALLERS = 12 };
+    idem__lanes lanes;
+    asker first;
+    asker others[CALLERS];
+    make_lanes(&lanes, IDEM_ROLE_ANY, 1, 0);
+    atomic_store(&shut, true);
+    start_asker(&first, &lanes, 100, LONG_MS);
+    await_at_gate(1);
+    for (size_t i = 0; i < CALLERS; i++) {
+        start_asker(&others[i], &lanes, i, LONG_MS);
+        await_queue_len(&lanes, i + 1);
+    }
+    atomic_store(&shut, false);
+    (void)pthread_join(first.thread, NULL);
+    for (size_t i = 0; i < CALLERS; i++) {
+        (void)pthread_join(others[i].thread, NULL);
+        ck_assert(is_answered(&others[i]));
+        ck_assert_uint_eq(order[i + 1], i);
+    }
+    ck_assert_int_eq(atomic_load(&submissions), 2); /* one batch for all who waited */
+    end_lanes(&lanes);
+}
+END_TEST
+
+/* A queue of two with so many ops each. @return how many a batch takes */
+static size_t take_of_two(size_t first_count, size_t second_count, bool second_alone)
+{
+    static idem_op op;
+    idem_op *ops[IDEM_BATCH_MAX];
+    idem__queue queue;
+    idem__ticket first;
+    idem__ticket second;
+    idem__batch taken;
+    for (size_t i = 0; i < IDEM_BATCH_MAX; i++)
+        ops[i] = &op;
+    idem__queue_init(&queue);
+    ck_assert_int_eq(idem__ticket_init(&first, ops, first_count, 7), IDEM_OK);
+    ck_assert_int_eq(idem__ticket_init(&second, ops, second_count, 5), IDEM_OK);
+    second.alone = second_alone;
+    idem__queue_add(&queue, &first);
+    idem__queue_add(&queue, &second);
+    idem__queue_take(&queue, &taken);
+    ck_assert_ptr_eq(queue.first, taken.callers == 2 ? NULL : &second);
+    ck_assert_uint_eq(taken.deadline_ms, taken.callers == 2 ? 5 : 7);
+    ck_assert(second.queued == (taken.callers < 2) && !first.queued);
+    idem__ticket_destroy(&first);
+    idem__ticket_destroy(&second);
+    return taken.count;
+}
+
+START_TEST(a_batch_takes_callers_as_a_whole_and_its_earliest_deadline)
+{
+    ck_assert_uint_eq(take_of_two(200, 56, false), IDEM_BATCH_MAX);
+    ck_assert_uint_eq(take_of_two(200, 57, false), 200);
+    ck_assert_uint_eq(take_of_two(IDEM_BATCH_MAX, 1, false), IDEM_BATCH_MAX);
+    ck_assert_uint_eq(take_of_two(1, 0, true), 1);
 }
 END_TEST
 
@@ -178,6 +149,28 @@ START_TEST(a_caller_leaves_the_queue_at_its_deadline)
     atomic_store(&delay_ms, 0);
     ck_assert(ask(&lanes, 9, 100, &op)); /* and the queue is in order */
     ck_assert(op.error.code == IDEM_OK && op.found.version == 9);
+    end_lanes(&lanes);
+}
+END_TEST
+
+START_TEST(who_leaves_the_queue_passes_a_call_on)
+{
+    idem__lanes lanes;
+    idem__lane *lane = NULL;
+    asker hasty;
+    asker patient;
+    make_lanes(&lanes, IDEM_ROLE_ANY, 1, 0);
+    ck_assert_int_eq(idem__lanes_enter(&lanes, idem__clock_deadline(LONG_MS), &lane, NULL),
+                     IDEM_OK);
+    start_asker(&hasty, &lanes, 1, 30);
+    await_queue_len(&lanes, 1);
+    start_asker(&patient, &lanes, 2, LONG_MS);
+    (void)pthread_join(hasty.thread, NULL);
+    ck_assert_int_eq(hasty.op.error.code, IDEM_ERR_UNAVAILABLE);
+    await_queue_len(&lanes, 1);
+    idem__lanes_leave(&lanes, lane);
+    (void)pthread_join(patient.thread, NULL);
+    ck_assert(is_answered(&patient));
     end_lanes(&lanes);
 }
 END_TEST
@@ -236,11 +229,43 @@ START_TEST(a_lane_can_be_entered_alone)
 }
 END_TEST
 
+/* Two who want a lane alone and one who has an op, in one queue: each in its turn. */
+START_TEST(who_wants_a_lane_alone_waits_in_the_same_queue)
+{
+    idem__lanes lanes;
+    idem__lane *lane = NULL;
+    caller callers[4];
+    pthread_t threads[4];
+    make_lanes(&lanes, IDEM_ROLE_ANY, 1, 1);
+    for (size_t i = 0; i < 4; i++) {
+        callers[i] = (caller){.lanes = &lanes, .number = i};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(idem__lanes_enter(&lanes, idem__clock_deadline(LONG_MS), &lane, NULL),
+                         IDEM_OK);
+        int before = atomic_load(&submissions);
+        idem__clock_sleep_until(idem__clock_deadline(1));
+        ck_assert_int_eq(atomic_load(&submissions), before);
+        idem__lanes_leave(&lanes, lane);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], NULL);
+        ck_assert_int_eq(callers[i].wrong, 0);
+    }
+    end_lanes(&lanes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lanes");
     ADD(suite, callers_share_batches_and_get_their_own_answers);
     ADD(suite, several_lanes_work_at_once);
+    ADD(suite, callers_are_served_in_the_order_in_which_they_came);
+    ADD(suite, a_batch_takes_callers_as_a_whole_and_its_earliest_deadline);
+    ADD(suite, who_leaves_the_queue_passes_a_call_on);
+    ADD(suite, who_wants_a_lane_alone_waits_in_the_same_queue);
     ADD(suite, a_caller_leaves_the_queue_at_its_deadline);
     ADD(suite, readers_may_be_refused);
     ADD(suite, a_lane_that_cannot_be_opened_fails_its_ops_and_is_tried_again);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue of tickets before some lanes, and batches taken from its head. The lanes' lock guards a
+   queue; a batch is its leader's own. */
+#ifndef IDEM_CORE_QUEUE_H
+#define IDEM_CORE_QUEUE_H
+
+#include "ticket.h"
+
+typedef struct {
+    idem__ticket *first;
+    idem__ticket **last; /* where the next one is put */
+} idem__queue;
+
+/** Tickets taken together. */
+typedef struct {
+    idem_op *ops[IDEM_BATCH_MAX];
+    size_t count;
+    size_t callers;
+    uint64_t deadline_ms; /**< the earliest of theirs */
+    idem__ticket *tickets;
+} idem__batch;
+
+/** Makes it empty. */
+void idem__queue_init(idem__queue *queue);
+
+void idem__queue_add(idem__queue *queue, idem__ticket *ticket);
+void idem__queue_remove(idem__queue *queue, idem__ticket *ticket);
+
+/** Takes what fits into a batch, up to somebody who wants a lane for himself. */
+void idem__queue_take(idem__queue *queue, idem__batch *taken);
+
+/** Answers all of a batch; without the lanes' lock. */
+void idem__batch_answer(const idem__batch *taken, bool refused);
+
+#endif

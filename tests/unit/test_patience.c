@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Patience: how long a wait yields, when nobody yields, and what waits learn. Time here is the
+ * test's own: a yield takes what the test says.
+ */
+#include "patience.h"
+
+#include "runner.h"
+
+#define US UINT64_C(1000)
+#define MS UINT64_C(1000000)
+
+static uint64_t time_ns;
+static uint64_t yield_ns; /* how long a yield takes */
+static int yields;
+
+static uint64_t told_time(void)
+{
+    return time_ns;
+}
+
+static void told_yield(void)
+{
+    time_ns += yield_ns;
+    yields++;
+}
+
+static idem__patience_world fresh_world(uint64_t length_ns)
+{
+    time_ns = 1000 * MS;
+    yield_ns = length_ns;
+    yields = 0;
+    return (idem__patience_world){.now_ns = told_time, .give_way = told_yield};
+}
+
+/* Waits for what does not come. @return how often it yielded */
+static int wait_in_vain(idem__patience_world *world, idem_patience *patience)
+{
+    int before = yields;
+    while (idem__patience_yield_in(world, patience)) {
+    }
+    ck_assert(!idem__patience_yield_in(world, patience)); /* nor does it begin anew */
+    idem_patience_end(patience);
+    return yields - before;
+}
+
+START_TEST(a_wait_yields_for_a_bounded_time)
+{
+    idem__patience_world world = fresh_world(US);
+    idem_patience patience = {0};
+    uint64_t begin_ns = time_ns;
+    int count = wait_in_vain(&world, &patience);
+    ck_assert_int_ge(count, 50);
+    ck_assert_uint_le(time_ns - begin_ns, 200 * US);
+    ck_assert_uint_eq(patience.misses, 1);
+}
+END_TEST
+
+START_TEST(what_came_in_time_costs_no_patience)
+{
+    idem__patience_world world = fresh_world(US);
+    idem_patience patience = {.misses = 3};
+    ck_assert(idem__patience_yield_in(&world, &patience));
+    idem_patience_end(&patience);
+    ck_assert_uint_eq(patience.misses, 0);
+    idem_patience_end(&patience); /* what was there at once teaches nothing */
+    ck_assert_uint_eq(patience.misses, 0);
+    ck_assert_int_ge(wait_in_vain(&world, &patience), 50);
+}
+END_TEST
+
+START_TEST(where_waits_are_long_only_every_few_try)
+{
+    idem__patience_world world = fresh_world(US);
+    idem_patience patience = {0};
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_gt(wait_in_vain(&world, &patience), 0);
+    int tries = 0;
+    for (int i = 0; i < 320; i++)
+        tries += wait_in_vain(&world, &patience) > 0;
+    ck_assert_int_eq(tries, 10);
+    while (!idem__patience_yield_in(&world, &patience))
+        idem_patience_end(&patience);
+    idem_patience_end(&patience); /* it came */
+    ck_assert_int_gt(wait_in_vain(&world, &patience), 0);
+}
+END_TEST
+
+START_TEST(a_yield_as_long_as_a_time_slice_ends_all_yields_for_a_while)
+{
+    idem__patience_world world = fresh_world(3 * MS);
+    idem_patience patience = {0};
+    idem_patience other = {0};
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
+    ck_assert_uint_eq(patience.misses, 0); /* it says nothing of the answers */
+    ck_assert_int_eq(wait_in_vain(&world, &other), 0);
+    idem__patience_pause_in(&world);
+    ck_assert_int_eq(yields, 1);
+    time_ns += 700 * MS;
+    ck_assert_int_eq(wait_in_vain(&world, &other), 0);
+    time_ns += 100 * MS;
+    yield_ns = US;
+    ck_assert_int_gt(wait_in_vain(&world, &other), 1);
+}
+END_TEST
+
+START_TEST(a_rest_is_never_longer_than_a_second)
+{
+    idem__patience_world world = fresh_world(5000 * MS);
+    idem_patience patience = {0};
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
+    time_ns += 999 * MS;
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
+    time_ns += MS;
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
+}
+END_TEST
+
+START_TEST(a_pause_is_one_yield_and_learns_as_waits_do)
+{
+    idem__patience_world world = fresh_world(3 * MS);
+    idem_patience patience = {0};
+    idem__patience_pause_in(&world);
+    ck_assert_int_eq(yields, 1);
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
+}
+END_TEST
+
+START_TEST(a_wait_of_this_process_ends)
+{
+    idem_patience patience = {0};
+    uint64_t count = 0;
+    while (idem_patience_yield(&patience))
+        count++;
+    idem_patience_end(&patience);
+    ck_assert_uint_eq(patience.until_ns, 0);
+    ck_assert_uint_lt(count, 10000000);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("patience");
+    ADD(suite, a_wait_yields_for_a_bounded_time);
+    ADD(suite, what_came_in_time_costs_no_patience);
+    ADD(suite, where_waits_are_long_only_every_few_try);
+    ADD(suite, a_yield_as_long_as_a_time_slice_ends_all_yields_for_a_while);
+    ADD(suite, a_rest_is_never_longer_than_a_second);
+    ADD(suite, a_pause_is_one_yield_and_learns_as_waits_do);
+    ADD(suite, a_wait_of_this_process_ends);
+    return run_suite(suite);
+}
