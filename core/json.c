@@ -22,10 +22,12 @@ static bool fail(idem__json *json, const char *problem)
     return false;
 }
 
+/* Nearly always there is none: one comparison says so. */
 static inline void skip_space(idem__json *json)
 {
     const char *at = json->at;
-    while (at < json->end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+    while (at < json->end && *at <= ' ' &&
+           (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
         at++;
     json->at = at;
 }
@@ -230,7 +232,8 @@ static bool enter(idem__json *json, nesting *open)
         return fail(json, "it is nested deeper than 1,024 levels");
     uint32_t bit = UINT32_C(1) << (open->depth % 32);
     uint32_t *word = &open->bits[open->depth / 32];
-    *word = *json->at == '{' ? *word | bit : *word & ~bit;
+    uint32_t outer = open->depth % 32 ? *word & (bit - 1) : 0; /* those below: nothing is above */
+    *word = *json->at == '{' ? outer | bit : outer;
     open->depth++;
     json->at++;
     return true;
@@ -285,8 +288,9 @@ static bool enter_container(idem__json *json, nesting *open, bool *empty)
 
 bool idem__json_value(idem__json *json, idem_bytes *raw)
 {
-    nesting open = {.depth = 0};
+    nesting open;
     bool more = true;
+    open.depth = 0;
     skip_space(json);
     const char *start = json->at;
     while (more) {

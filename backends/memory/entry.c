@@ -150,12 +150,13 @@ static int check_size(const idem_record *record, idem_error *error)
 int idem__entry_pack(const idem_record *record, const idem__entry_times *times, idem__entry *old,
                      idem__entry **made, idem_error *error)
 {
-    numbers packed = {.len = 0};
+    numbers packed;
     uint8_t flags = flags_of(record, times->live_ms);
     idem__entry *entry = old;
     int rc = check_size(record, error);
     if (rc)
         return rc;
+    packed.len = 0;
     put_numbers(&packed, record, times, flags);
     layout parts = {record->fingerprint.len, record->response.len, record->checkpoint.len,
                     packed.len};
