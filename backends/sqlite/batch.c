@@ -22,17 +22,15 @@ static size_t count_writes(idem_op *const *ops, size_t count)
     return writes;
 }
 
-static int bind_key(sqlite3_stmt *statement, const idem_op *op, const idem__sqlite_now *now)
-{
-    int code = idem__sqlite_row_bind_bytes(statement, IDEM__SQLITE_P_KEY, op->key);
-    return code == SQLITE_OK ? idem__sqlite_clock_bind(statement, now) : code;
-}
-
-static void answer_found(sqlite3_stmt *statement, idem_op *op)
+static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, idem_op *op)
 {
     idem_record row;
     idem_error error = {0};
+    uint64_t age_ms = 0;
+    if (!idem__sqlite_row_is_live(statement, now, &age_ms))
+        return;
     int rc = idem__sqlite_row_read(statement, &row, &error);
+    row.age_ms = age_ms;
     if (rc == IDEM_OK)
         rc = idem_record_copy(&row, &op->found, &error);
     if (rc == IDEM_OK)
@@ -48,11 +46,11 @@ static int find(idem__sqlite *self, idem_op *op, const idem__sqlite_now *now,
     sqlite3_stmt *statement = idem__sqlite_statement(self, IDEM__SQLITE_GET, fault);
     if (!statement)
         return fault->error.code;
-    int code = bind_key(statement, op, now);
+    int code = idem__sqlite_row_bind_bytes(statement, IDEM__SQLITE_P_KEY, op->key);
     if (code == SQLITE_OK)
         code = idem__sqlite_step(self, statement);
     if (code == SQLITE_ROW)
-        answer_found(statement, op);
+        answer_found(statement, now, op);
     idem__sqlite_done(statement);
     if (code == SQLITE_ROW || code == SQLITE_DONE)
         return IDEM_OK;
@@ -61,7 +59,9 @@ static int find(idem__sqlite *self, idem_op *op, const idem__sqlite_now *now,
 
 static int bind_change(sqlite3_stmt *statement, const idem_op *op, const idem__sqlite_now *now)
 {
-    int code = bind_key(statement, op, now);
+    int code = idem__sqlite_row_bind_bytes(statement, IDEM__SQLITE_P_KEY, op->key);
+    if (code == SQLITE_OK)
+        code = idem__sqlite_clock_bind(statement, now);
     if (code == SQLITE_OK && op->kind != IDEM_OP_INSERT)
         code = sqlite3_bind_int64(statement, IDEM__SQLITE_P_EXPECTED, (int64_t)op->expected);
     if (code == SQLITE_OK && op->kind == IDEM_OP_REMOVE)

@@ -4,9 +4,10 @@
  * connection. Every table is named with `main.`: on a caller's connection a temporary table may
  * hide ours.
  *
- * A row is expired when its age has reached its live_ms, and is then absent for every statement
- * but the one that drops it. Rows whose live_ms makes no sense are never expired: they are
- * reported, and left as they are.
+ * A row is expired when its age has reached its live_ms, and is then absent for every op. Changes
+ * judge it here, within their statement; what only reads takes the row as it is, and row.c judges,
+ * by the same rule for a fraction of the time. Rows whose live_ms makes no sense are never
+ * expired: they are reported, and left as they are.
  */
 #include "statements.h"
 
@@ -19,9 +20,12 @@
     "max(0, CASE WHEN at_boot_id = ?2 AND ?2 <> 0 THEN ?3 - at_boot_ms ELSE ?4 - at_wall_ms END)"
 #define EXPIRED "(live_ms > 0 AND " AGE " >= live_ms)"
 
-#define COLUMNS                                                                              \
-    AGE ", key, version, status, attempt, token, lease_ms, ttl_ms, live_ms, created_at_ms, " \
-        "updated_at_ms, fingerprint, response, checkpoint"
+/* What row.c judges by. */
+#define LIFE "live_ms, at_boot_id, at_boot_ms, at_wall_ms"
+
+#define COLUMNS                                                                      \
+    LIFE ", key, version, status, attempt, token, lease_ms, ttl_ms, created_at_ms, " \
+         "updated_at_ms, fingerprint, response, checkpoint"
 
 #define ASSIGN                                                                                     \
     "version = ?6, status = ?7, attempt = ?8, token = ?9, lease_ms = ?10, ttl_ms = ?11, "          \
@@ -36,9 +40,8 @@ static const char *const texts[IDEM__SQLITE_STATEMENTS] = {
     [IDEM__SQLITE_SAVEPOINT] = "SAVEPOINT idem",
     [IDEM__SQLITE_RELEASE] = "RELEASE idem",
     [IDEM__SQLITE_ROLLBACK_TO] = "ROLLBACK TO idem",
-    [IDEM__SQLITE_GET] = "SELECT " COLUMNS " FROM main.idem_record WHERE key = ?1 AND NOT " EXPIRED,
-    [IDEM__SQLITE_GET_ID] =
-        "SELECT " COLUMNS " FROM main.idem_record WHERE id = ?1 AND NOT " EXPIRED,
+    [IDEM__SQLITE_GET] = "SELECT " COLUMNS " FROM main.idem_record WHERE key = ?1",
+    [IDEM__SQLITE_GET_ID] = "SELECT " COLUMNS " FROM main.idem_record WHERE id = ?1",
     [IDEM__SQLITE_INSERT] =
         "INSERT INTO main.idem_record (key, version, status, attempt, token, lease_ms, ttl_ms, "
         "live_ms, created_at_ms, updated_at_ms, fingerprint, response, checkpoint, at_boot_id, "
@@ -48,7 +51,8 @@ static const char *const texts[IDEM__SQLITE_STATEMENTS] = {
         "UPDATE main.idem_record SET " ASSIGN " WHERE key = ?1 AND version = ?5 AND NOT " EXPIRED,
     [IDEM__SQLITE_REMOVE] =
         "DELETE FROM main.idem_record WHERE key = ?1 AND (?6 OR version = ?5) AND NOT " EXPIRED,
-    [IDEM__SQLITE_LOOK] = "SELECT id, " EXPIRED ", substr(key, 1, length(?5)) = ?5 "
+    [IDEM__SQLITE_LOOK] = "SELECT " LIFE ", id FROM main.idem_record WHERE id > ?1 ORDER BY id",
+    [IDEM__SQLITE_LIST] = "SELECT " LIFE ", id, substr(key, 1, length(?2)) = ?2 "
                           "FROM main.idem_record WHERE id > ?1 ORDER BY id",
     [IDEM__SQLITE_DROP] = "DELETE FROM main.idem_record WHERE id = ?1 AND " EXPIRED,
 };

@@ -15,23 +15,25 @@ typedef enum {
     IDEM__SQLITE_SAVEPOINT,
     IDEM__SQLITE_RELEASE,
     IDEM__SQLITE_ROLLBACK_TO,
-    IDEM__SQLITE_GET,     /**< the live record of a key */
-    IDEM__SQLITE_GET_ID,  /**< the live record of a row */
+    IDEM__SQLITE_GET,     /**< the row of a key, expired or not */
+    IDEM__SQLITE_GET_ID,  /**< a row, expired or not */
     IDEM__SQLITE_INSERT,  /**< a record where none is live */
     IDEM__SQLITE_REPLACE, /**< a record over the live one of a version */
     IDEM__SQLITE_REMOVE,  /**< the live record of a version, or of any */
-    IDEM__SQLITE_LOOK,    /**< row by row: is it expired, does its key have the prefix */
+    IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, and its id */
+    IDEM__SQLITE_LIST,    /**< the same, and whether its key has the prefix */
     IDEM__SQLITE_DROP,    /**< an expired row */
     IDEM__SQLITE_STATEMENTS
 } idem__sqlite_sql;
 
-/* What the statements' parameters are called by number. KEY is an id in LOOK, DROP and GET_ID. */
+/* What the statements' parameters are called by number. KEY is an id in LOOK, LIST, DROP and
+   GET_ID. */
 enum {
     IDEM__SQLITE_P_KEY = 1,
-    IDEM__SQLITE_P_BOOT_ID,
+    IDEM__SQLITE_P_PREFIX,
+    IDEM__SQLITE_P_BOOT_ID = 2,
     IDEM__SQLITE_P_BOOT_MS,
     IDEM__SQLITE_P_WALL_MS,
-    IDEM__SQLITE_P_PREFIX = 5,
     IDEM__SQLITE_P_EXPECTED = 5,
     IDEM__SQLITE_P_ANY = 6,
     IDEM__SQLITE_P_VERSION = 6,
@@ -48,17 +50,21 @@ enum {
     IDEM__SQLITE_P_CHECKPOINT
 };
 
-/* The columns of GET and GET_ID, in their order. */
+/* The columns of GET and GET_ID, in their order; LOOK and LIST begin with the same four. */
 enum {
-    IDEM__SQLITE_C_AGE_MS,
+    IDEM__SQLITE_C_LIVE_MS,
+    IDEM__SQLITE_C_AT_BOOT_ID,
+    IDEM__SQLITE_C_AT_BOOT_MS,
+    IDEM__SQLITE_C_AT_WALL_MS,
     IDEM__SQLITE_C_KEY,
+    IDEM__SQLITE_C_ID = IDEM__SQLITE_C_KEY,
     IDEM__SQLITE_C_VERSION,
+    IDEM__SQLITE_C_HAS_PREFIX = IDEM__SQLITE_C_VERSION,
     IDEM__SQLITE_C_STATUS,
     IDEM__SQLITE_C_ATTEMPT,
     IDEM__SQLITE_C_TOKEN,
     IDEM__SQLITE_C_LEASE_MS,
     IDEM__SQLITE_C_TTL_MS,
-    IDEM__SQLITE_C_LIVE_MS,
     IDEM__SQLITE_C_CREATED_AT_MS,
     IDEM__SQLITE_C_UPDATED_AT_MS,
     IDEM__SQLITE_C_FINGERPRINT,

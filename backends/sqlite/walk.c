@@ -3,17 +3,19 @@
  * Walks over the rows, in the order of their ids. First it is looked what is there, which reads
  * no more than the beginning of a row; what is then done with single rows names them by id.
  *
- * Writes sweep as they pass by: each transaction looks at more rows than it can have added, so
- * that a walk around the table takes less time than filling it anew, and the dead never outgrow
- * the living. The cursor is kept in memory; every instance has its own.
+ * Writes sweep as they pass by: there are more rows looked at than can have been added, so that a
+ * walk around the table takes less time than filling it anew, and the dead never outgrow the
+ * living. An instance sweeps with its first write, and then for some writes together: to begin at a
+ * row costs as much as to look at ten. The cursor is kept in memory; every instance has its own.
  */
 #include "walk.h"
 
 #include "row.h"
 #include "transaction.h"
 
-/* A transaction of n writes sweeps this many rows, and so many for each write. */
-#define SWEEP_ROWS           2u
+/* A sweep is made for the writes of its transaction and as many that come later, at so many rows
+   for each. */
+#define SWEEP_WRITES         16u
 #define SWEEP_ROWS_PER_WRITE 2u
 /* What a purge drops in one transaction, so that other writers get their turn. */
 #define PURGE_ROWS 500u
@@ -30,20 +32,19 @@ typedef struct {
     int64_t ids[PURGE_ROWS];
 } stretch;
 
-/* Begins to look at the rows behind an id. */
-static sqlite3_stmt *look_behind(idem__sqlite *self, int64_t id, idem_bytes prefix,
-                                 const idem__sqlite_now *now, idem__sqlite_fault *fault)
+/* Begins to look at the rows behind an id; with a prefix, at which of them have it. */
+static sqlite3_stmt *look_behind(idem__sqlite *self, int64_t id, const idem_bytes *prefix,
+                                 idem__sqlite_fault *fault)
 {
-    sqlite3_stmt *look = idem__sqlite_statement(self, IDEM__SQLITE_LOOK, fault);
+    sqlite3_stmt *look =
+        idem__sqlite_statement(self, prefix ? IDEM__SQLITE_LIST : IDEM__SQLITE_LOOK, fault);
     if (!look)
         return NULL;
     int code = sqlite3_bind_int64(look, IDEM__SQLITE_P_KEY, id);
-    if (code == SQLITE_OK)
-        code = idem__sqlite_clock_bind(look, now);
     /* No bytes are still a blob: NULL has no length. */
-    if (code == SQLITE_OK)
-        code = sqlite3_bind_blob64(look, IDEM__SQLITE_P_PREFIX, prefix.len ? prefix.data : "",
-                                   prefix.len, SQLITE_STATIC);
+    if (code == SQLITE_OK && prefix)
+        code = sqlite3_bind_blob64(look, IDEM__SQLITE_P_PREFIX, prefix->len ? prefix->data : "",
+                                   prefix->len, SQLITE_STATIC);
     if (code == SQLITE_OK)
         return look;
     (void)idem__sqlite_fault_take(self, code, fault);
@@ -55,16 +56,17 @@ static int look_for_expired(idem__sqlite *self, stretch *found, uint64_t rows, s
                             const idem__sqlite_now *now, idem__sqlite_fault *fault)
 {
     int code = SQLITE_ROW;
+    uint64_t age_ms = 0;
     found->count = 0;
-    sqlite3_stmt *look = look_behind(self, found->cursor, (idem_bytes){NULL, 0}, now, fault);
+    sqlite3_stmt *look = look_behind(self, found->cursor, NULL, fault);
     if (!look)
         return fault->error.code;
     for (uint64_t i = 1; i <= rows && found->count < max; i++) {
         code = idem__sqlite_step(self, look);
         if (code != SQLITE_ROW)
             break;
-        found->cursor = sqlite3_column_int64(look, 0);
-        if (sqlite3_column_int(look, 1))
+        found->cursor = sqlite3_column_int64(look, IDEM__SQLITE_C_ID);
+        if (!idem__sqlite_row_is_live(look, now, &age_ms))
             found->ids[found->count++] = found->cursor;
         if (i % ROWS_PER_LOOK == 0 && idem_monotonic_ms() >= self->deadline_ms)
             break;
@@ -104,9 +106,14 @@ int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlit
     uint64_t dropped = 0;
     if (self->sweep_failed)
         return IDEM_OK;
+    if (self->swept_ahead >= writes) {
+        self->swept_ahead -= writes;
+        return IDEM_OK;
+    }
+    self->swept_ahead = SWEEP_WRITES;
     found.cursor = self->sweep_cursor;
     found.ended = false; /* it may fail before it has looked */
-    size_t rows = SWEEP_ROWS + SWEEP_ROWS_PER_WRITE * writes;
+    size_t rows = SWEEP_ROWS_PER_WRITE * (writes + SWEEP_WRITES);
     int rc = look_for_expired(self, &found, rows, PURGE_ROWS, now, fault);
     if (rc == IDEM_OK)
         rc = drop(self, &found, now, &dropped, fault);
@@ -175,21 +182,21 @@ static int give(idem__sqlite *self, int64_t id, const idem__sqlite_now *now,
                 const idem_scan_page *page, size_t *bytes, idem__sqlite_fault *fault)
 {
     idem_record record;
+    uint64_t age_ms = 0;
     int rc = IDEM_OK;
     sqlite3_stmt *get = idem__sqlite_statement(self, IDEM__SQLITE_GET_ID, fault);
     if (!get)
         return fault->error.code;
     int code = sqlite3_bind_int64(get, IDEM__SQLITE_P_KEY, id);
     if (code == SQLITE_OK)
-        code = idem__sqlite_clock_bind(get, now);
-    if (code == SQLITE_OK)
         code = idem__sqlite_step(self, get);
-    if (code == SQLITE_ROW) {
+    if (code == SQLITE_ROW && idem__sqlite_row_is_live(get, now, &age_ms)) {
         rc = idem__sqlite_row_read(get, &record, &fault->error);
+        record.age_ms = age_ms;
         if (rc == IDEM_OK)
             rc = page->emit(page->emit_user, &record, &fault->error);
         *bytes += record.key.len + record.response.len + record.checkpoint.len;
-    } else if (code != SQLITE_DONE) {
+    } else if (code != SQLITE_ROW && code != SQLITE_DONE) {
         rc = idem__sqlite_fault_take(self, code, fault);
     }
     idem__sqlite_done(get);
@@ -204,16 +211,18 @@ int idem__sqlite_walk_scan(idem__sqlite *self, idem_scan_page *page, idem__sqlit
     int rc = IDEM_OK;
     bool full = false;
     idem__sqlite_now now = idem__sqlite_clock_now(self);
-    sqlite3_stmt *look = look_behind(self, (int64_t)page->cursor, page->prefix, &now, fault);
+    uint64_t age_ms = 0;
+    sqlite3_stmt *look = look_behind(self, (int64_t)page->cursor, &page->prefix, fault);
     if (!look)
         return fault->error.code;
     for (uint64_t i = 1; rc == IDEM_OK && !full; i++) {
         code = idem__sqlite_step(self, look);
         if (code != SQLITE_ROW)
             break;
-        int64_t id = sqlite3_column_int64(look, 0);
+        int64_t id = sqlite3_column_int64(look, IDEM__SQLITE_C_ID);
         page->next = (uint64_t)id;
-        if (!sqlite3_column_int(look, 1) && sqlite3_column_int(look, 2)) {
+        if (sqlite3_column_int(look, IDEM__SQLITE_C_HAS_PREFIX) &&
+            idem__sqlite_row_is_live(look, &now, &age_ms)) {
             rc = give(self, id, &now, page, &bytes, fault);
             given++;
         }
