@@ -7,10 +7,10 @@
  */
 #include "result.h"
 
+#include "base64.h"
+
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,28 +25,24 @@ size_t cli_result_limit(uint64_t max_response)
     return fits < KEPT_MAX ? (size_t)fits : KEPT_MAX;
 }
 
-static size_t base64_length(size_t len)
-{
-    return (len + 2) / 3 * 4;
-}
-
 /* --------------------------------------------------------------------------------- writing */
 
 static void add_base64(cli_text *text, idem_bytes bytes)
 {
-    char *encoded = malloc(base64_length(bytes.len) + 1);
+    size_t len = cli_base64_length(bytes.len);
+    char *encoded = malloc(len + 1);
     if (!encoded) {
         text->failed = true;
         return;
     }
-    int len = EVP_EncodeBlock((unsigned char *)encoded, bytes.data, (int)bytes.len);
-    cli_text_bytes(text, (idem_bytes){encoded, (size_t)len});
+    cli_base64_encode(bytes.data, bytes.len, encoded);
+    cli_text_bytes(text, (idem_bytes){encoded, len});
     free(encoded);
 }
 
 static void add_stream(cli_text *text, const char *name, const cli_result_stream *stream)
 {
-    if (cli_json_length(stream->kept) <= base64_length(stream->kept.len)) {
+    if (cli_json_length(stream->kept) <= cli_base64_length(stream->kept.len)) {
         cli_text_addf(text, ",\"%s\":", name);
         cli_text_string(text, stream->kept);
     } else {
@@ -83,18 +79,11 @@ static bool copy_base64(const json_t *string, cli_result_stream *stream)
 {
     const char *text = json_string_value(string);
     size_t len = json_string_length(string);
-    size_t padding = 0;
-    if (len % 4 != 0 || len > INT_MAX)
-        return false;
-    while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
-        padding++;
+    size_t decoded = 0;
     stream->memory = malloc(len / 4 * 3 + 1);
-    if (!stream->memory)
+    if (!stream->memory || !cli_base64_decode(text, len, stream->memory, &decoded))
         return false;
-    int decoded = EVP_DecodeBlock(stream->memory, (const unsigned char *)text, (int)len);
-    if (decoded < 0 || (size_t)decoded < padding)
-        return false;
-    stream->kept = (idem_bytes){stream->memory, (size_t)decoded - padding};
+    stream->kept = (idem_bytes){stream->memory, decoded};
     return true;
 }
 
