@@ -97,7 +97,8 @@ install_peers() {
   mkdir -p -- "$build/peers"
   cp -- "$here"/peers/* "$build/peers/"
   if ! cmp -s "$build/peers/package-lock.json" "$build/peers/installed"; then
-    if ! (cd -- "$build/peers" && npm ci --no-audit --no-fund) >"$build/peers.log" 2>&1; then
+    if ! npm ci --prefix "$build/peers" --ignore-scripts --no-audit --no-fund --prefer-offline \
+      --fetch-retries=1 --fetch-timeout=20000 >"$build/peers.log" 2>&1; then
       missing_peers="npm could not install it"
       return 0
     fi
@@ -232,6 +233,7 @@ describe_machine() {
 | SQLite | $(sqlite3 --version | cut -d ' ' -f 1) |
 | node | $(first_line node --version || echo none) |
 | rounds | $rounds |
+| load of the machine before, over 1, 5 and 15 minutes | $load |
 END
 }
 
@@ -262,6 +264,7 @@ write_document() {
 }
 
 read_options "$@"
+load=$(cut -d ' ' -f 1-3 /proc/loadavg)
 build_all
 install_peers
 make_places "$build"

@@ -55,7 +55,7 @@ function mark(number, x, y) {
 
 function draw_axes(step, y, i) {
     for (y = 0; y <= top_value + step / 1000; y += step) {
-        printf "<path class=\"%s\" d=\"M%d %.1fH%d\"/>\n", y == 1 ? "one" : "grid", left, at_y(y), right
+        printf "<path class=\"grid\" d=\"M%d %.1fH%d\"/>\n", left, at_y(y), right
         text(left - 8, at_y(y) + 4, "end", "small", y)
     }
     printf "<path class=\"one\" d=\"M%d %.1fH%d\"/>\n", left, at_y(1), right
