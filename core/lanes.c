@@ -33,7 +33,7 @@ int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem
     lanes->max = max > IDEM__LANES_MAX ? IDEM__LANES_MAX : max;
     if (lanes->concurrent && lanes->max > 1)
         lanes->max = 1;
-    idem__queue_init(&lanes->queue);
+    idem__line_init(&lanes->line);
     if (pthread_mutex_init(&lanes->lock, NULL))
         return idem_error_set(error, IDEM_ERR_INTERNAL, "a mutex can't be made");
     if (idem__clock_cond_init(&lanes->changed)) {
@@ -79,8 +79,8 @@ static idem__lane *free_lane(idem__lanes *lanes)
 /* Somebody has to look: a lane may be free. The lock is held. */
 static void call_head(idem__lanes *lanes)
 {
-    if (lanes->queue.first && free_lane(lanes))
-        idem__ticket_call(lanes->queue.first);
+    if (lanes->line.first && free_lane(lanes))
+        idem__ticket_call(lanes->line.first);
 }
 
 /* The lock is held. */
@@ -146,7 +146,7 @@ bool idem__lanes_idle(idem__lanes *lanes)
         return true;
     (void)pthread_mutex_lock(&lanes->lock);
     const idem__lane *lane = free_lane(lanes);
-    bool idle = lane && lane->backend && !lanes->queue.first;
+    bool idle = lane && lane->backend && !lanes->line.first;
     (void)pthread_mutex_unlock(&lanes->lock);
     return idle;
 }
@@ -156,8 +156,8 @@ bool idem__lanes_idle(idem__lanes *lanes)
 /* A lane for the ticket's owner, if it is his turn. The lock is held. */
 static idem__lane *lane_for(const idem__ticket *ticket, idem__lanes *lanes)
 {
-    bool first = lanes->queue.first == ticket;
-    if (!ticket->queued || (!first && (ticket->alone || lanes->queue.first->alone)))
+    bool first = lanes->line.first == ticket;
+    if (!ticket->queued || (!first && (ticket->alone || lanes->line.first->alone)))
         return NULL;
     return free_lane(lanes);
 }
@@ -175,7 +175,7 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
         if (lane)
             lane->busy = true;
         if (leaves) {
-            idem__queue_remove(&lanes->queue, ticket);
+            idem__line_remove(&lanes->line, ticket);
             call_head(lanes);
         }
         (void)pthread_mutex_unlock(&lanes->lock);
@@ -236,7 +236,7 @@ static void lead(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms)
     if (lane->crowded)
         idem__patience_pause();
     (void)pthread_mutex_lock(&lanes->lock);
-    idem__queue_take(&lanes->queue, &taken);
+    idem__line_take(&lanes->line, &taken);
     call_head(lanes);
     (void)pthread_mutex_unlock(&lanes->lock);
     if (deadline_ms < taken.deadline_ms)
@@ -260,7 +260,7 @@ static bool see_through(idem__lanes *lanes, idem__ticket *ticket)
         (void)pthread_mutex_unlock(&lanes->lock);
         return false;
     }
-    idem__queue_add(&lanes->queue, ticket);
+    idem__line_add(&lanes->line, ticket);
     while ((lane = await_turn(lanes, ticket)) != NULL) {
         lead(lanes, lane, ticket->deadline_ms);
         if (idem__ticket_is_answered(ticket))
@@ -302,12 +302,12 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, u
 static idem__lane *occupy_any(idem__lanes *lanes, idem__ticket *ticket)
 {
     (void)pthread_mutex_lock(&lanes->lock);
-    idem__queue_add(&lanes->queue, ticket);
+    idem__line_add(&lanes->line, ticket);
     idem__lane *lane = await_turn(lanes, ticket);
     if (!lane)
         return NULL;
     (void)pthread_mutex_lock(&lanes->lock);
-    idem__queue_remove(&lanes->queue, ticket);
+    idem__line_remove(&lanes->line, ticket);
     call_head(lanes);
     (void)pthread_mutex_unlock(&lanes->lock);
     return lane;
@@ -381,7 +381,7 @@ void idem__lanes_fork(idem__lanes *lanes, idem_fork_phase phase)
     lanes->frozen = false;
     if (phase == IDEM_FORK_CHILD) {
         /* Those who waited in the queue are threads of the parent. */
-        idem__queue_init(&lanes->queue);
+        idem__line_init(&lanes->line);
         (void)idem__clock_cond_init(&lanes->changed);
     } else {
         (void)pthread_cond_broadcast(&lanes->changed);

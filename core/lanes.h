@@ -7,7 +7,7 @@
 #ifndef IDEM_CORE_LANES_H
 #define IDEM_CORE_LANES_H
 
-#include "queue.h"
+#include "line.h"
 
 #define IDEM__LANES_MAX 16u
 
@@ -30,7 +30,7 @@ typedef struct {
     bool refused;       /* a reader lane was refused: there will be none */
     bool frozen;        /* a fork() is near: no lane may be entered */
     atomic_uint misses; /* what waits in the queue have taught: patience.h */
-    idem__queue queue;
+    idem__line line;
 } idem__lanes;
 
 /** Makes lanes of one role; none is open. Zero `max` makes lanes that are never used.

@@ -133,7 +133,7 @@ static inline size_t queue_len(idem__lanes *lanes)
 {
     size_t len = 0;
     (void)pthread_mutex_lock(&lanes->lock);
-    for (const idem__ticket *at = lanes->queue.first; at; at = at->next)
+    for (const idem__ticket *at = lanes->line.first; at; at = at->next)
         len++;
     (void)pthread_mutex_unlock(&lanes->lock);
     return len;

@@ -95,19 +95,19 @@ static size_t take_of_two(size_t first_count, size_t second_count, bool second_a
 {
     static idem_op op;
     idem_op *ops[IDEM_BATCH_MAX];
-    idem__queue queue;
+    idem__line queue;
     idem__ticket first;
     idem__ticket second;
     idem__batch taken;
     for (size_t i = 0; i < IDEM_BATCH_MAX; i++)
         ops[i] = &op;
-    idem__queue_init(&queue);
+    idem__line_init(&queue);
     ck_assert_int_eq(idem__ticket_init(&first, ops, first_count, 7), IDEM_OK);
     ck_assert_int_eq(idem__ticket_init(&second, ops, second_count, 5), IDEM_OK);
     second.alone = second_alone;
-    idem__queue_add(&queue, &first);
-    idem__queue_add(&queue, &second);
-    idem__queue_take(&queue, &taken);
+    idem__line_add(&queue, &first);
+    idem__line_add(&queue, &second);
+    idem__line_take(&queue, &taken);
     ck_assert_ptr_eq(queue.first, taken.callers == 2 ? NULL : &second);
     ck_assert_uint_eq(taken.deadline_ms, taken.callers == 2 ? 5 : 7);
     ck_assert(second.queued == (taken.callers < 2) && !first.queued);

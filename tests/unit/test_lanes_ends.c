@@ -181,7 +181,7 @@ START_TEST(everybody_in_a_crowd_gets_his_own_answer_once)
     ck_assert_uint_eq(all.wrong, 0);
     ck_assert_uint_eq(all.late, 0);
     ck_assert_uint_eq(all.answered, THREADS * 1500);
-    ck_assert_ptr_null(lanes.queue.first);
+    ck_assert_ptr_null(lanes.line.first);
     end_lanes(&lanes);
 }
 END_TEST
@@ -198,7 +198,7 @@ START_TEST(a_crowd_that_is_mostly_late_is_in_order)
     ck_assert_uint_eq(all.wrong, 0);
     ck_assert_uint_gt(all.late, 0);
     ck_assert_uint_eq(all.answered + all.late, THREADS * 150);
-    ck_assert_ptr_null(lanes.queue.first);
+    ck_assert_ptr_null(lanes.line.first);
     ck_assert(ask(&lanes, 5, LONG_MS, &op));
     ck_assert(op.error.code == IDEM_OK && op.found.version == 5);
     end_lanes(&lanes);
@@ -211,7 +211,7 @@ static int use_in_child(idem__lanes *lanes)
 {
     idem_op op;
     idem__lanes_fork(lanes, IDEM_FORK_CHILD);
-    if (lanes->queue.first || !ask(lanes, 77, LONG_MS, &op))
+    if (lanes->line.first || !ask(lanes, 77, LONG_MS, &op))
         return 1;
     return op.error.code == IDEM_OK && op.found.version == 77 ? 0 : 2;
 }

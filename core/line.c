@@ -3,44 +3,44 @@
  * The queue and the batches. A ticket is in the queue, or in one batch, or nowhere. The state of a
  * batch is kept with the batch, on its leader's stack.
  */
-#include "queue.h"
+#include "line.h"
 
-void idem__queue_init(idem__queue *queue)
+void idem__line_init(idem__line *line)
 {
-    queue->first = NULL;
-    queue->last = &queue->first;
+    line->first = NULL;
+    line->last = &line->first;
 }
 
-void idem__queue_add(idem__queue *queue, idem__ticket *ticket)
+void idem__line_add(idem__line *line, idem__ticket *ticket)
 {
     ticket->next = NULL;
     ticket->queued = true;
-    *queue->last = ticket;
-    queue->last = &ticket->next;
+    *line->last = ticket;
+    line->last = &ticket->next;
 }
 
-void idem__queue_remove(idem__queue *queue, idem__ticket *ticket)
+void idem__line_remove(idem__line *line, idem__ticket *ticket)
 {
-    idem__ticket **at = &queue->first;
+    idem__ticket **at = &line->first;
     while (*at != ticket)
         at = &(*at)->next;
     *at = ticket->next;
     if (!*at)
-        queue->last = at;
+        line->last = at;
     ticket->queued = false;
 }
 
-void idem__queue_take(idem__queue *queue, idem__batch *taken)
+void idem__line_take(idem__line *line, idem__batch *taken)
 {
     idem__ticket **end = &taken->tickets;
     taken->count = 0;
     taken->callers = 0;
     taken->deadline_ms = UINT64_MAX;
     *end = NULL;
-    while (queue->first && !queue->first->alone &&
-           taken->count + queue->first->count <= IDEM_BATCH_MAX) {
-        idem__ticket *ticket = queue->first;
-        idem__queue_remove(queue, ticket);
+    while (line->first && !line->first->alone &&
+           taken->count + line->first->count <= IDEM_BATCH_MAX) {
+        idem__ticket *ticket = line->first;
+        idem__line_remove(line, ticket);
         ticket->next = NULL;
         *end = ticket;
         end = &ticket->next;
