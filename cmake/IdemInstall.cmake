@@ -9,7 +9,7 @@ install(TARGETS idem_shared idem_static EXPORT idem_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT idem_targets NAMESPACE idem:: FILE idem-targets.cmake DESTINATION ${idem_package_dir})
 
-set(idem_headers include/idem/idem.h include/idem/backend.h include/idem/jansson.h)
+set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h include/idem/jansson.h)
 if(IDEM_BACKEND_SQLITE)
   list(APPEND idem_headers include/idem/sqlite.h)
 endif()

@@ -30,7 +30,8 @@ int idem__claim_new(idem_bytes key, idem_bytes fingerprint, size_t prefix_len, i
         made->held.fingerprint = (idem_bytes){made->room + key.len, fingerprint.len};
     }
     made->prefix_len = prefix_len;
-    made->refs = 1;
+    atomic_init(&made->refs, 1);
+    atomic_init(&made->in_call, false);
     atomic_init(&made->lost, false);
     *claim = made;
     return IDEM_OK;
@@ -55,8 +56,10 @@ void idem__claim_take(idem_claim *claim, const idem_record *held)
     claim->held = bare;
 }
 
-void idem__claim_destroy(idem_claim *claim)
+void idem__claim_drop(idem_claim *claim)
 {
+    if (atomic_fetch_sub(&claim->refs, 1) > 1)
+        return;
     idem_record_clear(&claim->held);
     free(claim);
 }
