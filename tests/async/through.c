@@ -35,7 +35,6 @@ typedef struct {
 } answer;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static queue queues[QUEUES_MAX];
 
 static void prepare(void)
@@ -64,7 +63,8 @@ static void resume_child(void)
     resume();
 }
 
-static void watch_forks(void)
+/* At the start: a fork() must not come while this is done. */
+__attribute__((constructor)) static void watch_forks(void)
 {
     init_queues();
     if (pthread_atfork(prepare, resume, resume_child))
@@ -80,25 +80,40 @@ static queue *find(const idem_store *store)
     return NULL;
 }
 
-/* A NULL store has a NULL queue, so that it is the queue that refuses it. */
+/* Finds a store's queue, or makes `made` its queue if it has none. */
+static queue *find_or_add(idem_store *store, idem_async *made)
+{
+    (void)pthread_mutex_lock(&lock);
+    queue *found = find(store);
+    if (!found && made) {
+        found = find(NULL);
+        if (!found)
+            abort();
+        found->store = store;
+        found->async = made;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return found;
+}
+
+/* A NULL store has a NULL queue, so that it is the queue that refuses it. The lock is not held while the
+   library is called: a fork() takes it behind the library's. */
 static queue *queue_of(idem_store *store)
 {
     static queue none;
-    idem_error error;
+    idem_async *made = NULL;
     if (!store)
         return &none;
-    (void)pthread_once(&once, watch_forks);
-    (void)pthread_mutex_lock(&lock);
-    queue *found = find(store);
-    if (!found) {
-        found = find(NULL);
-        if (!found || idem_async_open(store, &found->async, &error)) {
-            (void)fprintf(stderr, "through: no queue\n");
-            abort();
-        }
-        found->store = store;
+    queue *found = find_or_add(store, NULL);
+    if (found)
+        return found;
+    if (idem_async_open(store, &made, NULL)) {
+        (void)fprintf(stderr, "through: no queue\n");
+        abort();
     }
-    (void)pthread_mutex_unlock(&lock);
+    found = find_or_add(store, made);
+    if (found->async != made) /* another thread was faster */
+        idem_async_close(made);
     return found;
 }
 
