@@ -9,16 +9,16 @@
  * (`uv_poll_t`), libevent (`event_new` with EV_READ) or poll().
  *
  * @code
- * static void completed(void *user, const idem_error *error) { … }
- *
  * static void begun(void *user, idem_outcome *outcome, const idem_error *error)
  * {
- *     if (error->code == IDEM_OK && outcome->kind == IDEM_NEW)
- *         idem_async_complete(async, outcome->claim, charge(), completed, user, NULL, NULL);
+ *     if (error->code == IDEM_OK && outcome->kind == IDEM_NEW &&
+ *         idem_async_complete(async, outcome->claim, charge(user), completed, user, NULL, NULL))
+ *         give_up(user);
  *     idem_outcome_clear(outcome);
  * }
  *
- * idem_async_begin(async, IDEM_REQUEST(.key = key), begun, user, NULL, &error);
+ * if (idem_async_begin(async, IDEM_REQUEST(.key = key), begun, user, NULL, &error))
+ *     return fail(&error);
  * @endcode
  *
  * @par Rules common to all submitted calls
