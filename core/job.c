@@ -131,7 +131,6 @@ static void answer(idem_store *store, idem__job *job)
         (void)idem__change_finish(store, &job->change, &job->error);
         let_go(job);
     }
-    job->state = IDEM__JOB_ANSWERED;
 }
 
 static void give_up(idem_store *store, idem__job *job, const char *why)
@@ -149,64 +148,72 @@ static void begin_anew(const idem_store *store, idem__job *job)
     idem__protocol_start(job->call);
 }
 
+/* Of a try that would have been repeated, the error is not the answer. */
+static void end_cancelled(idem_store *store, idem__job *job, const char *why)
+{
+    if (job->waits)
+        begin_anew(store, job);
+    idem__error_clear(&job->call->op.error);
+    give_up(store, job, why);
+}
+
 void idem__job_cancel(idem_store *store, idem__job *job, const char *why)
 {
-    if (job->state == IDEM__JOB_LATER && job->waits)
-        begin_anew(store, job);
-    idem__error_clear(&job->call->op.error); /* of the try that would have been repeated */
-    give_up(store, job, why);
+    end_cancelled(store, job, why);
+    job->state = IDEM__JOB_ANSWERED;
 }
 
 void idem__job_expire(idem_store *store, idem__job *job)
 {
-    if (job->state == IDEM__JOB_LATER && job->waits)
+    if (job->waits)
         begin_anew(store, job);
     give_up(store, job,
             "the store was busy with other calls until the deadline; call again, or set a longer "
             "timeout");
+    job->state = IDEM__JOB_ANSWERED;
 }
 
 /* ------------------------------------------------------------------------------------- the steps */
 
-static void wait_for_key(const idem_store *store, idem__job *job)
+static idem__job_state wait_for_key(const idem_store *store, idem__job *job)
 {
     const idem_request *request = &job->begin.request;
-    job->state = IDEM__JOB_LATER;
     job->waits = true;
     job->due_ms = job->begin.look_at_ms;
     job->expires_ms =
         job->begin.wait_until_ms + (request->timeout_ms ? request->timeout_ms : store->timeout_ms);
+    return IDEM__JOB_LATER;
 }
 
-static void pause_before_repeat(idem_store *store, idem__job *job, uint64_t now)
+static idem__job_state pause_before_repeat(idem_store *store, idem__job *job, uint64_t now)
 {
     idem__drive_tell_retry(store, job->call);
-    job->state = IDEM__JOB_LATER;
     job->due_ms = idem__drive_repeat_at(&job->pause_ms, now, job->call->deadline_ms);
     job->expires_ms = job->call->deadline_ms;
+    return IDEM__JOB_LATER;
 }
 
-void idem__job_step(idem_store *store, idem__job *job)
+static idem__job_state go_on(idem_store *store, idem__job *job, bool pause)
 {
-    idem__step step = idem__protocol_answer(job->call);
-    bool no_further = atomic_load(&job->no_further);
-    if (step == IDEM__STEP_DONE) {
-        if (job->begun && !no_further && idem__begin_waits(&job->begin))
-            wait_for_key(store, job);
-        else
-            answer(store, job);
-        return;
-    }
     uint64_t now = idem_monotonic_ms();
-    bool pause = step == IDEM__STEP_AGAIN;
-    if (no_further)
-        idem__job_cancel(store, job, "the call was cancelled before it was done");
+    if (atomic_load(&job->no_further))
+        end_cancelled(store, job, "the call was cancelled before it was done");
     else if (idem__drive_end_late(job->call, pause, now))
         answer(store, job);
-    else if (pause)
-        pause_before_repeat(store, job, now);
     else
-        job->state = IDEM__JOB_READY;
+        return pause ? pause_before_repeat(store, job, now) : IDEM__JOB_READY;
+    return IDEM__JOB_ANSWERED;
+}
+
+idem__job_state idem__job_step(idem_store *store, idem__job *job)
+{
+    idem__step step = idem__protocol_answer(job->call);
+    if (step != IDEM__STEP_DONE)
+        return go_on(store, job, step == IDEM__STEP_AGAIN);
+    if (job->begun && !atomic_load(&job->no_further) && idem__begin_waits(&job->begin))
+        return wait_for_key(store, job);
+    answer(store, job);
+    return IDEM__JOB_ANSWERED;
 }
 
 void idem__job_resume(const idem_store *store, idem__job *job)

@@ -52,8 +52,9 @@ int idem__job_begin(idem_store *store, const idem_request *request, idem__job **
 int idem__job_change(idem_store *store, const idem__change_request *request, idem__job **job,
                      idem_error *error);
 
-/** Takes in what came of a SENT job's operation. It is READY, LATER or ANSWERED then. */
-void idem__job_step(idem_store *store, idem__job *job);
+/** Takes in what came of a SENT job's operation. @return what it is now: READY, LATER or ANSWERED.
+ *  Setting its `state` is left to who holds the queue's lock */
+idem__job_state idem__job_step(idem_store *store, idem__job *job);
 
 /** Makes a LATER job READY. */
 void idem__job_resume(const idem_store *store, idem__job *job);

@@ -136,14 +136,14 @@ static size_t take_batch(idem__way *way, idem__job *jobs[IDEM_BATCH_MAX])
     return count;
 }
 
-static void send(idem_store *store, idem__job *const *jobs, size_t count)
+static void send(idem_store *store, idem__job *const *jobs, size_t count, idem__job_state *states)
 {
     idem__call *calls[IDEM_BATCH_MAX];
     for (size_t i = 0; i < count; i++)
         calls[i] = jobs[i]->call;
     idem__drive_send(store, calls, count);
     for (size_t i = 0; i < count; i++)
-        idem__job_step(store, jobs[i]);
+        states[i] = idem__job_step(store, jobs[i]);
 }
 
 /* Carries out one operation of each job of a batch; the lock is held before and after. Those that go on
@@ -151,17 +151,19 @@ static void send(idem_store *store, idem__job *const *jobs, size_t count)
 static void carry_batch(idem_async *async, idem__way *way)
 {
     idem__job *jobs[IDEM_BATCH_MAX];
+    idem__job_state states[IDEM_BATCH_MAX];
     size_t count = take_batch(way, jobs);
     async->sending++;
     (void)pthread_mutex_unlock(&async->lock);
-    send(async->store, jobs, count);
+    send(async->store, jobs, count, states);
     (void)pthread_mutex_lock(&async->lock);
     for (size_t i = 0; i < count; i++) {
-        if (jobs[i]->state != IDEM__JOB_READY)
+        jobs[i]->state = states[i];
+        if (states[i] != IDEM__JOB_READY)
             put(async, jobs[i], false);
     }
     for (size_t i = count; i > 0; i--) {
-        if (jobs[i - 1]->state == IDEM__JOB_READY)
+        if (states[i - 1] == IDEM__JOB_READY)
             put(async, jobs[i - 1], true);
     }
     async->sending--;

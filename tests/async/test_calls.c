@@ -488,7 +488,7 @@ START_TEST(a_wait_is_over_in_time_while_the_store_is_busy_with_others)
                          on_begun, &told, NULL, NULL),
         IDEM_OK);
     ck_assert_int_eq(idem_async_begin(async,
-                                      IDEM_REQUEST(.key = idem_str("stuck"), .timeout_ms = 3000),
+                                      IDEM_REQUEST(.key = idem_str("stuck"), .timeout_ms = 1200),
                                       on_begun, &stuck, NULL, NULL),
                      IDEM_OK);
     loop_until(async, &told);
