@@ -170,6 +170,7 @@ size_t idem_async_dispatch(idem_async *async, size_t limit)
     size_t count = run_callbacks(async, limit);
     if (async->dispatching > 0) /* in the child of a fork() it may be none */
         async->dispatching--;
+    idem__queue_calm(async);
     bool last = async->closing && async->dispatching == 0;
     (void)pthread_mutex_unlock(&async->lock);
     return last ? count + finish_close(async) : count;

@@ -331,9 +331,14 @@ idem__job *idem__queue_take_answered(idem_async *async)
         take_out(&async->answered, job);
         (void)atomic_fetch_sub(&async->pending, 1);
     }
-    if (!async->answered.first && (async->workers > 0 || !async->ways[WRITES].ready.first))
-        idem__wake_lower(&async->wake);
     return job;
+}
+
+void idem__queue_calm(idem_async *async)
+{
+    bool work_left = async->workers == 0 && async->ways[WRITES].ready.first;
+    if (!async->answered.first && !work_left)
+        idem__wake_lower(&async->wake);
 }
 
 /* ------------------------------------------------------------------------------------- cancelling */

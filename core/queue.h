@@ -72,6 +72,9 @@ void idem__queue_work(idem_async *async);
 /** Takes the first answered job. Lock held. @return NULL: there is none */
 idem__job *idem__queue_take_answered(idem_async *async);
 
+/** Makes the descriptor unreadable if there is nothing to dispatch. Lock held. */
+void idem__queue_calm(idem_async *async);
+
 /** @return as idem_async_cancel() */
 bool idem__queue_cancel(idem_async *async, idem_async_call call);
 

@@ -263,6 +263,8 @@ static bool read_capabilities(void)
         missing |= CONFORMANCE_BUSY_FORK;
 #ifdef CONFORMANCE_SUBMITTED
     missing |= CONFORMANCE_NO_THREADS;
+    if (THREAD_SANITIZED) /* it allows no threads in a child */
+        missing |= CONFORMANCE_FORK;
 #endif
     idem_close(store);
     backend->cleanup();
