@@ -40,6 +40,7 @@ test  g++            command g++
 test  make           command make
 test  pkg-config     command pkg-config
 test  check          header  check.h
+test  libuv1-dev     header  uv.h
 test  zlib1g-dev     header  zlib.h
 test  libzstd-dev    header  zstd.h
 test  clang          command clang
