@@ -45,4 +45,4 @@ if(IDEM_BUILD_CLI)
   install(FILES cli/completion/idem.bash RENAME idem
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()
-install(FILES docs/man/libidem.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+install(FILES docs/man/libidem.3 docs/man/idem_async.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
