@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The public header as a C++ service uses it: built as C++11 to C++20, with IDEM_REQUEST()'s other
    form, and run. */
-#include <idem/idem.h>
+#include <idem/async.h>
 
 #include <cstdio>
 #include <cstring>
@@ -31,6 +31,29 @@ static int serve(idem_store *store, const std::string &name, idem_outcome_kind e
     return 0;
 }
 
+static void begun(void *user, idem_outcome *outcome, const idem_error *error)
+{
+    *static_cast<bool *>(user) = error->code == IDEM_OK && outcome->kind == IDEM_COMPLETED;
+    idem_outcome_clear(outcome);
+}
+
+/* The same key, submitted. */
+static int submit(idem_store *store)
+{
+    idem_error error;
+    idem_async *async = nullptr;
+    bool replayed = false;
+    if (idem_async_open(store, &async, &error) != IDEM_OK)
+        return fail("async", error);
+    if (idem_async_begin(async, IDEM_REQUEST(.key = idem_str("charge-42")), begun, &replayed, nullptr,
+                         &error) != IDEM_OK)
+        return fail("submit", error);
+    while (idem_async_pending(async) > 0)
+        (void)idem_async_dispatch(async, 0);
+    idem_async_close(async);
+    return replayed ? 0 : 1;
+}
+
 int main()
 {
     idem_error error;
@@ -38,7 +61,7 @@ int main()
     if (idem_open("memory://", &store, &error) != IDEM_OK)
         return fail("open", error);
     const int failed = serve(store, "charge-42", IDEM_NEW) ||
-                       serve(store, "charge-42", IDEM_COMPLETED) ||
+                       serve(store, "charge-42", IDEM_COMPLETED) || submit(store) ||
                        serve(store, std::string("nul\0inside", 10), IDEM_NEW);
     idem_close(store);
     return failed;
