@@ -9,7 +9,7 @@ install(TARGETS idem_shared idem_static EXPORT idem_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT idem_targets NAMESPACE idem:: FILE idem-targets.cmake DESTINATION ${idem_package_dir})
 
-set(idem_headers include/idem/idem.h include/idem/backend.h include/idem/jansson.h)
+set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h include/idem/jansson.h)
 if(IDEM_BACKEND_SQLITE)
   list(APPEND idem_headers include/idem/sqlite.h)
 endif()
@@ -45,4 +45,4 @@ if(IDEM_BUILD_CLI)
   install(FILES cli/completion/idem.bash RENAME idem
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()
-install(FILES docs/man/libidem.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+install(FILES docs/man/libidem.3 docs/man/idem_async.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)

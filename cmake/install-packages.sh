@@ -46,6 +46,7 @@ bench util-linux     command taskset
 test  gcc            command gcc
 test  g++            command g++
 test  make           command make
+test  libuv1-dev     header  uv.h
 test  zlib1g-dev     header  zlib.h
 test  libzstd-dev    header  zstd.h
 test  clang          command clang

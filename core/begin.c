@@ -63,7 +63,7 @@ int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t
         return rc;
     rc = ask(store, begin, now, error);
     if (rc)
-        idem__claim_destroy(begin->claim);
+        idem__claim_drop(begin->claim);
     return rc;
 }
 

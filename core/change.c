@@ -98,7 +98,7 @@ static void settle(idem_store *store, const idem__change *change)
     if (claim->kept) {
         if (lost || (change->ends && code == IDEM_OK))
             idem__keepalive_remove(claim);
-        else if (code == IDEM_OK)
+        else if (code == IDEM_OK && !claim->freed)
             idem__keepalive_add(&store->keeper, claim);
         idem__keepalive_unlock();
     }
@@ -113,6 +113,13 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
     idem__protocol_clear(&change->call);
     free(change->memory);
     return rc;
+}
+
+void idem__change_abandon(idem__change *change)
+{
+    idem__protocol_clear(&change->call);
+    free(change->memory);
+    idem__claim_drop(change->claim);
 }
 
 /* ------------------------------------------------------------------------------------- the calls */
@@ -228,7 +235,7 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
     rc = call.code;
     if (rc) {
         (void)idem__error_copy(error, &call.error);
-        idem__claim_destroy(made);
+        idem__claim_drop(made);
     } else {
         idem__claim_take(made, &call.held);
         *claim = made;
@@ -241,14 +248,11 @@ void idem_claim_free(idem_claim *claim)
 {
     if (!claim)
         return;
-    if (!claim->kept) {
-        idem__claim_destroy(claim);
-        return;
+    if (claim->kept) {
+        idem__keepalive_lock();
+        claim->freed = true;
+        idem__keepalive_remove(claim);
+        idem__keepalive_unlock();
     }
-    idem__keepalive_lock();
-    idem__keepalive_remove(claim);
-    bool last = --claim->refs == 0;
-    idem__keepalive_unlock();
-    if (last)
-        idem__claim_destroy(claim);
+    idem__claim_drop(claim);
 }

@@ -37,7 +37,8 @@ int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, i
         made->held.fingerprint = (idem_bytes){end, fingerprint.len};
     (void)place(end, fingerprint);
     made->prefix_len = prefix.len;
-    made->refs = 1;
+    atomic_init(&made->refs, 1);
+    atomic_init(&made->in_call, false);
     atomic_init(&made->lost, false);
     *claim = made;
     return IDEM_OK;
@@ -62,8 +63,10 @@ void idem__claim_take(idem_claim *claim, const idem_record *held)
         claim->held.version = UNKNOWN_VERSION;
 }
 
-void idem__claim_destroy(idem_claim *claim)
+void idem__claim_drop(idem_claim *claim)
 {
+    if (atomic_fetch_sub(&claim->refs, 1) > 1)
+        return;
     free(claim->held.memory);
     free(claim);
 }

@@ -9,8 +9,8 @@
 
 typedef struct idem__keeper idem__keeper;
 
-/* Without keepalive a claim belongs to one thread. With it, everything but `lost` and `token` is
-   guarded by idem__keepalive_lock(). */
+/* Without keepalive a claim belongs to one thread. With it, everything but `token` and what is atomic
+   is guarded by idem__keepalive_lock(). */
 struct idem_claim {
     idem_record held; /* the record as last known, under its full key; its bytes are in
                          `room`, or its own */
@@ -19,9 +19,13 @@ struct idem_claim {
     uint64_t ttl_ms;   /* for the next change; 0: as it is */
     atomic_bool lost;
 
+    atomic_uint refs;    /* the owner's, the keeper's while it renews, a submitted call's */
+    atomic_bool in_call; /* a submitted call has it in hand */
+
     bool kept;            /* the caller asked for keepalive */
+    bool freed;           /* by its owner; somebody else has it in hand still */
+    bool renewing;        /* the keeper has a reference */
     bool ending;          /* complete or release is under way */
-    uint32_t refs;        /* the owner's, and the keeper's while it renews */
     idem__keeper *keeper; /* NULL: not on a keeper's list */
     idem_claim *next;
     uint64_t due_ms; /* when to renew next, idem_monotonic_ms() */
@@ -37,8 +41,8 @@ int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, i
  *  whole record the claim's next call reads it anew. */
 void idem__claim_take(idem_claim *claim, const idem_record *held);
 
-/** Frees the object itself. */
-void idem__claim_destroy(idem_claim *claim);
+/** Gives a reference back; the last one frees the object. */
+void idem__claim_drop(idem_claim *claim);
 
 /** Takes in what the record is now. */
 void idem__claim_update(idem_claim *claim, const idem_record *held);

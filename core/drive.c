@@ -76,7 +76,7 @@ static uint64_t earliest_deadline(idem__call *const *calls, size_t count)
     return deadline_ms;
 }
 
-static void carry_out(idem_store *store, idem__call *const *calls, size_t count)
+void idem__drive_send(idem_store *store, idem__call *const *calls, size_t count)
 {
     idem_op *reads[IDEM_BATCH_MAX];
     idem_op *writes[IDEM_BATCH_MAX];
@@ -98,7 +98,7 @@ static void carry_out(idem_store *store, idem__call *const *calls, size_t count)
         send(store, writes, write_count, false, deadline_ms);
 }
 
-static void tell_retry(idem_store *store, const idem__call *call)
+void idem__drive_tell_retry(idem_store *store, const idem__call *call)
 {
     if (!store->on_event)
         return;
@@ -141,8 +141,19 @@ static void take_answers(pending *left)
     }
 }
 
-/* Ends the calls for which it is too late. One that has to pause and has too little time left for an
-   answer ends here too: a try that is cut off would say less than the error that is known. */
+/* One that has to pause and has too little time left for an answer ends here too: a try that is cut off
+   would say less than the error that is known. */
+bool idem__drive_end_late(idem__call *call, bool pause, uint64_t now)
+{
+    if (now + (pause ? TOO_LATE_MS : 1) <= call->deadline_ms)
+        return false;
+    idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE,
+                 "the deadline came before the call was done; call again, or set a longer "
+                 "timeout");
+    idem__protocol_give_up(call);
+    return true;
+}
+
 static void end_late_ones(pending *left, uint64_t now)
 {
     size_t count = left->count;
@@ -151,15 +162,8 @@ static void end_late_ones(pending *left, uint64_t now)
     left->paused = 0;
     for (size_t i = 0; i < count; i++) {
         idem__call *call = left->calls[i];
-        bool pause = i < paused;
-        if (now + (pause ? TOO_LATE_MS : 1) <= call->deadline_ms) {
-            add(left, call, pause);
-            continue;
-        }
-        idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE,
-                     "the deadline came before the call was done; call again, or set a longer "
-                     "timeout");
-        idem__protocol_give_up(call);
+        if (!idem__drive_end_late(call, i < paused, now))
+            add(left, call, i < paused);
     }
 }
 
@@ -170,7 +174,7 @@ static void pause_before_repeat(idem_store *store, pending *left, uint64_t *paus
     uint64_t deadline_ms = earliest_deadline(left->calls, left->count);
     uint64_t repeat_at_ms = idem__drive_repeat_at(pause_ms, now, deadline_ms);
     for (size_t i = 0; i < left->paused; i++)
-        tell_retry(store, left->calls[i]);
+        idem__drive_tell_retry(store, left->calls[i]);
     idem__clock_sleep_until(repeat_at_ms);
     for (size_t i = 0; i < left->paused; i++)
         idem__protocol_again(left->calls[i]);
@@ -189,7 +193,7 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count)
         idem__protocol_start(calls[left.count]);
     }
     while (left.count > 0) {
-        carry_out(store, left.calls, left.count);
+        idem__drive_send(store, left.calls, left.count);
         take_answers(&left);
         if (left.count == 0)
             break;

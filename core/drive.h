@@ -15,6 +15,18 @@ void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, ui
  */
 void idem__drive(idem_store *store, idem__call *const *calls, size_t count);
 
+/** What idem__drive() is made of, for those who may not sleep: sends the operations of calls that were
+ *  started, each stamped anew, and fills in their lower halves.
+ *  @param count  1 to IDEM_BATCH_MAX */
+void idem__drive_send(idem_store *store, idem__call *const *calls, size_t count);
+
+/** Ends a call that is not done if its deadline leaves no time to go on. @param pause  it would have to
+ *  pause first @return true if it has ended */
+bool idem__drive_end_late(idem__call *call, bool pause, uint64_t now);
+
+/** Tells the store's hook that a call's operation has failed and is going to be repeated. */
+void idem__drive_tell_retry(idem_store *store, const idem__call *call);
+
 /** A pause that doubles up to a limit, with jitter: callers that failed together shall not return
  *  together. @param pause_ms  the last one, 0 at first; receives the next */
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms);

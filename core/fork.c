@@ -5,12 +5,13 @@
  * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
  * the child has none of them, and no keepalive thread.
  *
- * Lock order: the list of stores, the keepalive, the registry, each store's writers, its readers,
+ * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry, each store's writers, its readers,
  * a backend's own.
  */
 #include "fork.h"
 
 #include "error.h"
+#include "queue.h"
 #include "registry.h"
 #include "store.h"
 
@@ -26,6 +27,12 @@ static idem_store *stores;
 static _Atomic pid_t registering;
 static atomic_bool registered;
 
+static void take_queues(const idem_store *store, idem_fork_phase phase)
+{
+    for (idem_async *async = store->asyncs; async; async = async->next)
+        idem__queue_fork(async, phase);
+}
+
 /* Of the thread that forks, from before. Guarded by `list_lock`. */
 static int cancel_state;
 
@@ -37,6 +44,9 @@ static void prepare(void)
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     (void)pthread_mutex_lock(&list_lock);
     cancel_state = before;
+    /* All of them before the first lane is closed to them. */
+    for (idem_store *store = stores; store; store = store->next)
+        take_queues(store, IDEM_FORK_PREPARE);
     idem__keepalive_lock();
     idem__registry_lock();
     for (idem_store *store = stores; store; store = store->next) {
@@ -52,6 +62,7 @@ static void resume(idem_fork_phase phase)
         idem__lanes_fork(&store->writers, phase);
         if (phase == IDEM_FORK_CHILD)
             idem__keepalive_child(&store->keeper);
+        take_queues(store, phase);
     }
     idem__registry_unlock();
     idem__keepalive_unlock();
@@ -108,5 +119,23 @@ void idem__fork_remove(idem_store *store)
         at = &(*at)->next;
     if (*at)
         *at = store->next;
+    (void)pthread_mutex_unlock(&list_lock);
+}
+
+void idem__fork_add_async(idem_async *async)
+{
+    (void)pthread_mutex_lock(&list_lock);
+    async->next = async->store->asyncs;
+    async->store->asyncs = async;
+    (void)pthread_mutex_unlock(&list_lock);
+}
+
+void idem__fork_remove_async(idem_async *async)
+{
+    (void)pthread_mutex_lock(&list_lock);
+    idem_async **at = &async->store->asyncs;
+    while (*at != async)
+        at = &(*at)->next;
+    *at = async->next;
     (void)pthread_mutex_unlock(&list_lock);
 }

@@ -3,10 +3,14 @@
 #ifndef IDEM_CORE_FORK_H
 #define IDEM_CORE_FORK_H
 
-#include <idem/idem.h>
+#include <idem/async.h>
 
 /** Makes a store known to fork(). @return IDEM_ERR_INTERNAL */
 int idem__fork_add(idem_store *store, idem_error *error);
 void idem__fork_remove(idem_store *store);
+
+/** The same for a queue on a store that is known. */
+void idem__fork_add_async(idem_async *async);
+void idem__fork_remove_async(idem_async *async);
 
 #endif

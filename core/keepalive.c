@@ -11,12 +11,9 @@
 #include "drive.h"
 #include "error.h"
 #include "store.h"
-
-#include <signal.h>
-#include <stdlib.h>
+#include "thread.h"
 
 #define BATCH        32u
-#define STACK_SIZE   (512u * 1024u)
 #define RETRY_MIN_MS 10u
 
 static pthread_mutex_t keepers = PTHREAD_MUTEX_INITIALIZER;
@@ -74,8 +71,11 @@ void idem__keepalive_remove(idem_claim *claim)
 void idem__keepalive_child(idem__keeper *keeper)
 {
     while (keeper->first) {
-        keeper->first->refs = 1; /* what the thread held is gone with it */
-        idem__keepalive_remove(keeper->first);
+        idem_claim *claim = keeper->first;
+        if (claim->renewing) /* what the thread held is gone with it */
+            (void)atomic_fetch_sub(&claim->refs, 1);
+        claim->renewing = false;
+        idem__keepalive_remove(claim);
     }
     keeper->running = false;
     (void)idem__clock_cond_init(&keeper->changed);
@@ -99,7 +99,8 @@ static size_t take_due(idem__keeper *keeper, renewal *batch, uint64_t now, uint6
         if (claim->due_ms <= now && count < BATCH &&
             idem_record_copy(&claim->held, &batch[count].held, NULL) == IDEM_OK) {
             batch[count++].claim = claim;
-            claim->refs++;
+            (void)atomic_fetch_add(&claim->refs, 1);
+            claim->renewing = true;
             claim->due_ms = now + interval_ms(claim);
         }
         if (claim->due_ms < *next_ms)
@@ -166,12 +167,11 @@ static void renew_due(idem__keeper *keeper, renewal *batch, size_t count, uint64
     for (size_t i = 0; i < count; i++) {
         idem__keepalive_lock();
         int event = settle(&batch[i]);
-        bool last = --batch[i].claim->refs == 0;
+        batch[i].claim->renewing = false;
         idem__keepalive_unlock();
         if (event)
             tell(keeper, (idem_event_kind)event, &batch[i]);
-        if (last)
-            idem__claim_destroy(batch[i].claim);
+        idem__claim_drop(batch[i].claim);
         idem__protocol_clear(&batch[i].call);
         idem_record_clear(&batch[i].held);
     }
@@ -201,29 +201,12 @@ static void *keep(void *argument)
 
 /* ---------------------------------------------------------------------------------- the thread */
 
-/* Signals are the host's: none is delivered to this thread. */
-static int start_thread(idem__keeper *keeper)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes))
-        return -1;
-    (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&keeper->thread, &attributes, keep, keeper);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return failed;
-}
-
 int idem__keepalive_start(idem__keeper *keeper, idem_error *error)
 {
     int failed = 0;
     idem__keepalive_lock();
     if (!keeper->running) {
-        failed = start_thread(keeper);
+        failed = idem__thread_start(&keeper->thread, keep, keeper);
         keeper->running = !failed;
     }
     idem__keepalive_unlock();

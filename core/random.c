@@ -28,7 +28,7 @@ typedef struct {
     uint64_t words[WORDS];
 } pool;
 
-static _Atomic(pool *) pools;    /* POOLS of them, or NULL */
+static _Atomic(pool *) pools; /* POOLS of them, or NULL */
 static pthread_once_t pools_once = PTHREAD_ONCE_INIT;
 static atomic_uint next_pool;
 static _Thread_local unsigned my_pool; /* index + 1 */

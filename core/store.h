@@ -24,7 +24,8 @@ struct idem_store {
     void (*on_event)(void *user, const idem_event *event);
     void *event_user;
     idem__keeper keeper;
-    idem_store *next; /* in the list that fork() walks */
+    struct idem_async *asyncs; /* the queues on it; guarded as the list below */
+    idem_store *next;          /* in the list that fork() walks */
 };
 
 #endif

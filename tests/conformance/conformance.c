@@ -27,11 +27,18 @@ typedef struct {
 } capability;
 
 static const capability capabilities[] = {
-    {IDEM_TRAIT_DURABLE, "DURABLE"},  {IDEM_TRAIT_SHARED, "SHARED"},
-    {IDEM_TRAIT_CLOCK, "CLOCK"},      {IDEM_TRAIT_KEEPALIVE, "KEEPALIVE"},
-    {IDEM_TRAIT_SCAN, "SCAN"},        {IDEM_TRAIT_PURGE, "PURGE"},
-    {CONFORMANCE_THREADS, "THREADS"}, {CONFORMANCE_FORK, "FORK"},
-    {CONFORMANCE_OPTIONS, "OPTIONS"}, {CONFORMANCE_UNREACHABLE, "UNREACHABLE"},
+    {IDEM_TRAIT_DURABLE, "DURABLE"},
+    {IDEM_TRAIT_SHARED, "SHARED"},
+    {IDEM_TRAIT_CLOCK, "CLOCK"},
+    {IDEM_TRAIT_KEEPALIVE, "KEEPALIVE"},
+    {IDEM_TRAIT_SCAN, "SCAN"},
+    {IDEM_TRAIT_PURGE, "PURGE"},
+    {CONFORMANCE_THREADS, "THREADS"},
+    {CONFORMANCE_FORK, "FORK"},
+    {CONFORMANCE_OPTIONS, "OPTIONS"},
+    {CONFORMANCE_UNREACHABLE, "UNREACHABLE"},
+    {CONFORMANCE_BUSY_FORK, "BUSY_FORK"},
+    {CONFORMANCE_NO_THREADS, "NO_THREADS"},
 };
 
 idem_store *one;
@@ -258,6 +265,11 @@ static bool read_capabilities(void)
     missing = absent | backend->lacks;
     if (ADDRESS_SANITIZED || THREAD_SANITIZED)
         missing |= CONFORMANCE_BUSY_FORK;
+#ifdef CONFORMANCE_SUBMITTED
+    missing |= CONFORMANCE_NO_THREADS;
+    if (THREAD_SANITIZED) /* it allows no threads in a child */
+        missing |= CONFORMANCE_FORK;
+#endif
     idem_close(store);
     backend->cleanup();
     if (undeclared)

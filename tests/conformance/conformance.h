@@ -25,6 +25,9 @@
    while other threads allocate. */
 #define CONFORMANCE_BUSY_FORK (UINT64_C(1) << 44)
 
+/* What the calls may lack: those that are submitted have threads to carry them out. */
+#define CONFORMANCE_NO_THREADS (UINT64_C(1) << 45)
+
 typedef struct {
     const char *name;
     uint64_t lacks; /* IDEM_TRAIT_ and CONFORMANCE_ bits */

@@ -358,7 +358,8 @@ void conformance_waiting(Suite *suite)
         guarantee_7_without_wait_ms_begin_answers_at_once,
         guarantee_7_a_short_timeout_is_kept_and_leaves_no_false_answer);
 #ifdef __linux__
-    ADD(suite, "guarantee 7 threads", 0, ANY_TIME, guarantee_7_expiry_needs_no_background_thread);
+    ADD(suite, "guarantee 7 threads", CONFORMANCE_NO_THREADS, ANY_TIME,
+        guarantee_7_expiry_needs_no_background_thread);
 #endif
     ADD(suite, "keepalive", IDEM_TRAIT_KEEPALIVE, REAL_TIME,
         keepalive_renews_a_lease_beyond_its_end, keepalive_finds_a_forgotten_claim_lost,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The man pages and what they are about, both ways round: commands and options of `idem` and
-# idem(1), public calls and error codes and libidem(3). $1: idem.
+# idem(1), public calls and error codes and libidem(3), idem_async(3). $1: idem.
 . "$(dirname "$0")/helper.sh"
 idem=$1
 page=$root/docs/man/idem.1
@@ -65,11 +65,24 @@ sed -n '/^\.Sh RETURN/,/^\.Sh EXAMPLES/s/^\.It Dv \(IDEM_ERR_[A-Z_]*\)$/\1/p' "$
     sort >documented
 same_words "errors" documented known
 
+# ------------------------------------------------------------------------------- idem_async(3)
+
+async=$root/docs/man/idem_async.3
+sed -nE '/^IDEM_API/,/;/s/.*[ *](idem_async_[a-z0-9_]+)\(.*/\1/p' "$root/include/idem/async.h" |
+    sort -u >known
+[ "$(grep -c '' known)" -ge 10 ] || fail "async.h has another form"
+sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/s/^\.F[no] \(idem_async_[a-z0-9_]*\).*/\1/p' "$async" |
+    sort >documented
+same_words "calls of async.h" documented known
+sed -n '/^\.Sh DESCRIPTION/,$s/^\.Fn \(idem_async_[a-z0-9_]*\).*/\1/p' "$async" |
+    sort -u >documented
+same_words "calls of async.h that are described" documented known
+
 # -------------------------------------------------------------------------------------- form
 
 for tool in mandoc groff; do
     command -v "$tool" >/dev/null 2>&1 || continue
-    for file in "$page" "$library"; do
+    for file in "$page" "$library" "$async"; do
         if [ "$tool" = mandoc ]; then
             mandoc -Tlint -Wwarning "$file" >out 2>err
         else

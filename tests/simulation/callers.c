@@ -263,7 +263,7 @@ void caller_step(world *made, caller *who, const step *now)
 static void drop_claim(caller *who, size_t key)
 {
     if (who->claims[key])
-        idem__claim_destroy(who->claims[key]);
+        idem__claim_drop(who->claims[key]);
     who->claims[key] = NULL;
 }
 

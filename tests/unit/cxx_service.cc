@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The public header as a C++ service uses it: built as C++11 to C++20, with IDEM_REQUEST()'s other
    form, and run. */
-#include <idem/idem.h>
+#include <idem/async.h>
 
 #include <cstdio>
 #include <cstring>
@@ -60,6 +60,29 @@ static int consume(idem_store *store, const std::vector<std::string> &messages, 
     return claims.size() == expected ? 0 : fail("claims", error);
 }
 
+static void begun(void *user, idem_outcome *outcome, const idem_error *error)
+{
+    *static_cast<bool *>(user) = error->code == IDEM_OK && outcome->kind == IDEM_COMPLETED;
+    idem_outcome_clear(outcome);
+}
+
+/* The same key, submitted. */
+static int submit(idem_store *store)
+{
+    idem_error error;
+    idem_async *async = nullptr;
+    bool replayed = false;
+    if (idem_async_open(store, &async, &error) != IDEM_OK)
+        return fail("async", error);
+    if (idem_async_begin(async, IDEM_REQUEST(.key = idem_str("charge-42")), begun, &replayed,
+                         nullptr, &error) != IDEM_OK)
+        return fail("submit", error);
+    while (idem_async_pending(async) > 0)
+        (void)idem_async_dispatch(async, 0);
+    idem_async_close(async);
+    return replayed ? 0 : 1;
+}
+
 int main()
 {
     idem_error error;
@@ -68,7 +91,7 @@ int main()
         return fail("open", error);
     const int failed =
         serve(store, "charge-42", IDEM_NEW) || serve(store, "charge-42", IDEM_COMPLETED) ||
-        serve(store, std::string("nul\0inside", 10), IDEM_NEW) ||
+        submit(store) || serve(store, std::string("nul\0inside", 10), IDEM_NEW) ||
         consume(store, {"a", "b", "a", "charge-42"}, 2) || consume(store, {"a", "b", "c"}, 1);
     idem_close(store);
     return failed;
