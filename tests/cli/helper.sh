@@ -29,9 +29,10 @@ export HOME="$dir/home"
 export IDEM_STORE="sqlite://$dir/store.db"
 scene=
 
-# scene TEXT: names what is tested next, for the message if it fails.
+# scene TEXT: names what is tested next, for the message if it fails, and for the log if it hangs.
 scene() {
     scene=$1
+    echo "$(date +%T) $scene"
 }
 
 fail() {

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_TIMEOUT_S 40u
+#define CHILD_TIMEOUT_S 300u
 
 void limit_child(void)
 {

@@ -202,7 +202,7 @@ static void *open_and_close(void *arg)
 static int child(idem_store *shared, idem_store *own)
 {
     char buf[64];
-    (void)alarm(30);
+    (void)alarm(300);
     for (unsigned i = 0; i < 300; i++) {
         if (begin_number(shared, "child", i, 60000) != IDEM_NEW ||
             begin(own, number_key(buf, sizeof buf, "child", i), 60000) != IDEM_NEW)

@@ -83,17 +83,21 @@ static uint64_t release_lock(holder *self)
 
 START_TEST(a_lock_beyond_the_deadline_is_unavailable_at_the_deadline)
 {
-    idem_error error;
+    idem_error error = {0};
     idem_store *store = open_store("timeout=300ms");
     holder other = hold_lock();
-    BEGIN_TIMING;
-    int rc = book(store, "k", idem_str("1"), &error);
-    ASSERT_TOOK_AT_MOST(600);
-    ck_assert_uint_ge(idem_monotonic_ms() - before_ms, 295);
-    ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    for (int i = 0; i < 20 && !strstr(error.message, store_path); i++) { /* it got to the lock */
+        BEGIN_TIMING;
+        int rc = book(store, "k", idem_str("1"), &error);
+        ASSERT_TOOK_AT_MOST(600);
+        ck_assert_uint_ge(idem_monotonic_ms() - before_ms, 295);
+        ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    }
     ck_assert_says(error, store_path);
     ck_assert_says(error, "set a longer timeout");
     (void)release_lock(&other);
+    idem_close(store);
+    store = open_store("");
     ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
     idem_close(store);
 }
