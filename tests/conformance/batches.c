@@ -150,6 +150,7 @@ START_TEST(any_number_of_keys_is_begun_completed_and_replayed)
     memcpy(mine, outcomes, count * sizeof *mine);
     assert_ok(idem_begin_many(other, requests, count, outcomes, errors, &err));
     expect_all(count, IDEM_IN_PROGRESS);
+    clear(count);
     memset(errors, 0xa5, sizeof errors);
     assert_ok(idem_complete_many(one, claims, responses, count, errors, &err));
     for (size_t i = 0; i < count; i++) {
@@ -396,6 +397,7 @@ START_TEST(requests_of_another_header_follow_each_other_by_their_own_size)
     clear(3);
     assert_ok(idem_begin_many(other, requests, 6, outcomes, errors, &err));
     expect_all(6, IDEM_IN_PROGRESS);
+    clear(6);
     requests[4].size = sizeof later[0];
     assert_error(IDEM_ERR_ARGUMENT, idem_begin_many(other, requests, 6, outcomes, errors, &err));
     expect_failure(4, IDEM_ERR_ARGUMENT);
