@@ -32,6 +32,7 @@ static const capability capabilities[] = {
     {IDEM_TRAIT_SCAN, "SCAN"},        {IDEM_TRAIT_PURGE, "PURGE"},
     {CONFORMANCE_THREADS, "THREADS"}, {CONFORMANCE_FORK, "FORK"},
     {CONFORMANCE_OPTIONS, "OPTIONS"}, {CONFORMANCE_UNREACHABLE, "UNREACHABLE"},
+    {CONFORMANCE_BULK, "BULK"},
 };
 
 idem_store *one;
