@@ -39,6 +39,7 @@ static const capability capabilities[] = {
     {CONFORMANCE_UNREACHABLE, "UNREACHABLE"},
     {CONFORMANCE_BUSY_FORK, "BUSY_FORK"},
     {CONFORMANCE_NO_THREADS, "NO_THREADS"},
+    {CONFORMANCE_BULK, "BULK"},
 };
 
 idem_store *one;

@@ -183,6 +183,7 @@ int main(void)
 {
     static const conformance_backend custom = {
         .name = "custom",
+        .lacks = CONFORMANCE_BULK,
         .fresh = fresh,
         .open = open_store,
         .open_unreachable = open_unreachable,

@@ -105,8 +105,10 @@ START_TEST(a_leader_is_cancelled_in_mid_batch)
     ck_assert_int_eq(all.failures[0], IDEM_OK);
     ck_assert_int_eq(all.failures[1], IDEM_OK);
     assert_ok(idem_begin_many(other, all.requests, ALL, all.outcomes, NULL, &err));
-    for (int i = 0; i < ALL; i++)
+    for (int i = 0; i < ALL; i++) {
         ck_assert_int_eq(all.outcomes[i].kind, IDEM_IN_PROGRESS);
+        idem_outcome_clear(&all.outcomes[i]);
+    }
 }
 END_TEST
 
