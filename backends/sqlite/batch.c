@@ -22,6 +22,11 @@ static size_t count_writes(idem_op *const *ops, size_t count)
     return writes;
 }
 
+bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
+{
+    return count_writes(ops, count) == 0;
+}
+
 static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, idem_op *op)
 {
     idem_record row;

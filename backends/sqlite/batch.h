@@ -5,6 +5,9 @@
 
 #include "instance.h"
 
+/** True if no op of the batch is a change. */
+bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count);
+
 /** Carries out all ops, on an open connection; each has its answer afterwards. */
 void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count);
 

@@ -111,12 +111,16 @@ static bool was_moved(idem__sqlite *self)
            moved;
 }
 
-int idem__sqlite_ready(idem__sqlite *self, uint64_t deadline_ms, idem__sqlite_fault *fault)
+int idem__sqlite_ready(idem__sqlite *self, bool reads, uint64_t deadline_ms,
+                       idem__sqlite_fault *fault)
 {
     idem__sqlite_lock_enter(self, deadline_ms);
     if (self->joined)
         return IDEM_OK;
-    if (self->db && (self->broken || was_moved(self)))
+    /* To look at the path costs a replay as much as its locks. */
+    bool looked = reads && self->looked_ms == self->entered_ms;
+    self->looked_ms = self->entered_ms;
+    if (self->db && (self->broken || (!looked && was_moved(self))))
         idem__sqlite_disconnect(self);
     return self->db ? IDEM_OK : connect_to(self, false, fault);
 }

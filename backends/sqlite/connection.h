@@ -9,8 +9,11 @@
 int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault);
 
 /** Makes the connection usable for the call that begins: opens it again if it was closed for a
- *  fork, or if another file has taken its file's place. A caller's connection is his to look after. */
-int idem__sqlite_ready(idem__sqlite *self, uint64_t deadline_ms, idem__sqlite_fault *fault);
+ *  fork, or if another file has taken its file's place. A caller's connection is his to look after.
+ *  @param reads  the call changes nothing: whether the file is still in its place is then looked at
+ *                once in a millisecond, not for each call */
+int idem__sqlite_ready(idem__sqlite *self, bool reads, uint64_t deadline_ms,
+                       idem__sqlite_fault *fault);
 
 /** Closes the connection, leaving the write-ahead log to the next one. */
 void idem__sqlite_disconnect(idem__sqlite *self);

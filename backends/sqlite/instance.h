@@ -28,6 +28,7 @@ typedef struct idem__sqlite {
     uint64_t entered_ms;      /**< when the call under way began */
     uint64_t deadline_ms;     /**< when it has to end */
     uint64_t give_up_ms;      /**< until when it waits for locks */
+    uint64_t looked_ms;       /**< when it was last looked whether the file is in its place */
 
     int64_t boot_id;      /**< 0: not known */
     size_t swept_ahead;   /**< so many writes more need no sweep */

@@ -17,7 +17,7 @@ int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
-    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
+    int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_walk_scan(self, page, &fault);
     return report(rc, &fault, error);
@@ -28,7 +28,7 @@ int idem__sqlite_slot_purge(idem_backend *backend, uint64_t limit, uint64_t *rem
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
-    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
+    int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_walk_purge(self, limit, removed, &fault);
     return report(rc, &fault, error);
@@ -39,7 +39,7 @@ int idem__sqlite_slot_check(idem_backend *backend, idem_finding_fn emit, void *e
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
-    int rc = idem__sqlite_ready(self, deadline_ms, &fault);
+    int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_check(self, emit, emit_user, &fault);
     return report(rc, &fault, error);

@@ -112,7 +112,7 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
     (void)error; /* every op gets an answer of its own */
-    if (idem__sqlite_ready(self, deadline_ms, &fault))
+    if (idem__sqlite_ready(self, idem__sqlite_batch_reads(ops, count), deadline_ms, &fault))
         idem__sqlite_batch_fail(ops, count, &fault);
     else
         idem__sqlite_batch_run(self, ops, count);

@@ -505,6 +505,14 @@ END_TEST
 
 /* ------------------------------------------------------------------- a file that is taken away */
 
+/* Reads look at the path once in a millisecond. */
+static void let_a_millisecond_pass(void)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    while (idem_monotonic_ms() == now_ms)
+        (void)sched_yield();
+}
+
 START_TEST(a_file_that_was_removed_is_no_empty_store)
 {
     idem_error error;
@@ -512,10 +520,32 @@ START_TEST(a_file_that_was_removed_is_no_empty_store)
     idem_store *store = open_store("timeout=1s");
     ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
     ck_assert_int_eq(unlink(store_path), 0);
+    let_a_millisecond_pass();
     ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &outcome, &error),
                      IDEM_ERR_UNAVAILABLE);
     ck_assert_says(error, store_path);
     ck_assert_int_ne(access(store_path, F_OK), 0);
+    idem_close(store);
+}
+END_TEST
+
+/* However many reads of the same millisecond found the file in its place. */
+START_TEST(nothing_is_written_to_a_file_that_was_removed)
+{
+    idem_error error;
+    idem_outcome outcome;
+    idem_record record = {0};
+    idem_store *store = open_store("timeout=1s");
+    ck_assert_idem_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &outcome, &error),
+                      error);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_idem_ok(idem_get(store, idem_str("k"), &record, &error), error);
+        idem_record_clear(&record);
+    }
+    ck_assert_int_eq(unlink(store_path), 0);
+    ck_assert_int_eq(idem_renew(store, outcome.claim, 0, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, store_path);
+    idem_outcome_clear(&outcome);
     idem_close(store);
 }
 END_TEST
@@ -539,6 +569,7 @@ START_TEST(a_file_that_was_put_in_its_place_is_used)
         ck_assert_int_eq(unlink(log), 0);
     }
     ck_assert_int_eq(rename(other, store_path), 0);
+    let_a_millisecond_pass();
     ck_assert(is_booked(store, "new", idem_str("2")));
     ck_assert(!is_booked(store, "old", idem_str("1")));
     idem_close(store);
@@ -569,6 +600,7 @@ int main(void)
     ADD_IN_FOLDER(suite, a_commit_that_fails_is_in_doubt_and_no_answer_stands);
     ADD_IN_FOLDER(suite, damage_fails_the_op_that_meets_it_and_no_other);
     ADD_IN_FOLDER(suite, a_file_that_was_removed_is_no_empty_store);
+    ADD_IN_FOLDER(suite, nothing_is_written_to_a_file_that_was_removed);
     ADD_IN_FOLDER(suite, a_file_that_was_put_in_its_place_is_used);
     return run_suite(suite);
 }

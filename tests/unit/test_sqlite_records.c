@@ -327,6 +327,28 @@ static void insert_many(instance *on, const char *name, int count, uint64_t live
     }
 }
 
+/* A command that is started for each call writes once. */
+START_TEST(an_instance_that_writes_once_sweeps_too)
+{
+    char key[32];
+    instance on;
+    instance_open(&on, store_path, true);
+    insert_many(&on, "dead", 100, 1);
+    instance_close(&on);
+    test_clock_ms += 1;
+    for (int i = 0; i < 10; i++) {
+        (void)snprintf(key, sizeof key, "key-%d", i);
+        idem_record record = make_record(key, 1);
+        idem_op insert = op_insert(&record, 60000);
+        instance_open(&on, store_path, true);
+        submit_one(&on, &insert);
+        instance_close(&on);
+        ck_assert(insert.applied);
+    }
+    ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record"), 10);
+}
+END_TEST
+
 START_TEST(purge_drops_what_has_expired_and_nothing_else)
 {
     instance on;
@@ -532,6 +554,7 @@ int main(void)
     ADD_ROWS_IN_FOLDER(suite, a_row_that_cannot_be_understood_is_left_as_it_is, corruptions);
     ADD_IN_FOLDER(suite, a_corrupt_record_can_be_forgotten);
     ADD_IN_FOLDER(suite, writes_drop_what_has_expired_as_they_pass);
+    ADD_IN_FOLDER(suite, an_instance_that_writes_once_sweeps_too);
     ADD_IN_FOLDER(suite, purge_drops_what_has_expired_and_nothing_else);
     ADD_IN_FOLDER(suite, a_purge_goes_on_where_the_last_one_stopped_and_comes_around);
     ADD_IN_FOLDER(suite, scan_gives_every_live_record_once_in_pages);
