@@ -18,8 +18,8 @@ static idem_outcome outcomes[ITEMS_MAX];
 static idem_error errors[ITEMS_MAX];
 static idem_claim *claims[ITEMS_MAX];
 static idem_bytes responses[ITEMS_MAX];
-static char names[ITEMS_MAX][16];
-static char texts[ITEMS_MAX][24];
+static char names[ITEMS_MAX][32];
+static char texts[ITEMS_MAX][40];
 
 /* Requests for `count` keys of their own, and a response for each. Outputs are full of rubbish. */
 static void ask_for(size_t count)

@@ -244,6 +244,57 @@ START_TEST(without_a_server_nothing_was_sent)
 }
 END_TEST
 
+/* ---------------------------------------------------------------------------- from the outside */
+
+#define TOGETHER 16
+
+/* How often the server has read from a client; asking reads once more. */
+static long long reads(void)
+{
+    return server_info(&redis, "stats", "total_reads_processed");
+}
+
+/* Both calls send all they have in one write, which the server reads at once. */
+START_TEST(a_batch_is_one_round_trip)
+{
+    static char keys[TOGETHER][32];
+    idem_request requests[TOGETHER];
+    idem_outcome outcomes[TOGETHER];
+    idem_claim *claims[TOGETHER];
+    idem_bytes responses[TOGETHER];
+    idem_store *store = open_url(redis.unix_url, "");
+    complete(store, KEY, "1"); /* connects, and loads the script */
+    for (size_t i = 0; i < TOGETHER; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "k%zu", i);
+        idem_request_init(&requests[i]);
+        requests[i].key = idem_str(keys[i]);
+        responses[i] = idem_str("1");
+    }
+    long long before = reads();
+    long long asking = reads() - before;
+    before = reads();
+    assert_ok(idem_begin_many(store, requests, TOGETHER, outcomes, NULL, &err));
+    ck_assert_int_eq(reads() - before - asking, 1);
+    for (size_t i = 0; i < TOGETHER; i++) {
+        ck_assert_int_eq(outcomes[i].kind, IDEM_NEW);
+        claims[i] = outcomes[i].claim;
+    }
+    before = reads();
+    assert_ok(idem_complete_many(store, claims, responses, TOGETHER, NULL, &err));
+    ck_assert_int_eq(reads() - before - asking, 1);
+    for (size_t i = 0; i < TOGETHER; i++)
+        idem_outcome_clear(&outcomes[i]);
+    before = reads();
+    assert_ok(idem_begin_many(store, requests, TOGETHER, outcomes, NULL, &err));
+    ck_assert_int_eq(reads() - before - asking, 1);
+    for (size_t i = 0; i < TOGETHER; i++) {
+        ck_assert_int_eq(outcomes[i].kind, IDEM_COMPLETED);
+        idem_outcome_clear(&outcomes[i]);
+    }
+    idem_close(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redis batches");
@@ -255,5 +306,6 @@ int main(void)
     ADD_HERE(suite, what_was_answered_stays_and_what_was_sent_is_uncertain, 1);
     ADD_HERE(suite, what_was_not_sent_is_unavailable, 1);
     ADD_HERE(suite, without_a_server_nothing_was_sent, 1);
+    ADD_HERE(suite, a_batch_is_one_round_trip, 1);
     return run_suite(suite);
 }

@@ -27,6 +27,7 @@ static void add_all(Suite *suite)
     schedules_races(suite);
     schedules_replies(suite);
     schedules_forks(suite);
+    schedules_leaders(suite);
 }
 
 int schedules_main(const conformance_backend *backend)

@@ -30,6 +30,7 @@ void behind_a_lost(idem_op_kind kind, meanwhile *what);
 void schedules_races(Suite *suite);
 void schedules_replies(Suite *suite);
 void schedules_forks(Suite *suite);
+void schedules_leaders(Suite *suite);
 
 /** Runs all schedules. @return the process's exit code */
 int schedules_main(const conformance_backend *backend);

@@ -2,7 +2,7 @@
 /*
  * What callers do: they begin, work, complete, renew, leave checkpoints, release, come back with
  * an old token, take up each other's claims, look, forget, crash. They know no more than a
- * program that uses the library: an idem_claim, made and updated as core/calls.c does it, and
+ * program that uses the library: an idem_claim, made and updated as core/begin.c and core/change.c do it, and
  * the tokens they remember.
  */
 #include "world.h"
@@ -64,6 +64,7 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     one->fault = FAULT_NONE;
     one->doubted = false;
     one->given_up = false;
+    one->cut_off = false;
     one->running = true;
     one->key = key;
     one->name[0] = 'k';
@@ -76,7 +77,7 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     return one;
 }
 
-/* Puts the question to the protocol as core/calls.c does. */
+/* Puts the question to the protocol as core/begin.c and core/change.c do. */
 static void put_question(const world *made, task *one)
 {
     const question *asked = &one->letter.asked;
@@ -234,10 +235,11 @@ static void start(world *made, caller *who, const step *now)
     who->left_count = 0;
     for (size_t i = 0; i < count; i++)
         choose(made, who, now, i);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         put_question(made, who->left[i]);
+        who->left[i]->deadline_ms = made->truth.now_ms + 10 + 27u * (now->word[15] >> 4 * i & 15u);
+    }
     count_same_key(made, who);
-    who->deadline_ms = made->truth.now_ms + 10 + now->word[15] % 400u;
     sending_start(made, who);
 }
 
@@ -280,7 +282,7 @@ static void take_claim(world *made, caller *who, const task *ended)
     who->responses[ended->key].len = 0;
 }
 
-/* As core/calls.c does after complete, renew, checkpoint and release. A claim that has ended is
+/* As core/change.c does after complete, renew, checkpoint and release. A claim that has ended is
    dropped by most callers; some go on and use it again. */
 static void settle_claim(caller *who, const task *ended)
 {

@@ -42,6 +42,8 @@ typedef enum {
     X(OUTLIVED, "a record whose retention is shorter than its lease was live")          \
     X(BATCH_CUT, "a batch's connection broke between two of its replies")               \
     X(BATCH_SAME_KEY, "a batch had two calls on one key")                               \
+    X(CUT_FOR_ANOTHER, "an operation was cut off by the deadline of another call")      \
+    X(OUTLASTED, "a call succeeded after the deadline of another had cut it off")       \
     X(CRASH_HOLDING, "a caller crashed while it held a claim")                          \
     X(CRASH_IN_CALL, "a caller crashed in the middle of a call")                        \
     X(TOKEN_SHARED, "two callers used one token")                                       \

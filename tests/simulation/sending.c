@@ -6,7 +6,9 @@
  * waits, a word of the history decides.
  *
  * A batch travels on one connection: once it broke, no reply of the rest arrives, and each of
- * these requests was carried out, or was not, or will be.
+ * these requests was carried out, or was not, or will be. The earliest deadline of its calls breaks it
+ * too; those whose own deadline has not come go on. That is how the calls of idem_begin_many() and
+ * idem_complete_many() travel, and those of many threads, or of a loop, that share a batch.
  */
 #include "world.h"
 
@@ -38,8 +40,12 @@ static void gather(world *made, caller *who)
     who->broken = false;
     who->phase = SENDING;
     who->rounds++;
-    for (size_t i = 0; i < who->left_count; i++)
+    who->cut_ms = UINT64_MAX;
+    for (size_t i = 0; i < who->left_count; i++) {
         stamp(made, who, who->left[i]);
+        if (who->left[i]->deadline_ms < who->cut_ms)
+            who->cut_ms = who->left[i]->deadline_ms;
+    }
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < who->left_count; i++) {
             if (writes(&who->left[i]->call.op) == (pass == 1))
@@ -60,14 +66,15 @@ void sending_start(world *made, caller *who)
 }
 
 /* What the network and the store do to an operation. */
-static fault fate(const world *made, const caller *who, const idem_op *op, const step *now)
+static fault fate(const world *made, const caller *who, const task *one, const step *now)
 {
+    const idem_op *op = &one->call.op;
     static const fault broken[] = {FAULT_LOST_REQUEST, FAULT_LOST_REPLY, FAULT_LATE};
     unsigned draw = now->word[2] % 1000u;
     fault drawn = FAULT_NONE;
     if (made->calm)
         return FAULT_NONE;
-    if (who->broken)
+    if (who->broken || made->truth.now_ms >= who->cut_ms)
         drawn = broken[draw % 3];
     for (int i = FAULTS_COUNT - 1; drawn == FAULT_NONE && i > FAULT_NONE; i--) {
         if (draw >= 1000u - made->fault_rate[i])
@@ -164,8 +171,12 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     ground_request request = ground_request_of(op);
     ground_reply reply = {.applied = false};
     check_op(made, one);
-    one->fault = fate(made, who, op, now);
+    one->fault = fate(made, who, one, now);
     made->counts->faults[one->fault]++;
+    if (!made->calm && made->truth.now_ms >= who->cut_ms && made->truth.now_ms < one->deadline_ms) {
+        one->cut_off = true;
+        made->counts->situations[SAW_CUT_FOR_ANOTHER]++;
+    }
     if (one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY)
         carry_out(made, one, &request, &reply);
     if (one->fault == FAULT_LATE)
@@ -203,6 +214,8 @@ static void end_call(world *made, caller *who, task *one)
               counts_kind_text(one->call.kind), one->key,
               one->call.code ? idem_strerror(one->call.code) : "ok", one->call.outcome ? ": " : "",
               outcomes[one->call.outcome]);
+    if (one->cut_off && one->call.code == IDEM_OK)
+        made->counts->situations[SAW_OUTLASTED]++;
     oracle_end(made, one);
     for (size_t i = 0; i < made->strays_count; i++) {
         stray *late = &made->strays[i];
@@ -253,21 +266,31 @@ static void keep(caller *who, task *one, bool pause)
     }
 }
 
-/* Ends the first `count` calls that are left, as the driver does when the deadline comes. */
-static void give_up(world *made, caller *who, size_t count)
+/* Ends a call as the driver does when its deadline comes. */
+static void give_up(world *made, caller *who, task *one)
 {
+    idem_op_fail(&one->call.op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
+    idem__protocol_give_up(&one->call);
+    made->counts->situations[SAW_GAVE_UP]++;
+    end_call(made, who, one);
+}
+
+/* Ends the calls whose deadline has come, and keeps the others. */
+static void end_late_ones(world *made, caller *who)
+{
+    size_t count = who->left_count;
+    size_t paused = who->paused;
+    uint64_t now_ms = made->truth.now_ms;
+    who->left_count = 0;
+    who->paused = 0;
     for (size_t i = 0; i < count; i++) {
         task *one = who->left[i];
-        idem_op_fail(&one->call.op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
-        idem__protocol_give_up(&one->call);
-        one->given_up = true;
-        made->counts->situations[SAW_GAVE_UP]++;
-        end_call(made, who, one);
+        one->given_up = !made->calm && (now_ms >= one->deadline_ms || who->rounds >= ROUNDS_MAX);
+        if (one->given_up || (made->rules.deadline_of_all && now_ms >= who->cut_ms))
+            give_up(made, who, one);
+        else
+            keep(who, one, i < paused);
     }
-    who->left_count -= count;
-    for (size_t i = 0; i < who->left_count; i++)
-        who->left[i] = who->left[i + count];
-    who->paused = 0;
 }
 
 static void go_on(world *made, caller *who)
@@ -300,33 +323,65 @@ static void take_answers(world *made, caller *who)
     }
     for (size_t i = 0; i < ended_count; i++)
         end_call(made, who, ended[i]);
-    bool late =
-        !made->calm && (made->truth.now_ms >= who->deadline_ms || who->rounds >= ROUNDS_MAX);
-    if (late)
-        give_up(made, who, who->left_count);
+    end_late_ones(made, who);
     go_on(made, who);
+}
+
+/* What a driver that mixes up a batch does to the answers of two calls. */
+static void swap_answers(idem_op *one, idem_op *other)
+{
+    const size_t lower = offsetof(idem_op, applied);
+    const idem_op kept = *one;
+    memcpy((char *)one + lower, (const char *)other + lower, sizeof *one - lower);
+    memcpy((char *)other + lower, (const char *)&kept + lower, sizeof *other - lower);
+}
+
+static void spread_error(const caller *who)
+{
+    for (size_t i = 1; i < who->batch_count; i++) {
+        const idem_op *first = &who->batch[i - 1]->call.op;
+        idem_op *op = &who->batch[i]->call.op;
+        if (first->error.code == IDEM_OK)
+            continue;
+        idem_record_clear(&op->found);
+        op->applied = false;
+        op->has_found = false;
+        op->error = first->error;
+    }
 }
 
 void sending_step(world *made, caller *who, const step *now)
 {
     task *one = who->batch[who->sent++];
     send_one(made, who, one, now);
-    if (who->sent == who->batch_count)
-        take_answers(made, who);
+    if (who->sent < who->batch_count)
+        return;
+    if (made->rules.swap_answers && who->batch_count > 1)
+        swap_answers(&who->batch[0]->call.op, &who->batch[1]->call.op);
+    if (made->rules.error_for_all)
+        spread_error(who);
+    take_answers(made, who);
 }
 
+/* Repeats what has to pause, unless there is too little time left for another try. */
 void sending_pause(world *made, caller *who, const step *now)
 {
-    bool too_late = !made->calm && now->word[2] % 8 == 7; /* for another try */
-    if (too_late) {
-        give_up(made, who, who->paused);
-        go_on(made, who);
-        return;
-    }
-    for (size_t i = 0; i < who->paused; i++)
-        idem__protocol_again(&who->left[i]->call);
+    size_t count = who->left_count;
+    size_t paused = who->paused;
+    who->left_count = 0;
     who->paused = 0;
-    gather(made, who);
+    for (size_t i = 0; i < count; i++) {
+        task *one = who->left[i];
+        one->given_up = !made->calm && i < paused && (now->word[2] >> 3 * i) % 8 == 7;
+        if (one->given_up) {
+            give_up(made, who, one);
+            continue;
+        }
+        if (i < paused)
+            idem__protocol_again(&one->call);
+        keep(who, one, false);
+    }
+    go_on(made, who);
 }
 
 /* ---------------------------------------------------------------------------- late requests */

@@ -12,6 +12,9 @@
  *     --guarantee N                look for a breach of this guarantee, and pass over others
  *     --reuse-stamps               let repeats keep their version, against the driver's rule
  *     --blind                      leave versions unjudged: find what follows from them
+ *     --swap-answers, --error-for-all, --deadline-of-all
+ *                                  mix up a batch: two calls get each other's answers; the first error
+ *                                  stands for all; the earliest deadline ends all
  */
 #include "history.h"
 
@@ -59,10 +62,13 @@ static bool read_with_number(options *read, char *const *words, int *used)
 
 static bool read_flag(options *read, const char *word)
 {
-    static const char *const names[] = {"--demand-all", "--expect-breach", "--reuse-stamps",
-                                        "--blind"};
-    bool *const places[] = {&read->demand_all, &read->expect_breach, &read->rules.reuse_stamps,
-                            &read->rules.blind};
+    static const char *const names[] = {"--demand-all",     "--expect-breach", "--reuse-stamps",
+                                        "--blind",          "--swap-answers",  "--error-for-all",
+                                        "--deadline-of-all"};
+    bool *const places[] = {&read->demand_all,           &read->expect_breach,
+                            &read->rules.reuse_stamps,   &read->rules.blind,
+                            &read->rules.swap_answers,   &read->rules.error_for_all,
+                            &read->rules.deadline_of_all};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(word, names[i]) == 0)
             return *places[i] = true;

@@ -66,7 +66,9 @@ typedef struct {
     size_t moments_count;
     fault fault;   /* of the last operation */
     bool doubted;  /* a change was answered with "uncertain" */
-    bool given_up; /* the deadline ended it */
+    bool given_up; /* its deadline ended it */
+    bool cut_off;  /* another's deadline cut its operation off */
+    uint64_t deadline_ms;
     bool running;
 } task;
 
@@ -83,8 +85,9 @@ typedef struct {
     size_t batch_count;
     size_t sent;
     bool broken; /* the connection broke within this batch */
+    uint64_t
+        cut_ms; /* the earliest deadline of the batch: what is not answered by then is cut off */
     unsigned rounds;
-    uint64_t deadline_ms;
     int64_t wall_skew_ms; /* its own clock is wrong by so much */
     idem_claim *claims[GROUND_KEYS];
     bool knows[GROUND_KEYS]; /* remembers a token for the key */
@@ -106,7 +109,11 @@ typedef struct {
 typedef struct {
     bool reuse_stamps; /* break the driver's rule: a repeat keeps its version */
     bool blind;        /* leave versions unjudged, so that only their consequences are found */
-    FILE *trace;       /* tell every step */
+    /* break the driver's handling of a batch */
+    bool swap_answers;    /* two calls get each other's */
+    bool error_for_all;   /* the first error of a batch stands for all answers */
+    bool deadline_of_all; /* the earliest deadline ends every call */
+    FILE *trace;          /* tell every step */
 } rules;
 
 typedef struct {

@@ -37,7 +37,7 @@ static idem_outcome outcomes[ITEMS_MAX];
 static idem_error errors[ITEMS_MAX];
 static idem_claim *claims[ITEMS_MAX];
 static idem_bytes responses[ITEMS_MAX];
-static char names[ITEMS_MAX][16];
+static char names[ITEMS_MAX][32];
 
 static void sleep_until(uint64_t until_ms)
 {
