@@ -10,7 +10,7 @@ scene 'ops that fail are counted and said, and the end of all success ends the r
 for batch in 1 8; do
     expect 69 --store 'memory://?capacity=100' bench --batch "$batch" --ops 100000 --json
     answered cycle 1 "$batch"
-    holds "ops >= 90 && ops <= 100 && errors >= 10"
+    holds "ops >= 90 && ops <= 100 && errors >= 10 * $batch && errors <= 11 * $batch"
     out_has '"errors_by_code":{"FULL":'
     err_has 'ops failed with FULL, the first: '
     err_has 'nothing succeeded any more'
