@@ -90,7 +90,7 @@ build_all() {
 # The peers are of npm: they run where node is, and where npm can install them.
 install_peers() {
   missing_peers=
-  for tool in node npm; do
+  for tool in npm node; do
     command -v "$tool" >/dev/null 2>&1 || missing_peers="$tool is missing"
   done
   [ -z "$missing_peers" ] || return 0

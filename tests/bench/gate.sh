@@ -95,7 +95,7 @@ judge() {
     echo "  OVER the budget \"$1 $2 $3\". If that is what it has to cost now, say why in the commit and" \
       "change that line of tests/bench/budget to $6"
     ;;
-  under) echo "  far below: change that line of tests/bench/budget to $6, so that it stays so" ;;
+  under) echo "  far below: if gcc made this build, change that line of tests/bench/budget to $6, so that it stays so" ;;
   esac
 }
 
