@@ -97,8 +97,12 @@ int idem__job_change(idem_store *store, const idem__change_request *request, ide
     if (claim && atomic_exchange(&claim->in_call, true))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "another call on this claim is under way; wait for its answer");
+    int rc = IDEM_ERR_NO_MEMORY;
     idem__job *made = calloc(1, sizeof *made);
-    int rc = made ? make_change(store, request, made, error) : idem__error_no_memory(error);
+    if (made)
+        rc = make_change(store, request, made, error);
+    else
+        (void)idem__error_no_memory(error);
     if (rc) {
         if (claim)
             atomic_store(&claim->in_call, false);
