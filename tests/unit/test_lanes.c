@@ -153,7 +153,7 @@ START_TEST(a_caller_leaves_the_queue_at_its_deadline)
 }
 END_TEST
 
-START_TEST(who_leaves_the_queue_passes_a_call_on)
+START_TEST(who_leaves_the_queue_does_not_break_it)
 {
     idem__lanes lanes;
     idem__lane *lane = NULL;
@@ -264,7 +264,7 @@ int main(void)
     ADD(suite, several_lanes_work_at_once);
     ADD(suite, callers_are_served_in_the_order_in_which_they_came);
     ADD(suite, a_batch_takes_callers_as_a_whole_and_its_earliest_deadline);
-    ADD(suite, who_leaves_the_queue_passes_a_call_on);
+    ADD(suite, who_leaves_the_queue_does_not_break_it);
     ADD(suite, who_wants_a_lane_alone_waits_in_the_same_queue);
     ADD(suite, a_caller_leaves_the_queue_at_its_deadline);
     ADD(suite, readers_may_be_refused);
