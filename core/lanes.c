@@ -174,10 +174,8 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
         idem__ticket_heed(ticket);
         if (lane)
             lane->busy = true;
-        if (leaves) {
+        if (leaves) /* no lane is free, so nobody has to be called instead */
             idem__line_remove(&lanes->line, ticket);
-            call_head(lanes);
-        }
         (void)pthread_mutex_unlock(&lanes->lock);
         if (lane || leaves)
             return lane;
