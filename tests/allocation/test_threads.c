@@ -236,7 +236,11 @@ static void look_around(worker *self)
     unsigned seen = 0;
     (void)snprintf(prefix, sizeof prefix, "own-%u-%u-", generation, self->number);
     idem_filter filter = {.size = sizeof filter, .prefix = idem_str(prefix)};
-    (void)went("scan", idem_scan(store, &filter, count_record, &seen, &error), &error);
+    /* It has the store's deadline, which 64 threads on a busy machine can make it miss. */
+    int rc = IDEM_ERR_UNAVAILABLE;
+    for (int i = 0; i < 20 && rc == IDEM_ERR_UNAVAILABLE; i++)
+        rc = idem_scan(store, &filter, count_record, &seen, &error);
+    (void)went("scan", rc, &error);
     if (idem_traits(store) & IDEM_TRAIT_PURGE)
         (void)went("purge", idem_purge(store, 0, NULL, &error), &error);
 }
