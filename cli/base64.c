@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+#define PADDING 64 /* where the alphabet has its sign */
 
 size_t cli_base64_length(size_t len)
 {
@@ -24,8 +25,8 @@ void cli_base64_encode(const void *data, size_t len, char *to)
                          (left > 2 ? from[i + 2] : 0u);
         to[0] = alphabet[group >> 18];
         to[1] = alphabet[group >> 12 & 63];
-        to[2] = left > 1 ? alphabet[group >> 6 & 63] : '=';
-        to[3] = left > 2 ? alphabet[group & 63] : '=';
+        to[2] = alphabet[left > 1 ? group >> 6 & 63 : PADDING];
+        to[3] = alphabet[left > 2 ? group & 63 : PADDING];
     }
 }
 

@@ -71,8 +71,7 @@ static const cli_option bench_options[] = {
     OPTION("ops", "N", CLI_COUNT, ops, "end after so many ops, of all threads together"),
     OPTION("duration", "D", CLI_DURATION, duration_ms,
            "end after so long (5s, unless there is --ops)"),
-    OPTION("warmup", "D", CLI_DURATION, warmup_ms,
-           "run so long first, without counting (none)"),
+    OPTION("warmup", "D", CLI_DURATION, warmup_ms, "run so long first, without counting (none)"),
     OPTION("rate", "N", CLI_COUNT, rate,
            "so many ops a second, of all threads together, evenly spread\n"
            "(as many as there can be)"),

@@ -7,8 +7,8 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/bench_answers.sh"
 quick="$IDEM_STORE?synchronous=normal"
 
-expect 0 begin my-own
-expect 0 begin idem-bench:my-own
+expect 0 begin my-own --lease 1h
+expect 0 begin idem-bench:my-own --lease 1h
 
 all_modes memory:// 200
 all_modes "$quick" 60

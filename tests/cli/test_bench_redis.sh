@@ -23,7 +23,7 @@ is_empty() {
     [ -z "$("$idem" ls --limit 1)" ]
 }
 
-expect 0 begin my-own
+expect 0 begin my-own --lease 1h
 all_modes "$IDEM_STORE" 60
 
 scene 'nothing is left behind, and what was there is still there'
