@@ -410,6 +410,7 @@ START_TEST(a_wait_ends_in_progress_and_on_time)
     assert_told(told, IDEM_OK);
     ck_assert_int_eq(told.outcome.kind, IDEM_IN_PROGRESS);
     ck_assert_uint_gt(told.outcome.retry_after_ms, 0);
+    idem_outcome_clear(&told.outcome);
     idem_outcome_clear(&held);
 }
 END_TEST
@@ -497,6 +498,7 @@ START_TEST(a_wait_is_over_in_time_while_the_store_is_busy_with_others)
     loop_until(async, &stuck);
     assert_told(stuck, IDEM_ERR_UNAVAILABLE);
     ck_assert_uint_eq(told.answers, 1);
+    idem_outcome_clear(&told.outcome);
     idem_outcome_clear(&held);
 }
 END_TEST

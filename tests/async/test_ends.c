@@ -114,6 +114,22 @@ START_TEST(a_call_at_the_store_is_too_late_to_cancel_and_its_claim_is_given)
 }
 END_TEST
 
+/* Without the cancel it would be repeated for half a minute. */
+START_TEST(a_call_at_the_store_that_was_cancelled_is_not_repeated)
+{
+    size_t rule = FAULTY(.kind = FAULTY_BEFORE, .key = idem_str("stuck"), .times = FAULTY_ALWAYS,
+                         .before = gate_hold, .user = &entrance);
+    idem_async_call call = loop_begin(async, "stuck", &stuck);
+    gate_await(&entrance, 1);
+    ck_assert(!idem_async_cancel(async, call));
+    gate_open(&entrance);
+    loop_until(async, &stuck);
+    assert_told(stuck, IDEM_ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(stuck.error.message, "cancelled"));
+    ck_assert_uint_eq(faulty_hits(rule), 1);
+}
+END_TEST
+
 START_TEST(a_call_that_waits_for_its_key_can_be_cancelled)
 {
     idem_async_call call;
@@ -364,6 +380,7 @@ int main(void)
     Suite *suite = suite_create("async ends");
     ADD_HERE(suite, a_queued_call_that_is_cancelled_has_changed_nothing);
     ADD_HERE(suite, a_call_at_the_store_is_too_late_to_cancel_and_its_claim_is_given);
+    ADD_HERE(suite, a_call_at_the_store_that_was_cancelled_is_not_repeated);
     ADD_HERE(suite, a_call_that_waits_for_its_key_can_be_cancelled);
     ADD_HERE(suite, a_call_that_is_cancelled_between_two_tries_says_if_it_may_have_been_done);
     ADD_HERE(suite, close_answers_all_that_is_in_flight_once);
