@@ -176,7 +176,7 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);
-    if (rc == IDEM_OK && !idem__redis_wire_usable(&self->wire, UINT64_MAX))
+    if (rc == IDEM_OK && !idem__redis_wire_usable(&self->wire))
         rc = idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                    "%s closed the connection after the greeting, or said more than "
                                    "it was asked for",
@@ -195,7 +195,7 @@ int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
                                      "the deadline came before %s could be asked: set a longer "
                                      "timeout",
                                      self->name);
-    if (idem__redis_wire_usable(&self->wire, now_ms))
+    if (idem__redis_wire_usable(&self->wire))
         return IDEM_OK;
     idem__redis_wire_close(&self->wire);
     self->no_nx_get = false;

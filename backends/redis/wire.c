@@ -37,7 +37,6 @@
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 #define NAP_MS       40u     /* the longest sleep in recv() */
-#define WARM_MS      2u      /* who has just answered is taken to be still there */
 
 /* --------------------------------------------------------------------------------- commands */
 
@@ -151,7 +150,6 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->elements = 0;
     wire->received = 0;
     wire->expected = 0;
-    wire->heard_ms = 0;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
@@ -178,13 +176,11 @@ void idem__redis_wire_close(idem__redis_wire *wire)
     idem_buffer_clear(&wire->out);
 }
 
-bool idem__redis_wire_usable(idem__redis_wire *wire, uint64_t now_ms)
+bool idem__redis_wire_usable(idem__redis_wire *wire)
 {
     char byte;
     if (wire->fd < 0 || wire->broken || wire->expected > 0)
         return false;
-    if (now_ms < wire->heard_ms + WARM_MS)
-        return true;
     ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
@@ -337,8 +333,7 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     while (rc == IDEM_OK && !got) {
         /* What is there at the deadline still counts; who sends on and on is not listened to. */
         rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
-        wire->heard_ms = idem_monotonic_ms();
-        late = wire->heard_ms >= deadline_ms;
+        late = idem_monotonic_ms() >= deadline_ms;
         if (rc == IDEM_OK)
             rc = take_whole(wire, &got, fault);
     }

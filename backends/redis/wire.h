@@ -31,7 +31,6 @@ typedef struct {
     idem_buffer out; /**< commands since the last begin; sent up to `sent` */
     size_t sent;
     size_t expected;   /**< replies that are still to come */
-    uint64_t heard_ms; /**< when it was last read from */
     idem_patience patience;
     char chunk[IDEM__REDIS_CHUNK];
 } idem__redis_wire;
@@ -43,9 +42,8 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 /** Closes it without a word to the server. */
 void idem__redis_wire_close(idem__redis_wire *wire);
 
-/** True if it is open, and the server has neither closed it nor sent what nobody asked for. A server
- *  that has answered in this very moment is not looked at. @param now_ms  UINT64_MAX: look */
-bool idem__redis_wire_usable(idem__redis_wire *wire, uint64_t now_ms);
+/** True if it is open, and the server has neither closed it nor sent what nobody asked for. */
+bool idem__redis_wire_usable(idem__redis_wire *wire);
 
 /** Begins a pipeline and forgets the last one. `secret`: a password will be in it. */
 void idem__redis_wire_begin(idem__redis_wire *wire, bool secret);

@@ -56,13 +56,6 @@ static idem_error err;
         suite_add_tcase(suite, tcase_);                       \
     } while (0)
 
-/* Lets the connections count as idle: who has answered in this very moment is not looked at. */
-static inline void let_idle(void)
-{
-    struct timespec pause = {.tv_nsec = 5000000};
-    (void)nanosleep(&pause, NULL);
-}
-
 static inline idem_store *open_url(const char *base, const char *params)
 {
     char url[600];

@@ -126,7 +126,6 @@ START_TEST(an_idle_connection_that_the_server_closed_is_replaced_unnoticed)
     idem_store *direct = NULL;
     assert_ok(idem_open_with(redis.url, &options, &direct, &err));
     idem_outcome out = claim(direct, KEY);
-    let_idle();
     server_do(&redis, "CLIENT KILL TYPE normal SKIPME yes");
     assert_ok(idem_complete(direct, out.claim, idem_str("1"), &err));
     ck_assert_int_eq(retries, 0);
