@@ -3,7 +3,8 @@
 # Installs what is missing, builds libidem every way that matters, and runs all tests.
 #
 #   run.sh             every stage
-#   run.sh STAGE...    some of them: gcc clang asan tsan minimal proof fuzz coverage lint quickstart
+#   run.sh STAGE...    some of them: gcc clang asan tsan minimal proof bench fuzz coverage lint
+#                      quickstart
 #   run.sh --long      every stage, and the proofs at the length that finds rare things: some hours
 #
 # Asks nothing, runs from any directory, and needs root or sudo only if packages are missing.
@@ -16,7 +17,7 @@ build=${IDEM_BUILD:-$root/build}
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 at_once=$((2 * jobs)) # most tests wait most of the time
 skipped=77
-all_stages="gcc clang asan tsan minimal proof fuzz coverage lint quickstart"
+all_stages="gcc clang asan tsan minimal proof bench fuzz coverage lint quickstart"
 fuzz_seconds=${IDEM_FUZZ_SECONDS:-60}
 
 # ------------------------------------------------------------------------------------ the stages
@@ -100,6 +101,7 @@ stage() {
     fi
     test_in gcc env
     ;;
+  bench) sh "$root/tests/bench.sh" --quick ;;
   fuzz) sh "$root/tests/fuzz/run.sh" "$fuzz_seconds" ;;
   coverage) sh "$root/tests/coverage.sh" ;;
   lint) sh "$root/tests/lint.sh" ;;
@@ -116,6 +118,7 @@ title() {
   minimal) echo "the library with memory:// alone: build without warnings, its tests" ;;
   proof) echo "the guarantees under faults, crashes and hostile input" ;;
   long) echo "the same at the length that finds rare things" ;;
+  bench) echo "every measurement once, to see that it works" ;;
   fuzz) echo "libFuzzer, $fuzz_seconds s for each target" ;;
   coverage) echo "how much of the library the tests run" ;;
   lint) echo "clang-format, clang-tidy, headers, scripts" ;;

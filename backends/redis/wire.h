@@ -30,7 +30,7 @@ typedef struct {
     size_t received; /**< its bytes, or a little more */
     idem_buffer out; /**< commands since the last begin; sent up to `sent` */
     size_t sent;
-    size_t expected;   /**< replies that are still to come */
+    size_t expected; /**< replies that are still to come */
     idem_patience patience;
     char chunk[IDEM__REDIS_CHUNK];
 } idem__redis_wire;
