@@ -67,7 +67,7 @@ static inline void remove_folder(void)
 /* The URL of the test's store, with options behind it. Static. */
 static inline const char *store_url(const char *options)
 {
-    static char url[200];
+    static char url[300];
     (void)snprintf(url, sizeof url, "sqlite:%s%s%s", store_path, *options ? "?" : "", options);
     return url;
 }
