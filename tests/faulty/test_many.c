@@ -57,7 +57,7 @@ static bool prefixed; /* the place's name stands in front of every key */
 /* A key as the backend sees it. */
 static idem_bytes full_key(unsigned i, char room[64])
 {
-    (void)snprintf(room, 64, "%s%s%s", prefixed ? name : "", prefixed ? ":" : "", names[i]);
+    (void)snprintf(room, 64, "%s%s%.23s", prefixed ? name : "", prefixed ? ":" : "", names[i]);
     return idem_str(room);
 }
 
