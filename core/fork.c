@@ -10,6 +10,7 @@
  */
 #include "fork.h"
 
+#include "cancel.h"
 #include "error.h"
 #include "queue.h"
 #include "registry.h"
@@ -40,8 +41,7 @@ static int cancel_state;
    thread must not end. */
 static void prepare(void)
 {
-    int before;
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    int before = idem__cancel_hold();
     (void)pthread_mutex_lock(&list_lock);
     cancel_state = before;
     /* All of them before the first lane is closed to them. */
@@ -68,7 +68,7 @@ static void resume(idem_fork_phase phase)
     idem__keepalive_unlock();
     int before = cancel_state;
     (void)pthread_mutex_unlock(&list_lock);
-    (void)pthread_setcancelstate(before, NULL);
+    idem__cancel_restore(before);
 }
 
 static void resume_parent(void)

@@ -18,6 +18,7 @@
  */
 #include "lanes.h"
 
+#include "cancel.h"
 #include "clock.h"
 #include "error.h"
 #include "patience.h"
@@ -97,14 +98,13 @@ static void vacate(idem__lanes *lanes, idem__lane *lane)
     (void)pthread_mutex_lock(&lanes->lock);
     set_free(lanes, lane);
     (void)pthread_mutex_unlock(&lanes->lock);
-    (void)pthread_setcancelstate(cancel_state, NULL);
+    idem__cancel_restore(cancel_state);
 }
 
 /* Makes a lane busy, so that no fork() happens while it is opened or closed. */
 static void occupy(idem__lanes *lanes, idem__lane *lane)
 {
-    int cancel_state;
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    int cancel_state = idem__cancel_hold();
     (void)pthread_mutex_lock(&lanes->lock);
     while (lanes->frozen || lane->busy)
         (void)pthread_cond_wait(&lanes->changed, &lanes->lock);
@@ -281,15 +281,14 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, u
         return true;
     }
     idem__ticket ticket;
-    int cancel_state;
     int rc = idem__ticket_init(&ticket, ops, count, deadline_ms);
     if (rc) {
         fail_unanswered(ops, count, rc, "there is no memory for waiting");
         return true;
     }
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    int cancel_state = idem__cancel_hold();
     bool refused = !see_through(lanes, &ticket);
-    (void)pthread_setcancelstate(cancel_state, NULL);
+    idem__cancel_restore(cancel_state);
     idem__ticket_destroy(&ticket);
     return !refused;
 }
@@ -315,7 +314,6 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
                       idem_error *error)
 {
     idem__ticket ticket;
-    int cancel_state;
     if (lanes->concurrent) {
         *lane = &lanes->lanes[0];
         return IDEM_OK;
@@ -323,11 +321,11 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
     if (idem__ticket_init(&ticket, NULL, 0, deadline_ms))
         return idem__error_no_memory(error);
     ticket.alone = true;
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    int cancel_state = idem__cancel_hold();
     idem__lane *mine = occupy_any(lanes, &ticket);
     idem__ticket_destroy(&ticket);
     if (!mine) {
-        (void)pthread_setcancelstate(cancel_state, NULL);
+        idem__cancel_restore(cancel_state);
         return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
                               "the store was busy with other callers until the deadline");
     }

@@ -13,6 +13,7 @@
  */
 #include "queue.h"
 
+#include "cancel.h"
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
@@ -188,6 +189,7 @@ static void *work(void *argument)
 
 void idem__queue_work(idem_async *async)
 {
+    int cancel_state = idem__cancel_hold();
     (void)pthread_mutex_lock(&async->lock);
     while (async->workers == 0 && async->ways[WRITES].ready.first) {
         if (async->frozen)
@@ -196,6 +198,7 @@ void idem__queue_work(idem_async *async)
             carry_batch(async, &async->ways[WRITES]);
     }
     (void)pthread_mutex_unlock(&async->lock);
+    idem__cancel_restore(cancel_state);
 }
 
 /* ------------------------------------------------------------------------------------------- time */
@@ -380,6 +383,7 @@ void idem__queue_cancel_all(idem_async *async)
 
 void idem__queue_stop(idem_async *async)
 {
+    int cancel_state = idem__cancel_hold();
     (void)pthread_mutex_lock(&async->lock);
     while (async->sending > 0)
         (void)pthread_cond_wait(&async->rested, &async->lock);
@@ -396,6 +400,7 @@ void idem__queue_stop(idem_async *async)
     if (async->watched)
         (void)pthread_join(async->watcher, NULL);
     free_orphans(async);
+    idem__cancel_restore(cancel_state);
 }
 
 /* -------------------------------------------------------------------------------- making, fork() */
