@@ -5,8 +5,8 @@
  *
  * Writes sweep as they pass by: there are more rows looked at than can have been added, so that a
  * walk around the table takes less time than filling it anew, and the dead never outgrow the
- * living. An instance sweeps with its first write, and then for some writes together: to begin at a
- * row costs as much as to look at ten. The cursor is kept in memory; every instance has its own.
+ * living. An instance sweeps with its first write, and then for some writes together, since
+ * to begin a look costs far more than a row of it. The cursor is kept in memory; every instance has its own.
  */
 #include "walk.h"
 
