@@ -156,22 +156,13 @@ START_TEST(cancel_and_close_are_as_elsewhere)
 }
 END_TEST
 
-#define ADD_HERE(suite, test)                                 \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 60);                        \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_test(tcase_, test);                         \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 int main(void)
 {
     Suite *suite = suite_create("async alone");
-    ADD_HERE(suite, calls_are_carried_out_by_who_dispatches);
-    ADD_HERE(suite, what_is_done_is_part_of_the_callers_transaction);
-    ADD_HERE(suite, a_wait_needs_no_dispatch_in_between);
-    ADD_HERE(suite, a_call_that_is_not_dispatched_in_time_is_told_so);
-    ADD_HERE(suite, cancel_and_close_are_as_elsewhere);
+    ADD_HERE(suite, calls_are_carried_out_by_who_dispatches, 1);
+    ADD_HERE(suite, what_is_done_is_part_of_the_callers_transaction, 1);
+    ADD_HERE(suite, a_wait_needs_no_dispatch_in_between, 1);
+    ADD_HERE(suite, a_call_that_is_not_dispatched_in_time_is_told_so, 1);
+    ADD_HERE(suite, cancel_and_close_are_as_elsewhere, 1);
     return run_suite(suite);
 }

@@ -503,15 +503,6 @@ START_TEST(a_wait_is_over_in_time_while_the_store_is_busy_with_others)
 }
 END_TEST
 
-#define ADD_HERE(suite, test, rows)                           \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 60);                        \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_loop_test(tcase_, test, 0, (int)(rows));    \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 int main(void)
 {
     idem_error error;

@@ -361,15 +361,6 @@ START_TEST(many_threads_submit_to_one_loop_and_each_call_is_answered_once)
 }
 END_TEST
 
-#define ADD_HERE(suite, test)                                 \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 100);                       \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_test(tcase_, test);                         \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 int main(void)
 {
     idem_error error;
@@ -378,14 +369,14 @@ int main(void)
         return EXIT_FAILURE;
     }
     Suite *suite = suite_create("async ends");
-    ADD_HERE(suite, a_queued_call_that_is_cancelled_has_changed_nothing);
-    ADD_HERE(suite, a_call_at_the_store_is_too_late_to_cancel_and_its_claim_is_given);
-    ADD_HERE(suite, a_call_at_the_store_that_was_cancelled_is_not_repeated);
-    ADD_HERE(suite, a_call_that_waits_for_its_key_can_be_cancelled);
-    ADD_HERE(suite, a_call_that_is_cancelled_between_two_tries_says_if_it_may_have_been_done);
-    ADD_HERE(suite, close_answers_all_that_is_in_flight_once);
-    ADD_HERE(suite, close_waits_for_no_repeat_and_for_no_key);
-    ADD_HERE(suite, a_callback_may_close_and_dispatch_gives_the_rest_their_answers);
-    ADD_HERE(suite, many_threads_submit_to_one_loop_and_each_call_is_answered_once);
+    ADD_HERE(suite, a_queued_call_that_is_cancelled_has_changed_nothing, 1);
+    ADD_HERE(suite, a_call_at_the_store_is_too_late_to_cancel_and_its_claim_is_given, 1);
+    ADD_HERE(suite, a_call_at_the_store_that_was_cancelled_is_not_repeated, 1);
+    ADD_HERE(suite, a_call_that_waits_for_its_key_can_be_cancelled, 1);
+    ADD_HERE(suite, a_call_that_is_cancelled_between_two_tries_says_if_it_may_have_been_done, 1);
+    ADD_HERE(suite, close_answers_all_that_is_in_flight_once, 1);
+    ADD_HERE(suite, close_waits_for_no_repeat_and_for_no_key, 1);
+    ADD_HERE(suite, a_callback_may_close_and_dispatch_gives_the_rest_their_answers, 1);
+    ADD_HERE(suite, many_threads_submit_to_one_loop_and_each_call_is_answered_once, 1);
     return run_suite(suite);
 }

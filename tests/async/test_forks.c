@@ -241,15 +241,6 @@ START_TEST(a_child_can_close_while_a_thread_of_the_parent_dispatches)
 }
 END_TEST
 
-#define ADD_HERE(suite, test)                                 \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 60);                        \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_test(tcase_, test);                         \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 int main(void)
 {
     idem_error error;
@@ -260,8 +251,8 @@ int main(void)
         return EXIT_FAILURE;
     }
     Suite *suite = suite_create("async forks");
-    ADD_HERE(suite, calls_in_flight_are_the_parents);
-    ADD_HERE(suite, a_callback_may_fork);
-    ADD_HERE(suite, a_child_can_close_while_a_thread_of_the_parent_dispatches);
+    ADD_HERE(suite, calls_in_flight_are_the_parents, 1);
+    ADD_HERE(suite, a_callback_may_fork, 1);
+    ADD_HERE(suite, a_child_can_close_while_a_thread_of_the_parent_dispatches, 1);
     return run_suite(suite);
 }

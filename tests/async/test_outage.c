@@ -121,21 +121,12 @@ START_TEST(close_is_bounded_by_the_deadlines_of_what_is_at_the_server)
 }
 END_TEST
 
-#define ADD_HERE(suite, test)                                 \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 100);                       \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_test(tcase_, test);                         \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 int main(void)
 {
     Suite *suite = suite_create("async outage");
     server_require();
-    ADD_HERE(suite, a_server_that_is_gone_is_told_to_every_call);
-    ADD_HERE(suite, a_server_that_does_not_answer_leaves_a_doubt);
-    ADD_HERE(suite, close_is_bounded_by_the_deadlines_of_what_is_at_the_server);
+    ADD_HERE(suite, a_server_that_is_gone_is_told_to_every_call, 1);
+    ADD_HERE(suite, a_server_that_does_not_answer_leaves_a_doubt, 1);
+    ADD_HERE(suite, close_is_bounded_by_the_deadlines_of_what_is_at_the_server, 1);
     return run_suite(suite);
 }

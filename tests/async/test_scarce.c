@@ -293,15 +293,6 @@ START_TEST(a_queue_leaves_nothing_allocated)
 END_TEST
 #endif
 
-#define ADD_HERE(suite, test, count)                          \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 60);                        \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_loop_test(tcase_, test, 0, (int)(count));   \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 int main(void)
 {
     Suite *suite = suite_create("async scarce");

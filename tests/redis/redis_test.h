@@ -46,16 +46,6 @@ static idem_error err;
         ck_assert_msg(took_ <= may_, "it took %llu ms", (unsigned long long)took_);   \
     } while (0)
 
-/** Adds a case of its own for a test, which runs so often between set_up() and tear_down(). */
-#define ADD_HERE(suite, test, rows)                           \
-    do {                                                      \
-        TCase *tcase_ = tcase_create(#test);                  \
-        tcase_set_timeout(tcase_, 60);                        \
-        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
-        tcase_add_loop_test(tcase_, test, 0, (int)(rows));    \
-        suite_add_tcase(suite, tcase_);                       \
-    } while (0)
-
 static inline idem_store *open_url(const char *base, const char *params)
 {
     char url[600];

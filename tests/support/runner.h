@@ -33,4 +33,14 @@ static inline int run_suite(Suite *suite)
         suite_add_tcase(suite, tcase_);                                                \
     } while (0)
 
+/* Adds a case of its own for a test, which runs so often between set_up() and tear_down(). */
+#define ADD_HERE(suite, test, rows)                           \
+    do {                                                      \
+        TCase *tcase_ = tcase_create(#test);                  \
+        tcase_set_timeout(tcase_, 100);                       \
+        tcase_add_checked_fixture(tcase_, set_up, tear_down); \
+        tcase_add_loop_test(tcase_, test, 0, (int)(rows));    \
+        suite_add_tcase(suite, tcase_);                       \
+    } while (0)
+
 #endif
