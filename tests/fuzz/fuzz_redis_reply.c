@@ -200,6 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     }
     idem__redis_wire_close(&self->wire);
+    idem_buffer_clear(&self->text);
     free(self);
     return 0;
 }
