@@ -9,7 +9,7 @@ set -eu
 
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 build=${IDEM_BUILD:-$root/build}/tests/coverage
-at_once=$(($(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 2)) # most tests wait most of the time
+at_once=$(($(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 3)) # most tests wait most of the time
 failed=0
 
 # report WHAT LEAST_LINES LEAST_BRANCHES PATHS...: the paths are regular expressions. Prints a table by

@@ -15,7 +15,7 @@ set -eu
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 build=${IDEM_BUILD:-$root/build}
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-at_once=$((2 * jobs)) # most tests wait most of the time
+at_once=$((3 * jobs)) # most tests wait most of the time
 skipped=77
 all_stages="gcc clang asan tsan minimal proof bench fuzz coverage lint quickstart"
 fuzz_seconds=${IDEM_FUZZ_SECONDS:-60}
