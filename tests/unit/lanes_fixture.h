@@ -74,8 +74,9 @@ static int slow_submit(idem_backend *backend, idem_op *const *ops, size_t count,
             atomic_fetch_add(&twice, 1);
         memcpy(&ops[i]->found.version, ops[i]->key.data, sizeof ops[i]->found.version);
         ops[i]->has_found = true;
-        if (atomic_load(&ordered) < ORDER_MAX)
-            order[atomic_fetch_add(&ordered, 1)] = ops[i]->found.version;
+        size_t at = atomic_fetch_add(&ordered, 1);
+        if (at < ORDER_MAX)
+            order[at] = ops[i]->found.version;
     }
     atomic_fetch_sub(&instance->inside, 1);
     return IDEM_OK;

@@ -123,7 +123,7 @@ ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
 
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags)
 {
-    static bool interrupted;
+    static _Thread_local bool interrupted;
     interrupted = source_is_interrupted && !interrupted;
     errno = interrupted ? EINTR : ENOSYS;
     if (source_fails || interrupted)
