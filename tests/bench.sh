@@ -5,10 +5,9 @@
 #
 #   bench.sh                  all rows, 5 rounds; writes the tables and plots of docs/performance.md
 #   bench.sh --quick          that everything works: one round, few keys, two minutes; writes no document
-#   bench.sh --rows PATTERN   only rows whose name matches (an extended regular expression); likewise
+#   bench.sh --rows PATTERN   only rows whose name matches (an extended regular expression); likewise no document
 #   bench.sh --rounds N       more rounds or fewer
-#   bench.sh --sizes N,N...   other numbers of records than 10^3 to 10^7, which take some 8 GiB of memory and of disk;
-#                             likewise
+#   bench.sh --sizes N,N...   other numbers of records than 10^3 to 10^7, which take some 8 GiB of memory and of disk
 #   bench.sh --output DIR     where the raw results, the table and the plots go; build/bench/results if not said
 #
 # A row is measured in rounds, and in each round both of its sides, one directly after the other, so that
@@ -233,6 +232,7 @@ describe_machine() {
 | SQLite | $(sqlite3 --version | cut -d ' ' -f 1) |
 | node | $(first_line node --version || echo none) |
 | rounds | $rounds |
+| numbers of records | ${sizes:-$all_sizes} |
 | load of the machine before, over 1, 5 and 15 minutes | $load |
 END
 }
@@ -271,7 +271,7 @@ make_places "$build"
 start_servers
 measure_all
 report
-if [ "$quick" = no ] && [ "$wanted" = . ] && [ -z "$sizes" ]; then
+if [ "$quick" = no ] && [ "$wanted" = . ]; then
   write_document
 fi
 if [ -s "$results/errors" ]; then
