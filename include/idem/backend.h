@@ -371,7 +371,8 @@ IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const cha
 
 /** Milliseconds of the system's monotonic clock: deadlines are points in it. */
 IDEM_API uint64_t idem_monotonic_ms(void);
-/** Milliseconds of Unix time. */
+/** Milliseconds of Unix time, by the coarse clock where there is one: a tick of the timer late at most.
+ *  For people to read; it decides nothing. */
 IDEM_API int64_t idem_wall_ms(void);
 
 /**
