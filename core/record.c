@@ -71,21 +71,29 @@ int idem_record_copy(const idem_record *record, idem_record *copy, idem_error *e
     return IDEM_OK;
 }
 
+int idem__buffer_reserve(idem_buffer *buffer, size_t len, idem_error *error)
+{
+    if (len <= buffer->capacity - buffer->len)
+        return IDEM_OK;
+    size_t capacity = buffer->capacity ? buffer->capacity : 512;
+    while (capacity - buffer->len < len) {
+        if (capacity > SIZE_MAX / 2)
+            return idem__error_no_memory(error);
+        capacity *= 2;
+    }
+    char *grown = realloc(buffer->data, capacity);
+    if (!grown)
+        return idem__error_no_memory(error);
+    buffer->data = grown;
+    buffer->capacity = capacity;
+    return IDEM_OK;
+}
+
 int idem_buffer_append(idem_buffer *buffer, const void *data, size_t len, idem_error *error)
 {
-    if (len > buffer->capacity - buffer->len) {
-        size_t capacity = buffer->capacity ? buffer->capacity : 512;
-        while (capacity - buffer->len < len) {
-            if (capacity > SIZE_MAX / 2)
-                return idem__error_no_memory(error);
-            capacity *= 2;
-        }
-        char *grown = realloc(buffer->data, capacity);
-        if (!grown)
-            return idem__error_no_memory(error);
-        buffer->data = grown;
-        buffer->capacity = capacity;
-    }
+    int rc = idem__buffer_reserve(buffer, len, error);
+    if (rc)
+        return rc;
     if (len > 0)
         memcpy(buffer->data + buffer->len, data, len);
     buffer->len += len;

@@ -11,99 +11,99 @@
 
 #include "error.h"
 #include "json.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-#define TIME_SIZE   32
-#define TIME_MAX_MS INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
-#define TIME_MIN_MS INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
+#include "timestamp.h"
 
 /* ---------------------------------------------------------------------------------- writing */
 
-static int append_text(idem_buffer *buffer, const char *text, idem_error *error)
+/* More than all members but the four that have bytes of any length, with the names of all. */
+#define FIXED_MAX 512u
+
+static char *put(char *at, idem_bytes bytes)
 {
-    return idem_buffer_append(buffer, text, strlen(text), error);
+    if (bytes.len > 0)
+        memcpy(at, bytes.data, bytes.len);
+    return at + bytes.len;
 }
 
-static int append_hex(idem_buffer *buffer, idem_bytes bytes, idem_error *error)
+#define PUT_LITERAL(at, text) put(at, (idem_bytes){text, sizeof(text) - 1})
+
+static char *put_hex(char *at, idem_bytes bytes)
 {
+    static const char digits[] = "0123456789abcdef";
     const uint8_t *data = bytes.data;
-    int rc = IDEM_OK;
-    for (size_t i = 0; i < bytes.len && rc == IDEM_OK; i++) {
-        char digits[3];
-        (void)snprintf(digits, sizeof digits, "%02x", data[i]);
-        rc = idem_buffer_append(buffer, digits, 2, error);
+    for (size_t i = 0; i < bytes.len; i++) {
+        *at++ = digits[data[i] >> 4];
+        *at++ = digits[data[i] & 15];
     }
-    return rc;
+    return at;
 }
 
-static void format_time(int64_t unix_ms, char out[TIME_SIZE])
+static char *put_number(char *at, uint64_t number)
 {
-    struct tm parts;
-    char rest[TIME_SIZE];
-    int64_t ms = unix_ms < TIME_MIN_MS   ? TIME_MIN_MS
-                 : unix_ms > TIME_MAX_MS ? TIME_MAX_MS
-                                         : unix_ms;
-    int64_t since_min_ms = ms - TIME_MIN_MS; /* never below 0, so that division rounds down */
-    time_t seconds = (time_t)(since_min_ms / 1000 + TIME_MIN_MS / 1000);
-    (void)gmtime_r(&seconds, &parts);
-    (void)strftime(rest, sizeof rest, "-%m-%dT%H:%M:%S", &parts);
-    (void)snprintf(out, TIME_SIZE, "%04d%.15s.%03dZ", parts.tm_year + 1900, rest,
-                   (int)(since_min_ms % 1000));
+    char digits[20];
+    size_t begin = sizeof digits;
+    do {
+        digits[--begin] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return put(at, (idem_bytes){digits + begin, sizeof digits - begin});
 }
 
-static int append_head(const idem_record *record, idem_buffer *buffer, idem_error *error)
+static char *put_version(char *at, uint64_t version)
 {
-    char created[TIME_SIZE];
-    char updated[TIME_SIZE];
-    char head[256];
-    format_time(record->created_at_ms, created);
-    format_time(record->updated_at_ms, updated);
-    (void)snprintf(head, sizeof head,
-                   "{\"version\":\"%016" PRIx64 "\",\"status\":\"%s\",\"created_at\":\"%s\","
-                   "\"updated_at\":\"%s\",\"attempt\":%" PRIu32 ",\"lease_ms\":%" PRIu64
-                   ",\"ttl_ms\":%" PRIu64,
-                   record->version,
-                   record->status == IDEM_STATUS_COMPLETED ? "Completed" : "InProgress", created,
-                   updated, record->attempt, record->lease_ms, record->ttl_ms);
-    return append_text(buffer, head, error);
+    uint8_t bytes[8];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(version >> (56 - 8 * i));
+    return put_hex(at, (idem_bytes){bytes, sizeof bytes});
 }
 
-static int append_member(idem_buffer *buffer, const char *name, idem_bytes raw, idem_error *error)
+static char *put_head(char *at, const idem_record *record)
 {
-    if (raw.len == 0)
-        return IDEM_OK;
-    int rc = append_text(buffer, name, error);
-    return rc ? rc : idem_buffer_append(buffer, raw.data, raw.len, error);
+    at = PUT_LITERAL(at, "{\"version\":\"");
+    at = put_version(at, record->version);
+    at = record->status == IDEM_STATUS_COMPLETED ? PUT_LITERAL(at, "\",\"status\":\"Completed")
+                                                 : PUT_LITERAL(at, "\",\"status\":\"InProgress");
+    at = PUT_LITERAL(at, "\",\"created_at\":\"");
+    at = idem__timestamp_write(record->created_at_ms, at);
+    at = PUT_LITERAL(at, "\",\"updated_at\":\"");
+    at = idem__timestamp_write(record->updated_at_ms, at);
+    at = PUT_LITERAL(at, "\",\"attempt\":");
+    at = put_number(at, record->attempt);
+    at = PUT_LITERAL(at, ",\"lease_ms\":");
+    at = put_number(at, record->lease_ms);
+    at = PUT_LITERAL(at, ",\"ttl_ms\":");
+    return put_number(at, record->ttl_ms);
 }
 
-static int append_hex_member(idem_buffer *buffer, const char *name, idem_bytes bytes,
-                             idem_error *error)
+static char *put_body(char *at, const idem_record *record)
 {
-    if (bytes.len == 0)
-        return IDEM_OK;
-    int rc = append_text(buffer, name, error);
-    if (rc == IDEM_OK)
-        rc = append_hex(buffer, bytes, error);
-    return rc ? rc : append_text(buffer, "\"", error);
+    if (!idem__record_is_tokenless(record)) {
+        at = PUT_LITERAL(at, ",\"token\":\"");
+        at = put_hex(at, (idem_bytes){record->token, IDEM_TOKEN_SIZE});
+        at = PUT_LITERAL(at, "\"");
+    }
+    if (record->fingerprint.len > 0) {
+        at = PUT_LITERAL(at, ",\"fingerprint\":\"");
+        at = put_hex(at, record->fingerprint);
+        at = PUT_LITERAL(at, "\"");
+    }
+    if (record->checkpoint.len > 0)
+        at = put(PUT_LITERAL(at, ",\"checkpoint\":"), record->checkpoint);
+    if (record->response.len > 0)
+        at = put(PUT_LITERAL(at, ",\"response\":"), record->response);
+    return PUT_LITERAL(at, "}");
 }
 
 int idem_record_encode(const idem_record *record, idem_buffer *buffer, idem_error *error)
 {
-    idem_bytes token = {record->token, IDEM_TOKEN_SIZE};
-    int rc = append_head(record, buffer, error);
-    if (rc == IDEM_OK && !idem__record_is_tokenless(record))
-        rc = append_hex_member(buffer, ",\"token\":\"", token, error);
-    if (rc == IDEM_OK)
-        rc = append_hex_member(buffer, ",\"fingerprint\":\"", record->fingerprint, error);
-    if (rc == IDEM_OK)
-        rc = append_member(buffer, ",\"checkpoint\":", record->checkpoint, error);
-    if (rc == IDEM_OK)
-        rc = append_member(buffer, ",\"response\":", record->response, error);
-    return rc ? rc : append_text(buffer, "}", error);
+    size_t max =
+        FIXED_MAX + 2 * record->fingerprint.len + record->checkpoint.len + record->response.len;
+    int rc = idem__buffer_reserve(buffer, max, error);
+    if (rc)
+        return rc;
+    char *end = put_body(put_head(buffer->data + buffer->len, record), record);
+    buffer->len = (size_t)(end - buffer->data);
+    return IDEM_OK;
 }
 
 /* ---------------------------------------------------------------------------------- reading */
@@ -124,16 +124,40 @@ typedef enum {
     MEMBERS
 } member;
 
-static const char *const member_names[MEMBERS] = {
-    [VERSION] = "version",       [STATUS] = "status",     [CREATED_AT] = "created_at",
-    [UPDATED_AT] = "updated_at", [ATTEMPT] = "attempt",   [LEASE_MS] = "lease_ms",
-    [TTL_MS] = "ttl_ms",         [TOKEN] = "token",       [FINGERPRINT] = "fingerprint",
-    [CHECKPOINT] = "checkpoint", [RESPONSE] = "response",
+#define NAME(text)             \
+    {                          \
+        text, sizeof(text) - 1 \
+    }
+
+/* In the order in which they are written. */
+static const idem_bytes member_names[MEMBERS] = {
+    [VERSION] = NAME("version"),         [STATUS] = NAME("status"),
+    [CREATED_AT] = NAME("created_at"),   [UPDATED_AT] = NAME("updated_at"),
+    [ATTEMPT] = NAME("attempt"),         [LEASE_MS] = NAME("lease_ms"),
+    [TTL_MS] = NAME("ttl_ms"),           [TOKEN] = NAME("token"),
+    [FINGERPRINT] = NAME("fingerprint"), [CHECKPOINT] = NAME("checkpoint"),
+    [RESPONSE] = NAME("response"),
 };
+
+static bool is_same(idem_bytes a, idem_bytes b)
+{
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
 
 static bool is_text(idem_bytes bytes, const char *text)
 {
-    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+    return is_same(bytes, idem_str(text));
+}
+
+/* The member of this name, MEMBERS if there is none. `next`: where to look first. */
+static int member_of(idem_bytes name, int next)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        int at = (next + i) % MEMBERS;
+        if (is_same(name, member_names[at]))
+            return at;
+    }
+    return MEMBERS;
 }
 
 static bool is_space(char c)
@@ -159,18 +183,17 @@ static const char *cut(const char *text, size_t len, idem_bytes members[MEMBERS]
     idem__json json = {.at = text, .end = text + len};
     idem_bytes name;
     idem_bytes value;
-    bool first = true;
+    int next = 0;
     if (!idem__json_open(&json))
         return json.problem;
-    while (idem__json_member(&json, first, &name, &value)) {
-        first = false;
-        for (int i = 0; i < MEMBERS; i++) {
-            if (!is_text(name, member_names[i]))
-                continue;
-            if (members[i].len > 0)
-                return "a member is there twice";
-            members[i] = i == RESPONSE || i == CHECKPOINT ? value : trim(value);
-        }
+    for (bool first = true; idem__json_member(&json, first, &name, &value); first = false) {
+        int which = member_of(name, next);
+        if (which == MEMBERS)
+            continue;
+        if (members[which].len > 0)
+            return "a member is there twice";
+        members[which] = which == RESPONSE || which == CHECKPOINT ? value : trim(value);
+        next = which + 1;
     }
     if (json.problem)
         return json.problem;
@@ -230,52 +253,10 @@ static bool read_number(idem_bytes raw, uint64_t min, uint64_t max, uint64_t *ou
     return raw.len > 0 && number >= min;
 }
 
-/* True if every 0 of the pattern meets a digit, and everything else meets itself. */
-static bool matches(const char *text, const char *pattern)
-{
-    for (; *pattern; text++, pattern++) {
-        if (*pattern == '0' ? *text < '0' || *text > '9' : *text != *pattern)
-            return false;
-    }
-    return true;
-}
-
-/* True if these are a day and a time that there are; a leap second is one. */
-static bool is_moment(const struct tm *parts)
-{
-    struct tm day = {.tm_year = parts->tm_year, .tm_mon = parts->tm_mon, .tm_mday = parts->tm_mday};
-    time_t midnight = timegm(&day);
-    return parts->tm_mon >= 0 && parts->tm_mon < 12 && parts->tm_mday == day.tm_mday &&
-           midnight != (time_t)-1 && parts->tm_hour < 24 && parts->tm_min < 60 &&
-           parts->tm_sec <= 60;
-}
-
-/* Reads `2026-11-23T16:00:00.000Z`, with any number of decimals. */
 static bool read_time(idem_bytes raw, int64_t *unix_ms)
 {
     idem_bytes inner;
-    char text[40] = "";
-    struct tm parts = {0};
-    if (!unquote(raw, &inner) || inner.len >= sizeof text)
-        return false;
-    memcpy(text, inner.data, inner.len);
-    if (!matches(text, "0000-00-00T00:00:00") ||
-        sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &parts.tm_year, &parts.tm_mon, &parts.tm_mday,
-               &parts.tm_hour, &parts.tm_min, &parts.tm_sec) != 6)
-        return false;
-    int64_t ms = 0;
-    const char *at = text + strlen("0000-00-00T00:00:00");
-    if (*at == '.') {
-        int scale = 100;
-        for (at++; *at >= '0' && *at <= '9'; at++, scale /= 10)
-            ms += (*at - '0') * scale;
-    }
-    parts.tm_year -= 1900;
-    parts.tm_mon -= 1;
-    if (strcmp(at, "Z") != 0 || !is_moment(&parts))
-        return false;
-    *unix_ms = (int64_t)timegm(&parts) * 1000 + ms;
-    return *unix_ms <= TIME_MAX_MS;
+    return unquote(raw, &inner) && idem__timestamp_read(inner, unix_ms);
 }
 
 /* What both formats have. NULL, or what is wrong. */
