@@ -17,9 +17,6 @@
 #include "reading.h"
 #include "scripts.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #define SLICE_BYTES   1048576u /* a pipeline is cut into slices of about this size */
 #define NOT_SENT      SIZE_MAX
 #define TEXT_KEPT_MAX 65536u /* capacity that an instance may keep */
@@ -95,15 +92,26 @@ static void mark_followed(batch *all)
     }
 }
 
+/* How the text of a record of this version begins. */
+static idem_bytes beginning_of(uint64_t version, char out[IDEM__REDIS_BEGINNING_LEN])
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = out + IDEM__REDIS_BEGINNING_LEN;
+    *--at = '"';
+    for (int i = 0; i < 16; i++, version >>= 4)
+        *--at = digits[version & 15];
+    memcpy(out, "{\"version\":\"", (size_t)(at - out));
+    return (idem_bytes){out, IDEM__REDIS_BEGINNING_LEN};
+}
+
 static int append_command(batch *all, const job *at, idem__redis_fault *fault)
 {
     const idem_op *op = at->op;
     const idem__redis_source *source = &idem__redis_sources[at->script];
-    char life[24];
-    char beginning[IDEM__REDIS_BEGINNING_LEN + 1];
+    char digits[IDEM__REDIS_DIGITS_MAX];
+    char beginning[IDEM__REDIS_BEGINNING_LEN];
     idem_bytes text = {all->self->text.data, all->self->text.len};
-    if (op->record)
-        (void)snprintf(life, sizeof life, "%" PRIu64, op->live_ms);
+    idem_bytes life = idem__redis_wire_number(op->record ? op->live_ms : 0, digits);
     idem_bytes words[7] = {idem_str(at->by_text ? "EVAL" : "EVALSHA"),
                            idem_str(at->by_text ? source->text : source->sha1), idem_str("1"),
                            op->key};
@@ -113,19 +121,17 @@ static int append_command(batch *all, const job *at, idem__redis_fault *fault)
         words[1] = op->key;
         count = 2;
     } else if (at->plain) {
-        idem_bytes set[] = {idem_str("SET"), op->key,        text,          idem_str("NX"),
-                            idem_str("GET"), idem_str("PX"), idem_str(life)};
+        idem_bytes set[] = {idem_str("SET"), op->key,        text, idem_str("NX"),
+                            idem_str("GET"), idem_str("PX"), life};
         memcpy(words, set, sizeof set);
         count = sizeof set / sizeof set[0];
     } else {
         if (at->script == IDEM__REDIS_REPLACE || at->script == IDEM__REDIS_REMOVE) {
-            (void)snprintf(beginning, sizeof beginning, "{\"version\":\"%016" PRIx64 "\"",
-                           op->expected);
-            words[count++] = idem_str(beginning);
+            words[count++] = beginning_of(op->expected, beginning);
         }
         if (at->script == IDEM__REDIS_REPLACE || at->script == IDEM__REDIS_INSERT) {
             words[count++] = text;
-            words[count++] = idem_str(life);
+            words[count++] = life;
         }
     }
     return idem__redis_wire_append(&all->self->wire, count, words, fault);

@@ -81,18 +81,23 @@ static void put(idem_buffer *out, const void *data, size_t len)
     out->len += len;
 }
 
+idem_bytes idem__redis_wire_number(uint64_t number, char digits[IDEM__REDIS_DIGITS_MAX])
+{
+    size_t begin = IDEM__REDIS_DIGITS_MAX;
+    do {
+        digits[--begin] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return (idem_bytes){digits + begin, IDEM__REDIS_DIGITS_MAX - begin};
+}
+
 static void put_count(idem_buffer *out, char sign, size_t count)
 {
-    char digits[HEAD_MAX];
-    size_t at = sizeof digits;
-    digits[--at] = '\n';
-    digits[--at] = '\r';
-    do {
-        digits[--at] = (char)('0' + count % 10);
-        count /= 10;
-    } while (count > 0);
-    digits[--at] = sign;
-    put(out, digits + at, sizeof digits - at);
+    char digits[IDEM__REDIS_DIGITS_MAX];
+    idem_bytes number = idem__redis_wire_number(count, digits);
+    put(out, &sign, 1);
+    put(out, number.data, number.len);
+    put(out, "\r\n", 2);
 }
 
 int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_bytes *words,

@@ -16,6 +16,9 @@ typedef int idem__redis_count;
 /** Read from the socket at a time. */
 #define IDEM__REDIS_CHUNK 65536
 
+/** The most digits that a number of 64 bits has. */
+#define IDEM__REDIS_DIGITS_MAX 20u
+
 typedef struct {
     const char *name; /**< the server in messages */
     int fd;           /**< -1: closed */
@@ -47,6 +50,9 @@ bool idem__redis_wire_usable(idem__redis_wire *wire);
 
 /** Begins a pipeline and forgets the last one. `secret`: a password will be in it. */
 void idem__redis_wire_begin(idem__redis_wire *wire, bool secret);
+
+/** A number as a word of a command, in the given room. */
+idem_bytes idem__redis_wire_number(uint64_t number, char digits[IDEM__REDIS_DIGITS_MAX]);
 
 /** Appends a command to the pipeline. It is sent when a reply is waited for.
  *  @return IDEM_ERR_NO_MEMORY; IDEM_ERR_TOO_LARGE: nothing was appended */
