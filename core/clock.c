@@ -41,10 +41,15 @@ uint64_t idem__clock_deadline(uint64_t timeout_ms)
     return idem_monotonic_ms() + timeout_ms;
 }
 
+struct timespec idem__clock_point(uint64_t monotonic_ms)
+{
+    return (struct timespec){.tv_sec = (time_t)(monotonic_ms / 1000),
+                             .tv_nsec = (long)(monotonic_ms % 1000) * 1000000};
+}
+
 void idem__clock_sleep_until(uint64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    struct timespec until = idem__clock_point(deadline_ms);
     int cancel_state = idem__cancel_hold();
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
     }
@@ -64,7 +69,6 @@ int idem__clock_cond_init(pthread_cond_t *cond)
 
 bool idem__clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    struct timespec until = idem__clock_point(deadline_ms);
     return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
 }

@@ -6,9 +6,13 @@
 #include <idem/backend.h>
 
 #include <pthread.h>
+#include <time.h>
 
 /** The point in idem_monotonic_ms() that is `timeout_ms` from now. */
 uint64_t idem__clock_deadline(uint64_t timeout_ms);
+
+/** Such a point, for the system's calls. */
+struct timespec idem__clock_point(uint64_t monotonic_ms);
 
 /** Sleeps until a point in idem_monotonic_ms(), through signals. */
 void idem__clock_sleep_until(uint64_t deadline_ms);

@@ -3,14 +3,11 @@
  * A ticket lives on its owner's stack while others hold pointers to it, so all turns on who touches
  * it last. One atomic word says what has come (ANSWERED, CALLED) and whether the owner sleeps. Who
  * sets a sign takes ASLEEP away in the same step; if it was there, he alone has to wake the owner,
- * and does so under the ticket's mutex, which the owner takes before he goes. If it was not there,
- * the sign was the last touch. An owner whose sleep ends at a deadline takes ASLEEP back; if
+ * who does not go before he was woken. If it was not there, the sign was the last touch. An owner whose sleep ends at a deadline takes ASLEEP back; if
  * somebody was quicker, he waits for the wake that is on its way.
  */
 #include "ticket.h"
 
-#include "clock.h"
-#include "error.h"
 #include "patience.h"
 
 enum { ANSWERED = 1u, CALLED = 2u, ASLEEP = 4u };
@@ -24,21 +21,13 @@ int idem__ticket_init(idem__ticket *ticket, idem_op *const *ops, size_t count, u
     ticket->queued = false;
     ticket->refused = false;
     atomic_init(&ticket->signs, 0);
-    ticket->woken = false;
     ticket->next = NULL;
-    if (pthread_mutex_init(&ticket->mutex, NULL))
-        return IDEM_ERR_NO_MEMORY;
-    if (idem__clock_cond_init(&ticket->cond)) {
-        (void)pthread_mutex_destroy(&ticket->mutex);
-        return IDEM_ERR_NO_MEMORY;
-    }
-    return IDEM_OK;
+    return idem__parker_init(&ticket->parker) ? IDEM_OK : IDEM_ERR_NO_MEMORY;
 }
 
 void idem__ticket_destroy(idem__ticket *ticket)
 {
-    (void)pthread_cond_destroy(&ticket->cond);
-    (void)pthread_mutex_destroy(&ticket->mutex);
+    idem__parker_destroy(&ticket->parker);
 }
 
 /* --------------------------------------------------------------------------------------- signs */
@@ -50,12 +39,8 @@ static void set_sign(idem__ticket *ticket, unsigned sign)
                                                   (seen | sign) & ~(unsigned)ASLEEP,
                                                   memory_order_acq_rel, memory_order_relaxed)) {
     }
-    if (!(seen & ASLEEP))
-        return;
-    (void)pthread_mutex_lock(&ticket->mutex);
-    ticket->woken = true;
-    (void)pthread_cond_signal(&ticket->cond);
-    (void)pthread_mutex_unlock(&ticket->mutex);
+    if (seen & ASLEEP)
+        idem__parker_wake(&ticket->parker);
 }
 
 void idem__ticket_answer(idem__ticket *ticket)
@@ -107,16 +92,11 @@ static bool take_sleep_back(idem__ticket *ticket)
 
 static bool wait_asleep(idem__ticket *ticket, uint64_t deadline_ms)
 {
-    bool in_time = deadline_ms != UINT64_MAX;
-    (void)pthread_mutex_lock(&ticket->mutex);
-    while (!ticket->woken && in_time)
-        in_time = idem__clock_cond_wait(&ticket->cond, &ticket->mutex, deadline_ms);
-    bool late = !ticket->woken && deadline_ms != UINT64_MAX && take_sleep_back(ticket);
-    while (!ticket->woken && !late)
-        (void)pthread_cond_wait(&ticket->cond, &ticket->mutex);
-    ticket->woken = false;
-    (void)pthread_mutex_unlock(&ticket->mutex);
-    return !late;
+    if (idem__parker_sleep(&ticket->parker, deadline_ms))
+        return true;
+    if (take_sleep_back(ticket))
+        return false;
+    return idem__parker_sleep(&ticket->parker, UINT64_MAX);
 }
 
 bool idem__ticket_wait(idem__ticket *ticket, uint64_t deadline_ms, atomic_uint *misses)

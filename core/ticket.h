@@ -3,22 +3,21 @@
 #ifndef IDEM_CORE_TICKET_H
 #define IDEM_CORE_TICKET_H
 
+#include "parker.h"
+
 #include <idem/backend.h>
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 typedef struct idem__ticket {
     idem_op *const *ops;
     size_t count;
     uint64_t deadline_ms;
-    bool alone;        /**< wants a lane for itself, for something that is no op */
-    bool queued;       /**< guarded by the lanes' lock */
-    bool refused;      /**< written before the answer */
-    atomic_uint signs; /**< what has come, and whether the owner sleeps */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool woken; /**< guarded by `mutex` */
+    bool alone;          /**< wants a lane for itself, for something that is no op */
+    bool queued;         /**< guarded by the lanes' lock */
+    bool refused;        /**< written before the answer */
+    atomic_uint signs;   /**< what has come, and whether the owner sleeps */
+    idem__parker parker; /**< one wake for each time that another has taken ASLEEP away */
     struct idem__ticket *next;
 } idem__ticket;
 
