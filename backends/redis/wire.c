@@ -37,6 +37,7 @@
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 #define NAP_MS       40u     /* the longest sleep in recv() */
+#define FED_MAX      4096u   /* handed to the reader at a time */
 
 /* --------------------------------------------------------------------------------- commands */
 
@@ -154,6 +155,8 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->excessive = false;
     wire->elements = 0;
     wire->received = 0;
+    wire->chunk_len = 0;
+    wire->fed = 0;
     wire->expected = 0;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
@@ -244,13 +247,13 @@ static int receive_some(idem__redis_wire *wire, int flags, bool *got, idem__redi
                                      "%s closed the connection before it answered: look at its "
                                      "log and at what is between",
                                      wire->name);
+    wire->chunk_len = (size_t)count;
+    wire->fed = 0;
     wire->received += (size_t)count;
     if (wire->received > REPLY_MAX)
         return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                      "%s sent more than any answer can have: is it Redis?",
                                      wire->name);
-    if (redisReaderFeed(wire->reader, wire->chunk, (size_t)count) != REDIS_OK)
-        return refuse_answer(wire, fault);
     return IDEM_OK;
 }
 
@@ -304,12 +307,30 @@ static bool is_hopeless(const redisReader *reader)
     return strtoull(at, NULL, 10) > VALUE_MAX;
 }
 
+/* Hands on a portion of what was received. The reader moves what it has not read to its beginning again and
+   again, which would be most of the work if that were much. False: there is nothing more. */
+static bool feed(idem__redis_wire *wire)
+{
+    size_t left = wire->chunk_len - wire->fed;
+    size_t len = left < FED_MAX ? left : FED_MAX;
+    if (len == 0)
+        return false;
+    /* A failure is kept by the reader, which gives no answer any more. */
+    (void)redisReaderFeed(wire->reader, wire->chunk + wire->fed, len);
+    wire->fed += len;
+    return true;
+}
+
 /* Takes the next answer if it is whole. NULL in its place: more has to come. */
 static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fault *fault)
 {
     void *got = NULL;
-    bool sound = redisReaderGetReply(wire->reader, &got) == REDIS_OK;
-    bool too_many = got && wire->expected == 1 && wire->reader->pos < wire->reader->len;
+    bool sound;
+    do
+        sound = redisReaderGetReply(wire->reader, &got) == REDIS_OK;
+    while (sound && !got && feed(wire));
+    bool more = wire->reader->pos < wire->reader->len || wire->fed < wire->chunk_len;
+    bool too_many = got && wire->expected == 1 && more;
     *reply = got;
     if (!sound || too_many || (!got && is_hopeless(wire->reader))) {
         if (got)

@@ -35,6 +35,8 @@ typedef struct {
     size_t sent;
     size_t expected; /**< replies that are still to come */
     idem_patience patience;
+    size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
+    size_t fed;
     char chunk[IDEM__REDIS_CHUNK];
 } idem__redis_wire;
 
