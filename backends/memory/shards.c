@@ -371,7 +371,9 @@ static void change(idem__shards *shards, const location *at, uint64_t now_ms, id
 
 void idem__shards_submit(idem__shards *shards, idem_op *const *ops, size_t count)
 {
-    moment by = coarse_moment(shards);
+    moment by = {.exact = false};
+    if (ops[0]->kind == IDEM_OP_GET)
+        by = coarse_moment(shards);
     for (size_t i = 0; i < count; i++) {
         location at = locate(shards, ops[i]->key);
         if (ops[i]->kind == IDEM_OP_GET) {
