@@ -43,8 +43,12 @@ static int read_request(const idem_request *request, idem_request *read, idem_er
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the request is NULL or its size is not set; make it with "
                               "IDEM_REQUEST() or idem_request_init()");
+    if (request->size >= sizeof *read) {
+        *read = *request;
+        return IDEM_OK;
+    }
     memset(read, 0, sizeof *read);
-    memcpy(read, request, request->size < sizeof *read ? request->size : sizeof *read);
+    memcpy(read, request, request->size);
     return IDEM_OK;
 }
 

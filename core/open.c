@@ -125,6 +125,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
     if (rc)
         return rc;
     store->look_first = (store->ops.traits & IDEM_BACKEND_LOOK_FIRST) != 0;
+    store->instant = (store->ops.traits & IDEM_BACKEND_INSTANT) != 0;
     idem_config config = {
         .size = sizeof config,
         .scheme = store->ops.scheme,

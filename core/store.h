@@ -16,6 +16,7 @@ struct idem_store {
     idem__lanes writers; /* every operation */
     idem__lanes readers; /* gets and scans, when the writers are busy; may be none */
     bool look_first;
+    bool instant; /* IDEM_BACKEND_INSTANT: no deadline decides anything */
     idem_bytes prefix;
     uint64_t lease_ms;
     uint64_t ttl_ms;

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 enum {
-    STATUS_MASK = 0x03,
     HAS_FINGERPRINT = 0x04,
     HAS_RESPONSE = 0x08,
     HAS_CHECKPOINT = 0x10,
@@ -43,13 +42,12 @@ static void put(numbers *to, uint64_t number)
 
 static uint64_t take(const uint8_t **at)
 {
-    uint64_t number = 0;
-    for (unsigned shift = 0;; shift += 7) {
-        uint8_t byte = *(*at)++;
-        number |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return number;
-    }
+    const uint8_t *byte = *at;
+    uint64_t number = *byte & 0x7f;
+    for (unsigned shift = 7; *byte >= 0x80; shift += 7)
+        number |= (uint64_t)(*++byte & 0x7f) << shift;
+    *at = byte + 1;
+    return number;
 }
 
 /* A difference modulo 2^64 is small either above 0 or below 2^64; fold both onto small numbers. */
@@ -65,7 +63,7 @@ static uint64_t unfold(uint64_t folded)
 
 static uint8_t flags_of(const idem_record *record, uint64_t live_ms)
 {
-    unsigned flags = (unsigned)record->status & STATUS_MASK;
+    unsigned flags = (unsigned)record->status & IDEM__ENTRY_STATUS;
     flags |= record->fingerprint.len ? HAS_FINGERPRINT : 0u;
     flags |= record->response.len ? HAS_RESPONSE : 0u;
     flags |= record->checkpoint.len ? HAS_CHECKPOINT : 0u;
@@ -179,32 +177,66 @@ int idem__entry_pack(const idem_record *record, const idem__entry_times *times, 
     return IDEM_OK;
 }
 
-static idem_bytes part(const uint8_t *at, size_t len)
+static idem_bytes part(const uint8_t **at, size_t len)
 {
-    return (idem_bytes){len ? at : NULL, len};
+    const uint8_t *first = *at;
+    *at += len;
+    return (idem_bytes){len ? first : NULL, len};
+}
+
+/* Sets all but the bytes. (To blank the record first took longer than to read the numbers.) */
+static void unpack(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms, idem_record *to,
+                   layout *parts)
+{
+    uint64_t live_ms = 0;
+    to->memory = NULL;
+    memset(to->reserved, 0, sizeof to->reserved);
+    to->status = (idem_status)(entry->flags & IDEM__ENTRY_STATUS);
+    to->version = entry->version;
+    memcpy(to->token, entry->token, sizeof to->token);
+    (void)take_numbers(entry, to, parts, &live_ms);
+    if (!(entry->flags & HAS_LIVE))
+        live_ms = idem_record_live_ms(to);
+    uint64_t written_ms = entry->expires_ms - live_ms;
+    uint64_t updated_at_ms = (uint64_t)to->updated_at_ms + (uint64_t)epoch_ms + written_ms;
+    to->created_at_ms = (int64_t)(updated_at_ms - (uint64_t)to->created_at_ms);
+    to->updated_at_ms = (int64_t)updated_at_ms;
+    to->age_ms = now_ms > written_ms ? now_ms - written_ms : 0;
+}
+
+/* Lets a record have its bytes in an entry's, or in a copy of them. */
+static void point(idem_record *record, const layout *parts, size_t key_len, const uint8_t *at)
+{
+    record->key = (idem_bytes){at, key_len};
+    at += key_len + parts->numbers_len;
+    record->fingerprint = part(&at, parts->fingerprint_len);
+    record->response = part(&at, parts->response_len);
+    record->checkpoint = part(&at, parts->checkpoint_len);
 }
 
 void idem__entry_view(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms,
                       idem_record *view)
 {
     layout parts;
-    uint64_t live_ms = 0;
-    memset(view, 0, sizeof *view);
-    view->key = idem__entry_key(entry);
-    view->status = (idem_status)(entry->flags & STATUS_MASK);
-    view->version = entry->version;
-    memcpy(view->token, entry->token, sizeof view->token);
-    const uint8_t *at = take_numbers(entry, view, &parts, &live_ms);
-    view->fingerprint = part(at, parts.fingerprint_len);
-    at += parts.fingerprint_len;
-    view->response = part(at, parts.response_len);
-    at += parts.response_len;
-    view->checkpoint = part(at, parts.checkpoint_len);
-    if (!(entry->flags & HAS_LIVE))
-        live_ms = idem_record_live_ms(view);
-    uint64_t written_ms = entry->expires_ms - live_ms;
-    uint64_t updated_at_ms = (uint64_t)view->updated_at_ms + (uint64_t)epoch_ms + written_ms;
-    view->created_at_ms = (int64_t)(updated_at_ms - (uint64_t)view->created_at_ms);
-    view->updated_at_ms = (int64_t)updated_at_ms;
-    view->age_ms = now_ms > written_ms ? now_ms - written_ms : 0;
+    unpack(entry, now_ms, epoch_ms, view, &parts);
+    point(view, &parts, entry->key_len, entry->bytes);
+}
+
+/* The numbers lie between the key and the rest: to copy them along costs less than a second copy. */
+int idem__entry_copy(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms, idem_record *copy,
+                     idem_error *error)
+{
+    layout parts;
+    unpack(entry, now_ms, epoch_ms, copy, &parts);
+    size_t size = entry->key_len + parts.numbers_len + parts.fingerprint_len + parts.response_len +
+                  parts.checkpoint_len;
+    uint8_t *bytes = malloc(size);
+    if (!bytes) {
+        memset(copy, 0, sizeof *copy);
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory for a record");
+    }
+    memcpy(bytes, entry->bytes, size);
+    point(copy, &parts, entry->key_len, bytes);
+    copy->memory = bytes;
+    return IDEM_OK;
 }

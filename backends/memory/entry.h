@@ -38,6 +38,18 @@ int idem__entry_pack(const idem_record *record, const idem__entry_times *times, 
 void idem__entry_view(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms,
                       idem_record *view);
 
+/** The same into `copy` (blank before), which owns its bytes. @return IDEM_ERR_NO_MEMORY */
+int idem__entry_copy(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms, idem_record *copy,
+                     idem_error *error);
+
+/** The part of an entry's flags that is its status. */
+#define IDEM__ENTRY_STATUS 0x03u
+
+static inline bool idem__entry_is_completed(const idem__entry *entry)
+{
+    return (entry->flags & IDEM__ENTRY_STATUS) == IDEM_STATUS_COMPLETED;
+}
+
 /** The entry's key, borrowed. */
 static inline idem_bytes idem__entry_key(const idem__entry *entry)
 {

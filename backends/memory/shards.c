@@ -5,7 +5,9 @@
  *
  * Time is that of one clock, counted from when the store was made, so that neither its origin nor
  * its end matters. It is read once for a batch, before any lock is taken. An op may thus judge by
- * a time that is older than a write it meets; the age is 0 then.
+ * a time that is older than a write it meets; the age is 0 then. A get makes do with the coarse
+ * clock, which is behind by a tick, for a response that lasts long enough; leases, records near
+ * their end and whatever is written are judged and stamped by the exact one alone.
  *
  * `used` counts the records of a store with a capacity. A place is taken before a record goes in
  * and given back after one went out, so there are never more. A full store drops what has expired,
@@ -28,6 +30,9 @@
 #include <time.h>
 
 #define CACHE_LINE 64
+
+/* A record that ends later than that by the coarse clock is there by the exact one too. */
+#define COARSE_MARGIN_MS 1000u
 
 typedef struct {
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
@@ -53,18 +58,42 @@ typedef struct {
     uint32_t tag;
 } location;
 
+/* The time by which a batch judges. */
+typedef struct {
+    uint64_t now_ms;
+    bool exact;
+} moment;
+
 static uint64_t read_clock(const idem_clock *clock)
 {
     return clock->now_ms ? clock->now_ms(clock->user) : idem_monotonic_ms();
 }
 
 /* Never so large that a time to live can't be added. */
-static uint64_t now_of(const idem__shards *shards)
+static uint64_t since_origin(const idem__shards *shards, uint64_t clock_ms)
 {
     const uint64_t last_ms = UINT64_MAX - IDEM_DURATION_MAX_MS;
-    uint64_t clock_ms = read_clock(&shards->clock);
     uint64_t now_ms = clock_ms > shards->origin_ms ? clock_ms - shards->origin_ms : 0;
     return now_ms < last_ms ? now_ms : last_ms;
+}
+
+static uint64_t now_of(const idem__shards *shards)
+{
+    return since_origin(shards, read_clock(&shards->clock));
+}
+
+static moment coarse_moment(const idem__shards *shards)
+{
+    if (shards->clock.now_ms)
+        return (moment){now_of(shards), true};
+    return (moment){since_origin(shards, idem_monotonic_coarse_ms()), false};
+}
+
+static uint64_t exact_time(const idem__shards *shards, moment *at)
+{
+    if (!at->exact)
+        *at = (moment){now_of(shards), true};
+    return at->now_ms;
 }
 
 /* ------------------------------------------------------------------------------ open, close */
@@ -211,9 +240,8 @@ static uint32_t find_live(idem__shards *shards, const location *at, uint64_t now
 static void report_found(const idem__shards *shards, const idem__entry *entry, uint64_t now_ms,
                          idem_op *op)
 {
-    idem_record view;
-    idem__entry_view(entry, now_ms, shards->epoch_ms, &view);
-    op->has_found = idem_record_copy(&view, &op->found, &op->error) == IDEM_OK;
+    op->has_found =
+        idem__entry_copy(entry, now_ms, shards->epoch_ms, &op->found, &op->error) == IDEM_OK;
 }
 
 static idem__entry_times times_of(const idem__shards *shards, const idem_op *op, uint64_t now_ms)
@@ -292,14 +320,14 @@ static void replace(idem__shards *shards, const location *at, uint64_t now_ms, i
     op->applied = true;
 }
 
-static void remove_or_find(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+static void remove_one(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
 {
     idem__table *table = &at->home->table;
     uint32_t slot = find_live(shards, at, now_ms);
     if (slot == IDEM__TABLE_NONE)
         return;
     const idem__entry *there = table->entries[slot];
-    if (op->kind == IDEM_OP_REMOVE && (op->any_version || there->version == op->expected)) {
+    if (op->any_version || there->version == op->expected) {
         idem__table_remove(table, slot);
         give_back(shards, 1);
         op->applied = true;
@@ -308,21 +336,53 @@ static void remove_or_find(idem__shards *shards, const location *at, uint64_t no
     }
 }
 
+/* The age of a claim is what others take it over by. */
+static bool needs_exact_time(const idem__entry *entry, const moment *at)
+{
+    return !idem__entry_is_completed(entry) || entry->expires_ms <= at->now_ms + COARSE_MARGIN_MS;
+}
+
+static void get(const idem__shards *shards, const location *at, moment *by, idem_op *op)
+{
+    const idem__table *table = &at->home->table;
+    uint32_t slot = idem__table_find(table, at->tag, at->key);
+    if (slot == IDEM__TABLE_NONE)
+        return;
+    const idem__entry *there = table->entries[slot];
+    if (needs_exact_time(there, by))
+        (void)exact_time(shards, by);
+    if (there->expires_ms > by->now_ms)
+        report_found(shards, there, by->now_ms, op);
+}
+
+static void change(idem__shards *shards, const location *at, uint64_t now_ms, idem_op *op)
+{
+    if (op->kind == IDEM_OP_INSERT) {
+        insert(shards, at, now_ms, op);
+        return;
+    }
+    enter(at->home);
+    if (op->kind == IDEM_OP_REPLACE)
+        replace(shards, at, now_ms, op);
+    else
+        remove_one(shards, at, now_ms, op);
+    leave(at->home);
+}
+
 void idem__shards_submit(idem__shards *shards, idem_op *const *ops, size_t count)
 {
-    uint64_t now_ms = now_of(shards);
+    moment by = {.exact = false};
+    if (ops[0]->kind == IDEM_OP_GET)
+        by = coarse_moment(shards);
     for (size_t i = 0; i < count; i++) {
         location at = locate(shards, ops[i]->key);
-        if (ops[i]->kind == IDEM_OP_INSERT) {
-            insert(shards, &at, now_ms, ops[i]);
-            continue;
+        if (ops[i]->kind == IDEM_OP_GET) {
+            enter(at.home);
+            get(shards, &at, &by, ops[i]);
+            leave(at.home);
+        } else {
+            change(shards, &at, exact_time(shards, &by), ops[i]);
         }
-        enter(at.home);
-        if (ops[i]->kind == IDEM_OP_REPLACE)
-            replace(shards, &at, now_ms, ops[i]);
-        else
-            remove_or_find(shards, &at, now_ms, ops[i]);
-        leave(at.home);
     }
 }
 

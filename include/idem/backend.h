@@ -321,6 +321,9 @@ struct idem_backend_ops {
 #define IDEM_BACKEND_LOOK_FIRST (UINT64_C(1) << 32)
 /** Ops may be submitted by the calling thread only: no keepalive. */
 #define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)
+/** With IDEM_TRAIT_CONCURRENT: ops are answered from this process's memory, without a system call or a wait,
+ *  and deadlines are ignored. begin looks for a response before it prepares to claim. */
+#define IDEM_BACKEND_INSTANT (UINT64_C(1) << 34)
 
 /** Reads a duration such as `500ms`, `30s`, `5m`, `24h`, from 1 ms to IDEM_DURATION_MAX_MS.
  *  @return IDEM_ERR_ARGUMENT, with a message that says what is accepted */
@@ -371,6 +374,9 @@ IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const cha
 
 /** Milliseconds of the system's monotonic clock: deadlines are points in it. */
 IDEM_API uint64_t idem_monotonic_ms(void);
+/** The same by the coarse clock where there is one: never ahead of idem_monotonic_ms(), and behind it by about
+ *  a tick of the timer. For what a moment does not decide. */
+IDEM_API uint64_t idem_monotonic_coarse_ms(void);
 /** Milliseconds of Unix time, by the coarse clock where there is one: a tick of the timer late at most.
  *  For people to read; it decides nothing. */
 IDEM_API int64_t idem_wall_ms(void);
