@@ -29,13 +29,13 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     begin->call.deadline_ms = now + (request->timeout_ms ? request->timeout_ms : store->timeout_ms);
 }
 
-static int ask(const idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
+static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
     idem__drive_init(call, IDEM__CALL_BEGIN, begin->claim->held.key, 0);
     call->no_takeover = (request->flags & IDEM_NO_TAKEOVER) != 0;
-    call->look_first = store->look_first;
+    call->look_first = idem__store_looks_first(store);
     call->fingerprint = request->fingerprint;
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
@@ -95,6 +95,7 @@ void idem__begin_look_again(const idem_store *store, idem__begin *begin)
     uint64_t wait_until_ms = begin->wait_until_ms;
     uint64_t timeout_ms = begin->request.timeout_ms ? begin->request.timeout_ms : store->timeout_ms;
     idem__protocol_clear(&begin->call);
+    begin->call.look_first = store->look_first; /* by now it is known that something is there */
     set_deadlines(store, begin, idem_monotonic_ms());
     begin->wait_until_ms = wait_until_ms;
     if (begin->call.deadline_ms > wait_until_ms + timeout_ms)
@@ -124,6 +125,7 @@ int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outc
     idem__call *call = &begin->call;
     idem_outcome made = {.kind = call->outcome};
     const idem_record *record = call->outcome == IDEM_NEW ? &call->held : &call->seen;
+    idem__store_learn(store, call->code == IDEM_OK && call->outcome == IDEM_NEW);
     if (call->code)
         return idem__error_copy(error, &call->error);
     if (call->outcome == IDEM_NEW)

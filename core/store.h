@@ -8,6 +8,8 @@
 #include "params.h"
 #include "url.h"
 
+#include <stdatomic.h>
+
 struct idem_store {
     idem_backend_ops ops;
     idem__url url;
@@ -15,7 +17,9 @@ struct idem_store {
     idem_value *own;     /* the backend's parameters */
     idem__lanes writers; /* every operation */
     idem__lanes readers; /* gets and scans, when the writers are busy; may be none */
-    bool look_first;
+    bool look_first;     /* begin may do well to look before it inserts */
+    _Atomic uint32_t
+        fresh; /* so many begins in a row have found nothing; of interest with look_first */
     idem_bytes prefix;
     uint64_t lease_ms;
     uint64_t ttl_ms;
@@ -27,5 +31,11 @@ struct idem_store {
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */
     idem_store *next;          /* in the list that fork() walks */
 };
+
+/** Whether a begin looks before it inserts, by what the last ones have found. Right either way. */
+bool idem__store_looks_first(idem_store *store);
+
+/** Takes in whether a begin has found nothing where it began. */
+void idem__store_learn(idem_store *store, bool fresh);
 
 #endif

@@ -21,7 +21,9 @@ typedef struct {
     fault_kind faults[8];
     size_t fault_count;
     size_t op_count;
-    int code; /* of a fault before */
+    size_t insert_count;
+    idem_op_kind first_kind; /* of the ops since it was last set to 0 */
+    int code;                /* of a fault before */
     bool permanent;
     bool always;
     uint64_t last_version;
@@ -89,6 +91,9 @@ static int submit_to_world(idem_backend *backend, idem_op *const *ops, size_t co
     (void)deadline_ms;
     for (size_t i = 0; i < count; i++) {
         size_t nth = on->op_count++;
+        on->insert_count += ops[i]->kind == IDEM_OP_INSERT;
+        if (!on->first_kind)
+            on->first_kind = ops[i]->kind;
         fault_kind fault = on->always ? on->faults[0] : NO_FAULT;
         if (nth < on->fault_count)
             fault = on->faults[nth];
@@ -115,13 +120,20 @@ static const idem_backend_ops world_ops = {
     .close = close_world,
 };
 
-static idem_store *open_on(world *on)
+static idem_store *open_with_traits(world *on, uint64_t traits)
 {
     idem_store *store = NULL;
+    idem_backend_ops ops = world_ops;
+    ops.traits = traits;
     memset(on, 0, sizeof *on);
     on->code = IDEM_ERR_UNAVAILABLE;
-    ck_assert_int_eq(idem_open_backend(&world_ops, on, "timeout=300ms", &store, NULL), IDEM_OK);
+    ck_assert_int_eq(idem_open_backend(&ops, on, "timeout=300ms", &store, NULL), IDEM_OK);
     return store;
+}
+
+static idem_store *open_on(world *on)
+{
+    return open_with_traits(on, 0);
 }
 
 static void set_faults(world *on, size_t count, fault_kind first, fault_kind second)
@@ -274,6 +286,63 @@ START_TEST(the_hook_is_told_of_every_repeat)
 }
 END_TEST
 
+/* What a begin's first op is. */
+static idem_op_kind first_op(world *on, idem_store *store, uint64_t wait_ms, idem_outcome *out)
+{
+    on->first_kind = 0;
+    on->op_count = 0;
+    on->insert_count = 0;
+    ck_assert_int_eq(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .wait_ms = wait_ms), out, NULL),
+        IDEM_OK);
+    return on->first_kind;
+}
+
+START_TEST(begin_looks_first_unless_the_last_keys_were_new)
+{
+    world on;
+    idem_outcome out;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(first_op(&on, store, 0, &out), i < 4 ? IDEM_OP_GET : IDEM_OP_INSERT);
+        ck_assert_uint_eq(on.op_count, i < 4 ? 2 : 1);
+        ck_assert_int_eq(idem_release(store, out.claim, NULL), IDEM_OK);
+        idem_outcome_clear(&out);
+    }
+    ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_INSERT);
+    idem_claim *claim = out.claim;
+    /* One that is there is found by the insert; then it is looked for. */
+    ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_INSERT);
+    ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_GET);
+    ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_claim_free(claim);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_key_looks_and_does_not_insert)
+{
+    world on;
+    idem_outcome out;
+    idem_claim *claim = NULL;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    for (int i = 0; i < 5; i++) {
+        if (claim)
+            ck_assert_int_eq(idem_release(store, claim, NULL), IDEM_OK);
+        idem_claim_free(claim);
+        (void)first_op(&on, store, 0, &out);
+        claim = out.claim;
+    }
+    ck_assert_int_eq(first_op(&on, store, 50, &out), IDEM_OP_INSERT);
+    ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    ck_assert_uint_gt(on.op_count, 1);
+    ck_assert_uint_eq(on.insert_count, 1);
+    idem_claim_free(claim);
+    idem_close(store);
+}
+END_TEST
+
 static uint64_t stand_still(void *user)
 {
     (void)user;
@@ -301,6 +370,8 @@ int main(void)
     ADD(suite, doubt_that_stays_is_uncertain);
     ADD(suite, what_repeating_cannot_mend_is_not_repeated);
     ADD(suite, the_hook_is_told_of_every_repeat);
+    ADD(suite, begin_looks_first_unless_the_last_keys_were_new);
+    ADD(suite, who_waits_for_a_key_looks_and_does_not_insert);
     ADD(suite, a_clock_for_a_backend_that_takes_none_is_unsupported);
     return run_suite(suite);
 }
