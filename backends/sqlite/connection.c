@@ -29,6 +29,14 @@ static void name_it(idem__sqlite *self)
                        idem_quote(idem_str(self->path), quoted));
 }
 
+/* Tells the errors of a statement from those of its commit, where it has one of its own. */
+static int note_commit(void *user)
+{
+    idem__sqlite *self = user;
+    self->committing = true;
+    return 0;
+}
+
 static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
@@ -40,6 +48,8 @@ static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
         code = sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_db_config(self->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    if (code == SQLITE_OK)
+        (void)sqlite3_commit_hook(self->db, note_commit, self);
     return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
 

@@ -108,10 +108,9 @@ static int write_again(const log_file *log)
    wait: the one who has it is in the middle of the log, and has secured it when he opened it. */
 static int lock_log(idem__sqlite *self)
 {
-    uint64_t give_up_ms = self->give_up_ms;
-    self->give_up_ms = 0;
+    self->hurried = true;
     int code = idem__sqlite_run(self, IDEM__SQLITE_BEGIN_WRITE);
-    self->give_up_ms = give_up_ms;
+    self->hurried = false;
     return code;
 }
 

@@ -99,6 +99,16 @@ static int drop(idem__sqlite *self, const stretch *found, const idem__sqlite_now
     return IDEM_OK;
 }
 
+bool idem__sqlite_walk_is_ahead(idem__sqlite *self)
+{
+    if (self->sweep_failed)
+        return true;
+    if (self->swept_ahead == 0)
+        return false;
+    self->swept_ahead--;
+    return true;
+}
+
 int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlite_now *now,
                             idem__sqlite_fault *fault)
 {

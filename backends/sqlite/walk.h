@@ -5,6 +5,9 @@
 
 #include "clock.h"
 
+/** True if one write more needs no sweep, and counts it then. */
+bool idem__sqlite_walk_is_ahead(idem__sqlite *self);
+
 /** Drops what has expired among the next few rows, more of them the more a transaction writes.
  *  Belongs into the write transaction that is open; if it fails, it is not tried again. */
 int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlite_now *now,
