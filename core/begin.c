@@ -47,15 +47,14 @@ static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *
     return IDEM_OK;
 }
 
-int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t now,
-                        idem__begin *begin, idem_error *error)
+/* All but the keepalive's thread. */
+static int make(idem_store *store, const idem_request *request, uint64_t now, idem__begin *begin,
+                idem_error *error)
 {
     const idem_request *read = &begin->request;
     int rc = idem__input_request(store, request, &begin->request, error);
     if (rc == IDEM_OK)
         rc = idem__call_key_check(read->key, error);
-    if (rc == IDEM_OK && (read->flags & IDEM_KEEPALIVE))
-        rc = idem__keepalive_start(&store->keeper, error);
     /* Before anything is sent: for a claim that was made there has to be an object. */
     if (rc == IDEM_OK)
         rc = idem__claim_new(store->prefix, read->key, read->fingerprint, &begin->claim, error);
@@ -65,6 +64,24 @@ int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t
     if (rc)
         idem__claim_drop(begin->claim);
     return rc;
+}
+
+/* Before anything is sent that can make a claim, likewise. Drops the claim's object if it fails. */
+static int keep(idem_store *store, idem__begin *begin, idem_error *error)
+{
+    if (!(begin->request.flags & IDEM_KEEPALIVE))
+        return IDEM_OK;
+    int rc = idem__keepalive_start(&store->keeper, error);
+    if (rc)
+        idem__claim_drop(begin->claim);
+    return rc;
+}
+
+int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t now,
+                        idem__begin *begin, idem_error *error)
+{
+    int rc = make(store, request, now, begin, error);
+    return rc ? rc : keep(store, begin, error);
 }
 
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
@@ -160,23 +177,57 @@ void idem_outcome_clear(idem_outcome *outcome)
 
 /* ------------------------------------------------------------------------------------- the calls */
 
+/* Looks, where begin looks first: that makes no claim, and what is answered by it needs no keepalive. So a
+   command that replays starts no thread. @return true: the call is done */
+static bool is_answered_by_a_look(idem_store *store, idem__begin *begin)
+{
+    idem__call *call = &begin->call;
+    if (!(begin->request.flags & IDEM_KEEPALIVE) || !call->look_first ||
+        idem__keepalive_is_running(&store->keeper))
+        return false;
+    idem__protocol_start(call);
+    idem__drive_send(store, &call, 1);
+    idem__step step = idem__protocol_answer(call);
+    /* A claim that is begun again under its token is there already. */
+    if (step == IDEM__STEP_DONE && call->outcome != IDEM_NEW)
+        return true;
+    if (step == IDEM__STEP_AGAIN && idem__drive_end_late(call, true, idem_monotonic_ms()))
+        return true;
+    idem__protocol_clear(call);
+    call->look_first = step != IDEM__STEP_NEXT;
+    return false;
+}
+
+/* @return as keep(); nothing has to be cleared then */
+static int drive_one(idem_store *store, idem__begin *begin, idem_error *error)
+{
+    idem__call *call = &begin->call;
+    if (is_answered_by_a_look(store, begin))
+        return IDEM_OK;
+    int rc = keep(store, begin, error);
+    if (rc == IDEM_OK)
+        idem__drive(store, &call, 1);
+    return rc;
+}
+
 int idem_begin(idem_store *store, const idem_request *request, idem_outcome *outcome,
                idem_error *error)
 {
     idem__begin begin;
-    idem__call *call = &begin.call;
     idem__error_clear(error);
     if (!store || !outcome)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the outcome is NULL");
-    int rc = idem__begin_make(store, request, &begin, error);
+    int rc = make(store, request, idem_monotonic_ms(), &begin, error);
     if (rc)
         return rc;
-    idem__drive(store, &call, 1);
-    while (idem__begin_waits(&begin)) {
+    rc = drive_one(store, &begin, error);
+    while (rc == IDEM_OK && idem__begin_waits(&begin)) {
         idem__clock_sleep_until(begin.look_at_ms);
         idem__begin_look_again(store, &begin);
-        idem__drive(store, &call, 1);
+        rc = drive_one(store, &begin, error);
     }
+    if (rc)
+        return rc;
     rc = idem__begin_report(store, &begin, outcome, error);
     idem__begin_clear(&begin);
     return rc;

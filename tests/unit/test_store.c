@@ -9,6 +9,7 @@
 
 #include "runner.h"
 
+#include <dirent.h>
 #include <string.h>
 
 typedef enum { NO_FAULT, BEFORE, AFTER } fault_kind;
@@ -343,6 +344,85 @@ START_TEST(who_waits_for_a_key_looks_and_does_not_insert)
 }
 END_TEST
 
+static int count_threads(void)
+{
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(tasks);
+    for (const struct dirent *entry = readdir(tasks); entry; entry = readdir(tasks))
+        count += entry->d_name[0] != '.';
+    (void)closedir(tasks);
+    return count;
+}
+
+static idem_outcome_kind begin_kept(idem_store *store, const uint8_t *token, idem_outcome *out)
+{
+    idem_error error = {0};
+    int rc = idem_begin(store,
+                        IDEM_REQUEST(.key = idem_str("k"), .token = token, .flags = IDEM_KEEPALIVE),
+                        out, &error);
+    ck_assert_msg(rc == IDEM_OK, "%s", error.message);
+    return out->kind;
+}
+
+START_TEST(only_a_claim_starts_the_keepalives_thread)
+{
+    static const uint8_t token[IDEM_TOKEN_SIZE] = {1};
+    const bool begun_again = _i == 1;
+    const bool unreachable = _i == 2;
+    world on;
+    idem_outcome claimed;
+    idem_outcome out;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    ck_assert_int_eq(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .token = token), &claimed, NULL),
+        IDEM_OK);
+    const int before = count_threads();
+    ck_assert_int_eq(begin_kept(store, NULL, &out), IDEM_IN_PROGRESS);
+    ck_assert_int_eq(idem_checkpoint(store, claimed.claim, idem_str("1"), NULL), IDEM_OK);
+    ck_assert_int_eq(count_threads(), before);
+    if (begun_again) {
+        ck_assert_int_eq(begin_kept(store, token, &out), IDEM_NEW);
+        idem_outcome_clear(&claimed);
+        claimed = out;
+    } else {
+        ck_assert_int_eq(idem_release(store, claimed.claim, NULL), IDEM_OK);
+        idem_outcome_clear(&claimed);
+        if (unreachable)
+            set_faults(&on, 2, BEFORE, AFTER);
+        ck_assert_int_eq(begin_kept(store, NULL, &claimed), IDEM_NEW);
+    }
+    ck_assert_int_eq(count_threads(), before + 1);
+    idem_outcome_clear(&claimed);
+    idem_close(store);
+}
+END_TEST
+
+static const int ways[] = {0, 1, 2};
+
+START_TEST(a_look_that_fails_until_the_deadline_says_why)
+{
+    world on;
+    idem_outcome out;
+    idem_error error;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    on.always = true;
+    on.faults[0] = BEFORE;
+    const int before = count_threads();
+    for (int i = 0; i < 2; i++) {
+        const uint64_t timeout_ms = i == 0 ? 10 : 100; /* too short for a repeat, and not */
+        ck_assert_int_eq(idem_begin(store,
+                                    IDEM_REQUEST(.key = idem_str("k"), .timeout_ms = timeout_ms,
+                                                 .flags = IDEM_KEEPALIVE),
+                                    &out, &error),
+                         IDEM_ERR_UNAVAILABLE);
+        ck_assert_ptr_nonnull(strstr(error.message, "a fault before"));
+        ck_assert_int_eq(count_threads(), before + i);
+    }
+    idem_close(store);
+}
+END_TEST
+
 static uint64_t stand_still(void *user)
 {
     (void)user;
@@ -372,6 +452,8 @@ int main(void)
     ADD(suite, the_hook_is_told_of_every_repeat);
     ADD(suite, begin_looks_first_unless_the_last_keys_were_new);
     ADD(suite, who_waits_for_a_key_looks_and_does_not_insert);
+    ADD_ROWS(suite, only_a_claim_starts_the_keepalives_thread, ways);
+    ADD(suite, a_look_that_fails_until_the_deadline_says_why);
     ADD(suite, a_clock_for_a_backend_that_takes_none_is_unsupported);
     return run_suite(suite);
 }
