@@ -88,19 +88,21 @@ static int keep_absolute_path(idem__sqlite *self, idem__sqlite_fault *fault)
 
 static int connect_to(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
 {
+    bool current = false;
     name_it(self);
     self->boot_id = idem__sqlite_clock_boot_id(self->config);
     int rc = open_file(self, create, fault);
     if (rc == IDEM_OK)
         rc = keep_absolute_path(self, fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_schema_inspect(self, fault);
+        rc = idem__sqlite_schema_inspect(self, &current, fault);
     if (rc == IDEM_OK)
         rc = set_modes(self, fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_log_secure(self, fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_schema_ensure(self, fault);
+        rc = current ? idem__sqlite_schema_try(self, fault)
+                     : idem__sqlite_schema_ensure(self, fault);
     if (rc)
         idem__sqlite_disconnect(self);
     return rc;
