@@ -17,17 +17,17 @@
 #include "transaction.h"
 #include "walk.h"
 
-static size_t count_writes(idem_op *const *ops, size_t count)
+static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
 {
-    size_t writes = 0;
+    size_t found = 0;
     for (size_t i = 0; i < count; i++)
-        writes += ops[i]->kind != IDEM_OP_GET;
-    return writes;
+        found += ops[i]->kind == kind;
+    return found;
 }
 
 bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
 {
-    return count_writes(ops, count) == 0;
+    return count_kind(ops, count, IDEM_OP_GET) == count;
 }
 
 static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, idem_op *op)
@@ -118,9 +118,9 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
 
 /* To begin and to commit by statements of their own would cost one change a tenth. It is carried out
    with the time as it is now: so not where it would wait for the lock first, nor where a sweep is due. */
-static bool goes_alone(idem__sqlite *self, size_t count, size_t writes)
+static bool goes_alone(idem__sqlite *self, size_t count, bool reads, size_t inserts)
 {
-    return self->hurried && count == 1 && writes == 1 && idem__sqlite_walk_is_ahead(self);
+    return self->hurried && count == 1 && !reads && idem__sqlite_walk_is_ahead(self, inserts);
 }
 
 /* @return false: what was in the way of the insert has gone since, and it takes a transaction to tell */
@@ -135,21 +135,22 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
                     idem__sqlite_fault *fault)
 {
     int rc = IDEM_OK;
-    size_t writes = count_writes(ops, count);
+    size_t inserts = count_kind(ops, count, IDEM_OP_INSERT);
+    bool reads = idem__sqlite_batch_reads(ops, count);
     self->committing = false;
-    if (goes_alone(self, count, writes) && run_alone(self, ops[0], fault, &rc))
+    if (goes_alone(self, count, reads, inserts) && run_alone(self, ops[0], fault, &rc))
         return rc;
-    bool transaction = writes > 0 || (count > 1 && !self->nested);
+    bool transaction = !reads || (count > 1 && !self->nested);
     if (transaction)
-        rc = idem__sqlite_begin(self, writes > 0, fault);
+        rc = idem__sqlite_begin(self, !reads, fault);
     if (rc)
         return rc;
     /* Not before: the lock may have been long in coming. */
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = carry_out(self, ops[i], &now, fault);
-    if (rc == IDEM_OK && writes > 0)
-        rc = idem__sqlite_walk_sweep(self, writes, &now, fault);
+    if (rc == IDEM_OK && inserts > 0 && !idem__sqlite_walk_is_ahead(self, inserts))
+        rc = idem__sqlite_walk_sweep(self, inserts, &now, fault);
     if (!transaction)
         return rc;
     if (rc == IDEM_OK)

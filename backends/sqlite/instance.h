@@ -33,7 +33,7 @@ typedef struct idem__sqlite {
     uint64_t looked_ms;       /**< when it was last looked whether the file is in its place */
 
     int64_t boot_id;      /**< 0: not known */
-    size_t swept_ahead;   /**< so many writes more need no sweep */
+    size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
     int64_t purge_cursor; /**< the row that a purge stopped at for its deadline */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
