@@ -315,8 +315,10 @@ START_TEST(begin_looks_first_unless_the_last_keys_were_new)
     /* One that is there is found by the insert; then it is looked for. */
     ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_INSERT);
     ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
     ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_GET);
     ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
     idem_claim_free(claim);
     idem_close(store);
 }
@@ -337,6 +339,7 @@ START_TEST(who_waits_for_a_key_looks_and_does_not_insert)
     }
     ck_assert_int_eq(first_op(&on, store, 50, &out), IDEM_OP_INSERT);
     ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
     ck_assert_uint_gt(on.op_count, 1);
     ck_assert_uint_eq(on.insert_count, 1);
     idem_claim_free(claim);
@@ -379,6 +382,7 @@ START_TEST(only_a_claim_starts_the_keepalives_thread)
         IDEM_OK);
     const int before = count_threads();
     ck_assert_int_eq(begin_kept(store, NULL, &out), IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
     ck_assert_int_eq(idem_checkpoint(store, claimed.claim, idem_str("1"), NULL), IDEM_OK);
     ck_assert_int_eq(count_threads(), before);
     if (begun_again) {
