@@ -11,6 +11,7 @@
 #include "drive.h"
 #include "error.h"
 #include "input.h"
+#include "look.h"
 #include "many.h"
 #include "random.h"
 #include "store.h"
@@ -19,13 +20,6 @@
 
 #define FIRST_WAIT_PAUSE_MS 4u
 #define WAIT_PAUSE_LIMIT_MS 250u
-
-/* Foresight of whether a begin is a replay, from the last ones of this thread: a guess that fails costs one
-   lookup. Whoever gets nothing but new keys, as most do, shall not pay for those who repeat. */
-#define FORESIGHT_MAX   3u
-#define FORESIGHT_LOOKS 2u
-
-static _Thread_local unsigned foresight;
 
 /* ------------------------------------------------------------------------------- from a request */
 
@@ -36,13 +30,13 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     begin->call.deadline_ms = now + (request->timeout_ms ? request->timeout_ms : store->timeout_ms);
 }
 
-static int ask(const idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
+static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
     idem__drive_init(call, IDEM__CALL_BEGIN, begin->claim->held.key, 0);
     call->no_takeover = (request->flags & IDEM_NO_TAKEOVER) != 0;
-    call->look_first = store->look_first;
+    call->look_first = idem__look_first(store);
     call->fingerprint = request->fingerprint;
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
@@ -61,18 +55,26 @@ static int check(const idem_store *store, const idem_request *request, idem__beg
     return rc ? rc : idem__call_key_check(begin->request.key, error);
 }
 
+/* All but the keepalive's thread, for a request that was checked. */
 static int prepare(idem_store *store, uint64_t now, idem__begin *begin, idem_error *error)
 {
     const idem_request *read = &begin->request;
-    int rc = IDEM_OK;
-    if (read->flags & IDEM_KEEPALIVE)
-        rc = idem__keepalive_start(&store->keeper, error);
     /* Before anything is sent: for a claim that was made there has to be an object. */
-    if (rc == IDEM_OK)
-        rc = idem__claim_new(store->prefix, read->key, read->fingerprint, &begin->claim, error);
+    int rc = idem__claim_new(store->prefix, read->key, read->fingerprint, &begin->claim, error);
     if (rc)
         return rc;
     rc = ask(store, begin, now, error);
+    if (rc)
+        idem__claim_drop(begin->claim);
+    return rc;
+}
+
+/* Before anything is sent that can make a claim, likewise. Drops the claim's object if it fails. */
+static int keep(idem_store *store, idem__begin *begin, idem_error *error)
+{
+    if (!(begin->request.flags & IDEM_KEEPALIVE))
+        return IDEM_OK;
+    int rc = idem__keepalive_start(&store->keeper, error);
     if (rc)
         idem__claim_drop(begin->claim);
     return rc;
@@ -82,7 +84,9 @@ int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t
                         idem__begin *begin, idem_error *error)
 {
     int rc = check(store, request, begin, error);
-    return rc ? rc : prepare(store, now, begin, error);
+    if (rc == IDEM_OK)
+        rc = prepare(store, now, begin, error);
+    return rc ? rc : keep(store, begin, error);
 }
 
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
@@ -113,6 +117,7 @@ void idem__begin_look_again(const idem_store *store, idem__begin *begin)
     uint64_t wait_until_ms = begin->wait_until_ms;
     uint64_t timeout_ms = begin->request.timeout_ms ? begin->request.timeout_ms : store->timeout_ms;
     idem__protocol_clear(&begin->call);
+    begin->call.look_first = store->look_first; /* by now it is known that something is there */
     set_deadlines(store, begin, idem_monotonic_ms());
     begin->wait_until_ms = wait_until_ms;
     if (begin->call.deadline_ms > wait_until_ms + timeout_ms)
@@ -142,6 +147,7 @@ int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outc
     idem__call *call = &begin->call;
     idem_outcome made = {.kind = call->outcome};
     const idem_record *record = call->outcome == IDEM_NEW ? &call->held : &call->seen;
+    idem__look_learn(store, call);
     if (call->code)
         return idem__error_copy(error, &call->error);
     if (call->outcome == IDEM_NEW)
@@ -176,61 +182,6 @@ void idem_outcome_clear(idem_outcome *outcome)
 
 /* ------------------------------------------------------------------------------------- the calls */
 
-static bool same_bytes(const idem_bytes *a, const idem_bytes *b)
-{
-    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
-}
-
-static void blank_get(idem_op *op, idem_bytes key)
-{
-    memset(op, 0, offsetof(idem_op, error));
-    op->kind = IDEM_OP_GET;
-    op->key = key;
-    op->error.code = IDEM_OK;
-    op->error.message[0] = '\0';
-}
-
-static void learn(idem_outcome_kind kind)
-{
-    if (kind == IDEM_COMPLETED)
-        foresight += foresight < FORESIGHT_MAX;
-    else
-        foresight -= foresight > 0;
-}
-
-static bool expects_replay(const idem_store *store)
-{
-    return store->instant && foresight >= FORESIGHT_LOOKS;
-}
-
-/* True if the request is answered by a response that is there already. On an instant store the object of
-   a claim, its token and the call take longer than to look for one. All that is no response to just this
-   content is left to the protocol, which finds it once more. */
-static bool replay(idem_store *store, const idem_request *request, idem_outcome *outcome)
-{
-    idem__call_key key;
-    idem_op op;
-    idem_op *ops[] = {&op};
-    if (idem__call_key_make(&key, store, request->key, NULL))
-        return false;
-    blank_get(&op, key.bytes);
-    (void)idem__lanes_submit(&store->writers, ops, 1, UINT64_MAX);
-    if (!op.has_found)
-        return false;
-    if (op.found.status != IDEM_STATUS_COMPLETED ||
-        !same_bytes(&request->fingerprint, &op.found.fingerprint)) {
-        free(op.found.memory);
-        return false;
-    }
-    *outcome = (idem_outcome){.kind = IDEM_COMPLETED,
-                              .attempt = op.found.attempt,
-                              .response = op.found.response,
-                              .created_at_ms = op.found.created_at_ms,
-                              .memory = op.found.memory};
-    learn(IDEM_COMPLETED);
-    return true;
-}
-
 /* Of an instant store nothing is repeated, so that nearly any deadline will do. */
 static uint64_t time_of_begin(const idem_store *store, const idem_request *request)
 {
@@ -238,30 +189,42 @@ static uint64_t time_of_begin(const idem_store *store, const idem_request *reque
                                                    : idem_monotonic_ms();
 }
 
+/* @return as keep(); nothing has to be cleared then */
+static int drive_one(idem_store *store, idem__begin *begin, idem_error *error)
+{
+    idem__call *call = &begin->call;
+    if (idem__look_answers(store, begin))
+        return IDEM_OK;
+    int rc = keep(store, begin, error);
+    if (rc == IDEM_OK)
+        idem__drive(store, &call, 1);
+    return rc;
+}
+
 int idem_begin(idem_store *store, const idem_request *request, idem_outcome *outcome,
                idem_error *error)
 {
     idem__begin begin;
-    idem__call *call = &begin.call;
     idem__error_clear(error);
     if (!store || !outcome)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the outcome is NULL");
     int rc = check(store, request, &begin, error);
     if (rc)
         return rc;
-    if (expects_replay(store) && replay(store, &begin.request, outcome))
+    if (idem__look_replay(store, &begin.request, outcome))
         return IDEM_OK;
     rc = prepare(store, time_of_begin(store, &begin.request), &begin, error);
     if (rc)
         return rc;
-    idem__drive(store, &call, 1);
-    while (idem__begin_waits(&begin)) {
+    rc = drive_one(store, &begin, error);
+    while (rc == IDEM_OK && idem__begin_waits(&begin)) {
         idem__clock_sleep_until(begin.look_at_ms);
         idem__begin_look_again(store, &begin);
-        idem__drive(store, &call, 1);
+        rc = drive_one(store, &begin, error);
     }
+    if (rc)
+        return rc;
     rc = idem__begin_report(store, &begin, outcome, error);
-    learn(call->outcome);
     idem__begin_clear(&begin);
     return rc;
 }

@@ -201,6 +201,14 @@ static void *keep(void *argument)
 
 /* ---------------------------------------------------------------------------------- the thread */
 
+bool idem__keepalive_is_running(idem__keeper *keeper)
+{
+    idem__keepalive_lock();
+    bool running = keeper->running;
+    idem__keepalive_unlock();
+    return running;
+}
+
 int idem__keepalive_start(idem__keeper *keeper, idem_error *error)
 {
     int failed = 0;

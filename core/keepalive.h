@@ -19,6 +19,9 @@ struct idem__keeper {
 /** Makes a keeper without a thread. @return IDEM_ERR_INTERNAL */
 int idem__keepalive_init(idem__keeper *keeper, idem_store *store, idem_error *error);
 
+/** True if the keeper's thread was started. */
+bool idem__keepalive_is_running(idem__keeper *keeper);
+
 /** Starts the keeper's thread if it does not run. @return IDEM_ERR_INTERNAL */
 int idem__keepalive_start(idem__keeper *keeper, idem_error *error);
 

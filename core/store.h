@@ -8,15 +8,18 @@
 #include "params.h"
 #include "url.h"
 
+#include <stdatomic.h>
+
 struct idem_store {
     idem_backend_ops ops;
     idem__url url;
     idem_value common[IDEM__PARAM_COMMON];
-    idem_value *own;     /* the backend's parameters */
-    idem__lanes writers; /* every operation */
-    idem__lanes readers; /* gets and scans, when the writers are busy; may be none */
-    bool look_first;
-    bool instant; /* IDEM_BACKEND_INSTANT: no deadline decides anything */
+    idem_value *own;        /* the backend's parameters */
+    idem__lanes writers;    /* every operation */
+    idem__lanes readers;    /* gets and scans, when the writers are busy; may be none */
+    bool look_first;        /* begin may do well to look before it inserts */
+    bool instant;           /* IDEM_BACKEND_INSTANT: no deadline decides anything */
+    _Atomic uint32_t fresh; /* with look_first: so many begins in a row have found nothing */
     idem_bytes prefix;
     uint64_t lease_ms;
     uint64_t ttl_ms;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A batch of ops as one transaction: one lock and one sync for all of them. A batch that only reads
- * never takes the write lock.
+ * never takes the write lock. One change alone is the transaction that SQLite makes of any statement.
+ *
+ * At first the lock is not waited for. If another connection has it, inserts are looked up before
+ * they wait: what is there needs no lock to be told.
  *
  * Answers are filled in as the ops are carried out, and taken back if the transaction does not
  * stand in the end: nothing is reported as applied that was rolled back. If one op may be to
@@ -14,17 +17,17 @@
 #include "transaction.h"
 #include "walk.h"
 
-static size_t count_writes(idem_op *const *ops, size_t count)
+static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
 {
-    size_t writes = 0;
+    size_t found = 0;
     for (size_t i = 0; i < count; i++)
-        writes += ops[i]->kind != IDEM_OP_GET;
-    return writes;
+        found += ops[i]->kind == kind;
+    return found;
 }
 
 bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
 {
-    return count_writes(ops, count) == 0;
+    return count_kind(ops, count, IDEM_OP_GET) == count;
 }
 
 static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, idem_op *op)
@@ -88,7 +91,8 @@ static int change(idem__sqlite *self, idem__sqlite_sql which, idem_op *op,
         code = idem__sqlite_step(self, statement);
     idem__sqlite_done(statement);
     if (code != SQLITE_DONE)
-        return idem__sqlite_fault_take(self, code, fault);
+        return self->committing ? idem__sqlite_fault_take_commit(self, code, fault)
+                                : idem__sqlite_fault_take(self, code, fault);
     op->applied = sqlite3_changes(self->db) > 0;
     if (op->applied || (op->kind == IDEM_OP_REMOVE && op->any_version))
         return IDEM_OK;
@@ -112,20 +116,41 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
     return IDEM_OK;
 }
 
+/* To begin and to commit by statements of their own would cost one change a tenth. It is carried out
+   with the time as it is now: so not where it would wait for the lock first, nor where a sweep is due. */
+static bool goes_alone(idem__sqlite *self, size_t count, bool reads, size_t inserts)
+{
+    return self->hurried && count == 1 && !reads && idem__sqlite_walk_is_ahead(self, inserts);
+}
+
+/* @return false: what was in the way of the insert has gone since, and it takes a transaction to tell */
+static bool run_alone(idem__sqlite *self, idem_op *op, idem__sqlite_fault *fault, int *rc)
+{
+    idem__sqlite_now now = idem__sqlite_clock_now(self);
+    *rc = carry_out(self, op, &now, fault);
+    return *rc || op->kind != IDEM_OP_INSERT || op->applied || op->has_found || op->error.code;
+}
+
 static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
                     idem__sqlite_fault *fault)
 {
-    size_t writes = count_writes(ops, count);
-    bool transaction = writes > 0 || (count > 1 && !self->nested);
-    int rc = transaction ? idem__sqlite_begin(self, writes > 0, fault) : IDEM_OK;
+    int rc = IDEM_OK;
+    size_t inserts = count_kind(ops, count, IDEM_OP_INSERT);
+    bool reads = idem__sqlite_batch_reads(ops, count);
+    self->committing = false;
+    if (goes_alone(self, count, reads, inserts) && run_alone(self, ops[0], fault, &rc))
+        return rc;
+    bool transaction = !reads || (count > 1 && !self->nested);
+    if (transaction)
+        rc = idem__sqlite_begin(self, !reads, fault);
     if (rc)
         return rc;
     /* Not before: the lock may have been long in coming. */
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = carry_out(self, ops[i], &now, fault);
-    if (rc == IDEM_OK && writes > 0)
-        rc = idem__sqlite_walk_sweep(self, writes, &now, fault);
+    if (rc == IDEM_OK && inserts > 0 && !idem__sqlite_walk_is_ahead(self, inserts))
+        rc = idem__sqlite_walk_sweep(self, inserts, &now, fault);
     if (!transaction)
         return rc;
     if (rc == IDEM_OK)
@@ -167,13 +192,41 @@ static int run(idem__sqlite *self, idem_op *const *ops, size_t count, idem__sqli
     return rc;
 }
 
-void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
+/* True if an op in front of this one may change what it finds. */
+static bool is_behind_a_change(idem_op *const *ops, size_t index)
 {
-    idem__sqlite_fault fault = {0};
-    if (run(self, ops, count, &fault) == IDEM_OK)
-        return;
-    if (count == 1 || !fault.of_one_op || self->broken) {
-        idem__sqlite_batch_fail(ops, count, &fault);
+    const idem_bytes *key = &ops[index]->key;
+    for (size_t i = 0; i < index; i++) {
+        const idem_op *op = ops[i];
+        if (op->kind != IDEM_OP_INSERT && op->kind != IDEM_OP_GET && op->key.len == key->len &&
+            memcmp(op->key.data, key->data, key->len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Answers the inserts that find something, for as long as another has the lock. @return how many ops
+   are left */
+static size_t look_up_inserts(idem__sqlite *self, idem_op *const *ops, size_t count, idem_op **left)
+{
+    size_t left_count = 0;
+    idem__sqlite_now now = idem__sqlite_clock_now(self);
+    for (size_t i = 0; i < count; i++) {
+        idem__sqlite_fault unused = {0};
+        if (ops[i]->kind == IDEM_OP_INSERT && !is_behind_a_change(ops, i))
+            (void)find(self, ops[i], &now, &unused);
+        if (!ops[i]->has_found && !ops[i]->error.code)
+            left[left_count++] = ops[i];
+    }
+    return left_count;
+}
+
+/* What can't be carried out as a whole: all fail, or each is tried alone. */
+static void fail_or_part(idem__sqlite *self, idem_op *const *ops, size_t count,
+                         const idem__sqlite_fault *fault)
+{
+    if (count == 1 || !fault->of_one_op || self->broken) {
+        idem__sqlite_batch_fail(ops, count, fault);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -181,4 +234,23 @@ void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t coun
         if (run(self, ops + i, 1, &own))
             idem__sqlite_batch_fail(ops + i, 1, &own);
     }
+}
+
+void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
+{
+    idem_op *left[IDEM_BATCH_MAX];
+    idem__sqlite_fault fault = {0};
+    /* On a caller's connection it is his to say how locks are waited for. */
+    self->hurried = !self->joined && !idem__sqlite_batch_reads(ops, count);
+    int rc = run(self, ops, count, &fault);
+    if (rc && self->hurried && fault.of_lock && !self->broken) {
+        count = look_up_inserts(self, ops, count, left);
+        ops = left;
+        self->hurried = false;
+        memset(&fault, 0, sizeof fault);
+        rc = count > 0 ? run(self, ops, count, &fault) : IDEM_OK;
+    }
+    self->hurried = false;
+    if (rc)
+        fail_or_part(self, ops, count, &fault);
 }

@@ -62,6 +62,7 @@ static bool is_lock(int code)
 
 static int take_lock(idem__sqlite *self, int code, idem__sqlite_fault *fault)
 {
+    fault->of_lock = true;
     if (code == SQLITE_BUSY_SNAPSHOT)
         return idem__sqlite_fault_set(
             fault, true, IDEM_ERR_UNAVAILABLE,

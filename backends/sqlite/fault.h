@@ -12,6 +12,7 @@ typedef struct {
     idem_error error;
     bool permanent; /**< repeating does not mend it */
     bool of_one_op; /**< the file may be fine for the other ops of the batch */
+    bool of_lock;   /**< another connection has the lock, and nothing was done */
 } idem__sqlite_fault;
 
 /**

@@ -22,6 +22,8 @@ typedef struct idem__sqlite {
     bool nested;       /**< the call began in a transaction of the caller's */
     bool broken;       /**< the connection is of no more use */
     bool sweep_failed; /**< expired rows are left to purge */
+    bool committing;   /**< what is under way has come to its commit */
+    bool hurried;      /**< locks are not waited for */
     char name[IDEM__SQLITE_NAME_SIZE]; /**< the database in messages */
 
     uint64_t busy_timeout_ms; /**< UINT64_MAX: not set */
@@ -31,7 +33,7 @@ typedef struct idem__sqlite {
     uint64_t looked_ms;       /**< when it was last looked whether the file is in its place */
 
     int64_t boot_id;      /**< 0: not known */
-    size_t swept_ahead;   /**< so many writes more need no sweep */
+    size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
     int64_t purge_cursor; /**< the row that a purge stopped at for its deadline */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];

@@ -108,10 +108,9 @@ static int write_again(const log_file *log)
    wait: the one who has it is in the middle of the log, and has secured it when he opened it. */
 static int lock_log(idem__sqlite *self)
 {
-    uint64_t give_up_ms = self->give_up_ms;
-    self->give_up_ms = 0;
+    self->hurried = true;
     int code = idem__sqlite_run(self, IDEM__SQLITE_BEGIN_WRITE);
-    self->give_up_ms = give_up_ms;
+    self->hurried = false;
     return code;
 }
 
@@ -121,7 +120,12 @@ int idem__sqlite_log_secure(idem__sqlite *self, idem__sqlite_fault *fault)
     bool normal = self->config->values[IDEM__SQLITE_SYNCHRONOUS].number == 1;
     if (self->in_memory || normal || sqlite3_db_readonly(self->db, "main") == 1)
         return IDEM_OK;
-    int code = lock_log(self);
+    /* What was not there when the connection was opened was written by who secures it. */
+    int code = read_frames(self, &log.frames);
+    if (code == SQLITE_OK && log.frames == 0)
+        return IDEM_OK;
+    if (code == SQLITE_OK)
+        code = lock_log(self);
     if (code != SQLITE_OK)
         return (code & 0xff) == SQLITE_BUSY ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
     code = read_shape(self, &log);

@@ -69,7 +69,9 @@ bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *n
     return live_ms <= 0 || age < live_ms;
 }
 
-/* A row that is being read; the first thing that is wrong stays. */
+/* A row that is being read; the first thing that is wrong stays. A column's value is asked for once: each
+   question by column looks it up anew. Nobody else uses the connection meanwhile, which is what values that
+   are not protected take. */
 typedef struct {
     sqlite3_stmt *statement;
     const char *wrong; /* the column */
@@ -78,9 +80,9 @@ typedef struct {
 
 static int64_t read_number(reader *from, int column, int64_t min, int64_t max)
 {
-    int64_t value = sqlite3_column_int64(from->statement, column);
-    bool right = sqlite3_column_type(from->statement, column) == SQLITE_INTEGER && value >= min &&
-                 value <= max;
+    sqlite3_value *held = sqlite3_column_value(from->statement, column);
+    int64_t value = sqlite3_value_int64(held);
+    bool right = sqlite3_value_type(held) == SQLITE_INTEGER && value >= min && value <= max;
     if (!right && !from->wrong)
         from->wrong = sqlite3_column_name(from->statement, column);
     return value;
@@ -94,10 +96,11 @@ static uint64_t read_duration(reader *from, int column, int64_t min)
 static idem_bytes read_bytes(reader *from, int column, size_t min, size_t max)
 {
     idem_bytes bytes = {NULL, 0};
-    int type = sqlite3_column_type(from->statement, column);
+    sqlite3_value *held = sqlite3_column_value(from->statement, column);
+    int type = sqlite3_value_type(held);
     if (type == SQLITE_BLOB) {
-        bytes.data = sqlite3_column_blob(from->statement, column);
-        bytes.len = (size_t)sqlite3_column_bytes(from->statement, column);
+        bytes.data = sqlite3_value_blob(held);
+        bytes.len = (size_t)sqlite3_value_bytes(held);
         if (bytes.len > 0 && !bytes.data)
             from->no_memory = true;
     }

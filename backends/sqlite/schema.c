@@ -39,6 +39,8 @@ static const char *const steps[] = {
     " checkpoint BLOB) STRICT;",
 };
 
+#define READ_VERSION "SELECT version FROM main.idem_schema WHERE id = 1"
+
 #define STEPS ((int64_t)(sizeof steps / sizeof steps[0]))
 
 /* Reads one number. No row gives `fallback`. */
@@ -76,7 +78,7 @@ static int read_version(idem__sqlite *self, int64_t *version, idem__sqlite_fault
                                       "%s holds another application's tables: name another file, "
                                       "or join it with idem_sqlite_open_on()",
                                       self->name);
-    rc = read_number(self, "SELECT version FROM main.idem_schema WHERE id = 1", -1, version, fault);
+    rc = read_number(self, READ_VERSION, -1, version, fault);
     if (rc == IDEM_OK && *version < 1)
         rc = idem__sqlite_fault_set(fault, true, IDEM_ERR_CORRUPT,
                                     "%s: its table idem_schema holds no version; restore it from "
@@ -96,11 +98,24 @@ static int check_version(idem__sqlite *self, int64_t version, int64_t newest,
                                   self->name, (long long)version, (long long)newest);
 }
 
-int idem__sqlite_schema_inspect(idem__sqlite *self, idem__sqlite_fault *fault)
+/* Most files have our tables, and then it is most of the cost of opening one to look what else is there.
+   A connection that is new has no outdated idea of them. */
+static bool has_version(idem__sqlite *self, int64_t *version)
+{
+    idem__sqlite_fault unused = {0};
+    return sqlite3_table_column_metadata(self->db, "main", "idem_schema", "version", NULL, NULL,
+                                         NULL, NULL, NULL) == SQLITE_OK &&
+           read_number(self, READ_VERSION, 0, version, &unused) == IDEM_OK && *version >= 1;
+}
+
+int idem__sqlite_schema_inspect(idem__sqlite *self, bool *current, idem__sqlite_fault *fault)
 {
     int64_t version = 0;
-    int rc = read_version(self, &version, fault);
-    return rc ? rc : check_version(self, version, STEPS, fault);
+    int rc = has_version(self, &version) ? IDEM_OK : read_version(self, &version, fault);
+    if (rc == IDEM_OK)
+        rc = check_version(self, version, STEPS, fault);
+    *current = rc == IDEM_OK && version == STEPS;
+    return rc;
 }
 
 static int execute(idem__sqlite *self, const char *sql, idem__sqlite_fault *fault)
@@ -148,11 +163,13 @@ int idem__sqlite_schema_upgrade(idem__sqlite *self, const char *const *list, int
     return idem__sqlite_commit(self, fault);
 }
 
+int idem__sqlite_schema_try(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    return idem__sqlite_statement(self, IDEM__SQLITE_GET, fault) ? IDEM_OK : fault->error.code;
+}
+
 int idem__sqlite_schema_ensure(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     int rc = idem__sqlite_schema_upgrade(self, steps, STEPS, fault);
-    /* Tables of another shape are found now, not at the first claim. */
-    if (rc == IDEM_OK && !idem__sqlite_statement(self, IDEM__SQLITE_GET, fault))
-        rc = fault->error.code;
-    return rc;
+    return rc ? rc : idem__sqlite_schema_try(self, fault);
 }

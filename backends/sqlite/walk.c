@@ -3,9 +3,9 @@
  * Walks over the rows, in the order of their ids. First it is looked what is there, which reads
  * no more than the beginning of a row; what is then done with single rows names them by id.
  *
- * Writes sweep as they pass by: there are more rows looked at than can have been added, so that a
+ * Inserts sweep as they pass by: there are more rows looked at than can have been added, so that a
  * walk around the table takes less time than filling it anew, and the dead never outgrow the
- * living. An instance sweeps with its first write, and then for some writes together, since
+ * living. An instance sweeps with its first insert, and then for some inserts together, since
  * to begin a look costs far more than a row of it. The cursor is kept in memory; every instance has its own.
  */
 #include "walk.h"
@@ -13,10 +13,10 @@
 #include "row.h"
 #include "transaction.h"
 
-/* A sweep is made for the writes of its transaction and as many that come later, at so many rows
+/* A sweep is made for the inserts of its transaction and as many that come later, at so many rows
    for each. */
-#define SWEEP_WRITES         16u
-#define SWEEP_ROWS_PER_WRITE 2u
+#define SWEEP_INSERTS         16u
+#define SWEEP_ROWS_PER_INSERT 2u
 /* What a purge drops in one transaction, so that other writers get their turn. */
 #define PURGE_ROWS 500u
 /* So many rows are looked at between two looks at the clock. */
@@ -99,21 +99,25 @@ static int drop(idem__sqlite *self, const stretch *found, const idem__sqlite_now
     return IDEM_OK;
 }
 
-int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlite_now *now,
+bool idem__sqlite_walk_is_ahead(idem__sqlite *self, size_t inserts)
+{
+    if (self->sweep_failed)
+        return true;
+    if (self->swept_ahead < inserts)
+        return false;
+    self->swept_ahead -= inserts;
+    return true;
+}
+
+int idem__sqlite_walk_sweep(idem__sqlite *self, size_t inserts, const idem__sqlite_now *now,
                             idem__sqlite_fault *fault)
 {
     stretch found;
     uint64_t dropped = 0;
-    if (self->sweep_failed)
-        return IDEM_OK;
-    if (self->swept_ahead >= writes) {
-        self->swept_ahead -= writes;
-        return IDEM_OK;
-    }
-    self->swept_ahead = SWEEP_WRITES;
+    self->swept_ahead = SWEEP_INSERTS;
     found.cursor = self->sweep_cursor;
     found.ended = false; /* it may fail before it has looked */
-    size_t rows = SWEEP_ROWS_PER_WRITE * (writes + SWEEP_WRITES);
+    size_t rows = SWEEP_ROWS_PER_INSERT * (inserts + SWEEP_INSERTS);
     int rc = look_for_expired(self, &found, rows, PURGE_ROWS, now, fault);
     if (rc == IDEM_OK)
         rc = drop(self, &found, now, &dropped, fault);

@@ -5,9 +5,12 @@
 
 #include "clock.h"
 
-/** Drops what has expired among the next few rows, more of them the more a transaction writes.
+/** True if so many inserts more need no sweep, and counts them then. */
+bool idem__sqlite_walk_is_ahead(idem__sqlite *self, size_t inserts);
+
+/** Drops what has expired among the next few rows, more of them the more a transaction inserts.
  *  Belongs into the write transaction that is open; if it fails, it is not tried again. */
-int idem__sqlite_walk_sweep(idem__sqlite *self, size_t writes, const idem__sqlite_now *now,
+int idem__sqlite_walk_sweep(idem__sqlite *self, size_t inserts, const idem__sqlite_now *now,
                             idem__sqlite_fault *fault);
 
 /** Drops what has expired, in transactions of its own, until the call's deadline. */

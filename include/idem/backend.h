@@ -317,7 +317,8 @@ struct idem_backend_ops {
     void (*at_fork)(idem_backend *backend, idem_fork_phase phase);
 };
 
-/** A get costs much less than an insert that finds something: begin looks before it inserts. */
+/** A get costs much less than an insert that finds something: begin looks before it inserts, unless the
+ *  last keys that it began were all new. */
 #define IDEM_BACKEND_LOOK_FIRST (UINT64_C(1) << 32)
 /** Ops may be submitted by the calling thread only: no keepalive. */
 #define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)

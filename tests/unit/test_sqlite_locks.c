@@ -161,6 +161,81 @@ START_TEST(reading_does_not_wait_for_a_writer)
 }
 END_TEST
 
+/* For loops: an op alone, and several. */
+static const bool one_or_more[] = {false, true};
+
+/* After so many new keys a begin inserts without having looked. Likewise here: the lock can't have been
+   waited for. */
+START_TEST(a_replay_among_new_keys_does_not_wait_for_a_writer)
+{
+    char key[16];
+    idem_error error;
+    idem_outcome outcomes[3];
+    idem_request requests[3];
+    idem_store *store = open_store("timeout=5s&synchronous=normal");
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(key, sizeof key, "k%d", i);
+        ck_assert_idem_ok(book(store, key, idem_str("1"), &error), error);
+    }
+    holder other = hold_lock();
+    const size_t count = _i ? 3 : 1;
+    for (size_t i = 0; i < count; i++) {
+        static const char *const keys[] = {"k1", "k2", "k3"};
+        idem_request_init(&requests[i]);
+        requests[i].key = idem_str(keys[i]);
+    }
+    ck_assert_idem_ok(idem_begin_many(store, requests, count, outcomes, NULL, &error), error);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_int_eq(outcomes[i].kind, IDEM_COMPLETED);
+        idem_outcome_clear(&outcomes[i]);
+    }
+    (void)release_lock(&other);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(ops_on_one_key_keep_their_order_while_they_wait)
+{
+    instance on;
+    instance_open(&on, store_path, false);
+    idem_record first = make_record("k", 1);
+    idem_record second = make_record("k", 2);
+    idem_op there = op_insert(&first, 60000);
+    submit_one(&on, &there);
+    holder other = hold_lock_for(100);
+    idem_op ops[] = {op_remove("k", true, 0), op_insert(&second, 60000), op_insert(&first, 60000)};
+    submit(&on, ops, 3);
+    ck_assert_int_eq(ops[0].error.code + ops[1].error.code + ops[2].error.code, IDEM_OK);
+    ck_assert(ops[0].applied && ops[1].applied && !ops[2].applied);
+    ck_assert(ops[2].has_found && ops[2].found.version == 2);
+    idem_record_clear(&ops[2].found);
+    (void)release_lock(&other);
+    instance_close(&on);
+}
+END_TEST
+
+/* Else a lease would have begun before its claim was there. */
+START_TEST(a_row_is_dated_when_the_lock_is_had)
+{
+    instance on;
+    idem_record records[] = {make_record("a", 1), make_record("b", 2), make_record("c", 3)};
+    instance_open(&on, store_path, false);
+    idem_op first = op_insert(&records[0], 60000); /* sweeps, so that the next one is alone */
+    submit_one(&on, &first);
+    struct timespec boot;
+    ck_assert_int_eq(clock_gettime(CLOCK_BOOTTIME, &boot), 0);
+    int64_t before_ms = (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000;
+    holder other = hold_lock_for(200);
+    idem_op ops[] = {op_insert(&records[1], 60000), op_insert(&records[2], 60000)};
+    submit(&on, ops, _i ? 2 : 1);
+    ck_assert(ops[0].applied);
+    (void)release_lock(&other);
+    ck_assert_int_ge(file_number("SELECT at_boot_ms FROM idem_record WHERE key = x'62'"),
+                     before_ms + 199);
+    instance_close(&on);
+}
+END_TEST
+
 START_TEST(a_batch_that_only_reads_takes_no_lock)
 {
     instance on;
@@ -402,6 +477,9 @@ int main(void)
     ADD_IN_FOLDER(suite, a_lock_that_ends_just_before_the_deadline_is_waited_for);
     ADD_IN_FOLDER(suite, busy_timeout_gives_up_before_the_deadline);
     ADD_IN_FOLDER(suite, reading_does_not_wait_for_a_writer);
+    ADD_ROWS_IN_FOLDER(suite, a_replay_among_new_keys_does_not_wait_for_a_writer, one_or_more);
+    ADD_IN_FOLDER(suite, ops_on_one_key_keep_their_order_while_they_wait);
+    ADD_ROWS_IN_FOLDER(suite, a_row_is_dated_when_the_lock_is_had, one_or_more);
     ADD_IN_FOLDER(suite, a_batch_that_only_reads_takes_no_lock);
     ADD_IN_FOLDER(suite, opening_a_locked_new_file_waits_for_it);
     ADD_IN_FOLDER(suite, of_two_processes_one_wins_each_key);

@@ -8,6 +8,7 @@
 #include <idem/backend.h>
 
 #include "runner.h"
+#include "store.h"
 
 #include <string.h>
 
@@ -21,7 +22,9 @@ typedef struct {
     fault_kind faults[8];
     size_t fault_count;
     size_t op_count;
-    int code; /* of a fault before */
+    size_t insert_count;
+    idem_op_kind first_kind; /* of the ops since it was last set to 0 */
+    int code;                /* of a fault before */
     bool permanent;
     bool always;
     uint64_t last_version;
@@ -89,6 +92,9 @@ static int submit_to_world(idem_backend *backend, idem_op *const *ops, size_t co
     (void)deadline_ms;
     for (size_t i = 0; i < count; i++) {
         size_t nth = on->op_count++;
+        on->insert_count += ops[i]->kind == IDEM_OP_INSERT;
+        if (!on->first_kind)
+            on->first_kind = ops[i]->kind;
         fault_kind fault = on->always ? on->faults[0] : NO_FAULT;
         if (nth < on->fault_count)
             fault = on->faults[nth];
@@ -115,13 +121,20 @@ static const idem_backend_ops world_ops = {
     .close = close_world,
 };
 
-static idem_store *open_on(world *on)
+static idem_store *open_with_traits(world *on, uint64_t traits)
 {
     idem_store *store = NULL;
+    idem_backend_ops ops = world_ops;
+    ops.traits = traits;
     memset(on, 0, sizeof *on);
     on->code = IDEM_ERR_UNAVAILABLE;
-    ck_assert_int_eq(idem_open_backend(&world_ops, on, "timeout=300ms", &store, NULL), IDEM_OK);
+    ck_assert_int_eq(idem_open_backend(&ops, on, "timeout=300ms", &store, NULL), IDEM_OK);
     return store;
+}
+
+static idem_store *open_on(world *on)
+{
+    return open_with_traits(on, 0);
 }
 
 static void set_faults(world *on, size_t count, fault_kind first, fault_kind second)
@@ -274,6 +287,133 @@ START_TEST(the_hook_is_told_of_every_repeat)
 }
 END_TEST
 
+/* What a begin's first op is. */
+static idem_op_kind first_op(world *on, idem_store *store, uint64_t wait_ms, idem_outcome *out)
+{
+    on->first_kind = 0;
+    on->op_count = 0;
+    on->insert_count = 0;
+    ck_assert_int_eq(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .wait_ms = wait_ms), out, NULL),
+        IDEM_OK);
+    return on->first_kind;
+}
+
+START_TEST(begin_looks_first_unless_the_last_keys_were_new)
+{
+    world on;
+    idem_outcome out;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(first_op(&on, store, 0, &out), i < 4 ? IDEM_OP_GET : IDEM_OP_INSERT);
+        ck_assert_uint_eq(on.op_count, i < 4 ? 2 : 1);
+        ck_assert_int_eq(idem_release(store, out.claim, NULL), IDEM_OK);
+        idem_outcome_clear(&out);
+    }
+    ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_INSERT);
+    idem_claim *claim = out.claim;
+    /* One that is there is found by the insert; then it is looked for. */
+    ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_INSERT);
+    ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
+    ck_assert_int_eq(first_op(&on, store, 0, &out), IDEM_OP_GET);
+    ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
+    idem_claim_free(claim);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_key_looks_and_does_not_insert)
+{
+    world on;
+    idem_outcome out;
+    idem_claim *claim = NULL;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    for (int i = 0; i < 5; i++) {
+        if (claim)
+            ck_assert_int_eq(idem_release(store, claim, NULL), IDEM_OK);
+        idem_claim_free(claim);
+        (void)first_op(&on, store, 0, &out);
+        claim = out.claim;
+    }
+    ck_assert_int_eq(first_op(&on, store, 50, &out), IDEM_OP_INSERT);
+    ck_assert_int_eq(out.kind, IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
+    ck_assert_uint_gt(on.op_count, 1);
+    ck_assert_uint_eq(on.insert_count, 1);
+    idem_claim_free(claim);
+    idem_close(store);
+}
+END_TEST
+
+static idem_outcome_kind begin_kept(idem_store *store, const uint8_t *token, idem_outcome *out)
+{
+    idem_error error = {0};
+    int rc = idem_begin(store,
+                        IDEM_REQUEST(.key = idem_str("k"), .token = token, .flags = IDEM_KEEPALIVE),
+                        out, &error);
+    ck_assert_msg(rc == IDEM_OK, "%s", error.message);
+    return out->kind;
+}
+
+START_TEST(only_a_claim_starts_the_keepalives_thread)
+{
+    static const uint8_t token[IDEM_TOKEN_SIZE] = {1};
+    const bool begun_again = _i == 1;
+    const bool unreachable = _i == 2;
+    world on;
+    idem_outcome claimed;
+    idem_outcome out;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    ck_assert_int_eq(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .token = token), &claimed, NULL),
+        IDEM_OK);
+    ck_assert_int_eq(begin_kept(store, NULL, &out), IDEM_IN_PROGRESS);
+    idem_outcome_clear(&out);
+    ck_assert_int_eq(idem_checkpoint(store, claimed.claim, idem_str("1"), NULL), IDEM_OK);
+    ck_assert(!idem__keepalive_is_running(&store->keeper));
+    if (begun_again) {
+        ck_assert_int_eq(begin_kept(store, token, &out), IDEM_NEW);
+        idem_outcome_clear(&claimed);
+        claimed = out;
+    } else {
+        ck_assert_int_eq(idem_release(store, claimed.claim, NULL), IDEM_OK);
+        idem_outcome_clear(&claimed);
+        if (unreachable)
+            set_faults(&on, 2, BEFORE, AFTER);
+        ck_assert_int_eq(begin_kept(store, NULL, &claimed), IDEM_NEW);
+    }
+    ck_assert(idem__keepalive_is_running(&store->keeper));
+    idem_outcome_clear(&claimed);
+    idem_close(store);
+}
+END_TEST
+
+static const int ways[] = {0, 1, 2};
+
+START_TEST(a_look_that_fails_until_the_deadline_says_why)
+{
+    world on;
+    idem_outcome out;
+    idem_error error;
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    on.always = true;
+    on.faults[0] = BEFORE;
+    for (int i = 0; i < 2; i++) {
+        const uint64_t timeout_ms = i == 0 ? 10 : 100; /* too short for a repeat, and not */
+        ck_assert_int_eq(idem_begin(store,
+                                    IDEM_REQUEST(.key = idem_str("k"), .timeout_ms = timeout_ms,
+                                                 .flags = IDEM_KEEPALIVE),
+                                    &out, &error),
+                         IDEM_ERR_UNAVAILABLE);
+        ck_assert_ptr_nonnull(strstr(error.message, "a fault before"));
+        ck_assert(idem__keepalive_is_running(&store->keeper) == (i > 0));
+    }
+    idem_close(store);
+}
+END_TEST
+
 static uint64_t stand_still(void *user)
 {
     (void)user;
@@ -301,6 +441,10 @@ int main(void)
     ADD(suite, doubt_that_stays_is_uncertain);
     ADD(suite, what_repeating_cannot_mend_is_not_repeated);
     ADD(suite, the_hook_is_told_of_every_repeat);
+    ADD(suite, begin_looks_first_unless_the_last_keys_were_new);
+    ADD(suite, who_waits_for_a_key_looks_and_does_not_insert);
+    ADD_ROWS(suite, only_a_claim_starts_the_keepalives_thread, ways);
+    ADD(suite, a_look_that_fails_until_the_deadline_says_why);
     ADD(suite, a_clock_for_a_backend_that_takes_none_is_unsupported);
     return run_suite(suite);
 }
