@@ -3,6 +3,7 @@
  * The command `idem`: finds the command that is asked for, opens the store it works on, runs it.
  */
 #include "command.h"
+#include "frugal.h"
 #include "output.h"
 #include "signals.h"
 #include "store.h"
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
     if (!hold_standard_descriptors())
         return CLI_INTERNAL;
     cli_signals_ignore_pipe();
+    cli_frugal_sqlite();
     int code = parse_globals(argc, argv, &call.options, &version);
     if (code)
         return code;
