@@ -7,7 +7,8 @@
 #   gate.sh PROGRAMS FOLDER --show BACKEND...   prints the lines of a budget as they are now
 #
 # Each is the difference of two runs of different lengths, so that starting up and opening a store cancel
-# out. Only calls that succeeded count, and none that waits: how often a caller looks for an answer that is
+# out. In the mode `run` starting up is what is counted: a key is a replay by `idem run`, of which there are
+# fewer. Only calls that succeeded count, and none that waits: how often a caller looks for an answer that is
 # not there yet depends on the clock.
 set -eu
 
@@ -25,6 +26,8 @@ skipped=77
 # The harness warms up with one key in 20 more.
 short=200
 long=1200
+keys_per_run=40
+idem=$programs/../../cli/idem
 waiting='^(futex|poll|ppoll|select|pselect6|epoll_wait|epoll_pwait|sched_yield|nanosleep|clock_nanosleep|restart_syscall)$'
 exec </dev/null
 
@@ -43,9 +46,22 @@ count_instructions() {
   sed -n 's/.*Collected : *\([0-9]*\).*/instructions \1/p' "$work/log" >"$4"
 }
 
+# drive MODE LENGTH URL COMMAND...: the work, behind a command that counts.
+drive() {
+  mode=$1
+  length=$2
+  url=$3
+  shift 3
+  if [ "$mode" = run ]; then
+    IDEM_STORE=$url "$idem" run key -- true &&
+      IDEM_STORE=$url "$@" "$programs/spawn" $((length / keys_per_run)) "$idem" run key -- true
+  else
+    "$@" "$programs/library" --mode "$mode" --ops "$length" --records 20 "$url"
+  fi
+}
+
 count_calls() {
-  strace -f -c -o "$work/calls" "$programs/library" --mode "$1" --ops "$2" --records 20 "$3" \
-    >"$work/log" 2>&1 || return 1
+  drive "$1" "$2" "$3" strace -f -c -o "$work/calls" >"$work/log" 2>&1 || return 1
   # A row: share, seconds, microseconds, calls, errors (if there were any), name.
   awk -v waiting="$waiting" '$4 ~ /^[0-9]+$/ && $NF != "total" {
     done = $4 - (NF == 6 ? $5 : 0)
@@ -78,7 +94,9 @@ count_both() {
 
 # per_key TOOL MODE PLACE WHAT
 per_key() {
-  awk -v what="$4" -v keys=$(((long - short) * 21 / 20)) '$1 == what { at[++n] = $2 }
+  keys=$(((long - short) * 21 / 20))
+  [ "$2" != run ] || keys=$(((long - short) / keys_per_run))
+  awk -v what="$4" -v keys="$keys" '$1 == what { at[++n] = $2 }
     END { printf "%.2f", (at[2] - at[1]) / keys }' \
     "$(counts "$1" "$2" "$3" "$short")" "$(counts "$1" "$2" "$3" "$long")"
 }
@@ -114,6 +132,11 @@ check_line() {
   if ! can "$tool"; then
     left_out=1
     echo "$1 $2 $3: left out; it takes valgrind, or strace and the permission to trace"
+    return
+  fi
+  if [ "$2" = run ] && [ ! -x "$idem" ]; then
+    left_out=1
+    echo "$1 $2 $3: left out; the command was not built"
     return
   fi
   if ! count_both "$tool" "$2" "$4"; then
