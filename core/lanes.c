@@ -23,6 +23,8 @@
 #include "error.h"
 #include "patience.h"
 
+#define FEW 8u /* callers in the queue */
+
 int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem_config *config,
                      idem_role role, size_t max, idem_error *error)
 {
@@ -162,6 +164,14 @@ static idem__lane *lane_for(const idem__ticket *ticket, idem__lanes *lanes)
     return free_lane(lanes);
 }
 
+/* Whether who waits yields before he sleeps. His turn is near where one lane serves a few. In a crowd he
+   would be called on again and again for nothing, and where there are several lanes their leaders yield,
+   whom he would keep from it. The lock is held. */
+static bool is_near(const idem__lanes *lanes)
+{
+    return lanes->max == 1 && lanes->line.count <= FEW;
+}
+
 /* Waits until a lane may be entered, which is busy then. NULL: the ticket is answered, or has left
    the queue at its deadline. The lock is held before, and open afterwards. */
 static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
@@ -171,6 +181,7 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
         idem__lane *lane = lane_for(ticket, lanes);
         bool leaves = !lane && !in_time && ticket->queued;
         uint64_t deadline_ms = ticket->queued ? ticket->deadline_ms : UINT64_MAX;
+        atomic_uint *misses = is_near(lanes) ? &lanes->misses : NULL;
         idem__ticket_heed(ticket);
         if (lane)
             lane->busy = true;
@@ -179,7 +190,7 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
         (void)pthread_mutex_unlock(&lanes->lock);
         if (lane || leaves)
             return lane;
-        in_time = idem__ticket_wait(ticket, deadline_ms, &lanes->misses);
+        in_time = idem__ticket_wait(ticket, deadline_ms, misses);
         if (idem__ticket_is_answered(ticket))
             return NULL;
         (void)pthread_mutex_lock(&lanes->lock);

@@ -9,6 +9,7 @@ void idem__line_init(idem__line *line)
 {
     line->first = NULL;
     line->last = &line->first;
+    line->count = 0;
 }
 
 void idem__line_add(idem__line *line, idem__ticket *ticket)
@@ -17,6 +18,7 @@ void idem__line_add(idem__line *line, idem__ticket *ticket)
     ticket->queued = true;
     *line->last = ticket;
     line->last = &ticket->next;
+    line->count++;
 }
 
 void idem__line_remove(idem__line *line, idem__ticket *ticket)
@@ -28,6 +30,7 @@ void idem__line_remove(idem__line *line, idem__ticket *ticket)
     if (!*at)
         line->last = at;
     ticket->queued = false;
+    line->count--;
 }
 
 void idem__line_take(idem__line *line, idem__batch *taken)

@@ -9,6 +9,7 @@
 typedef struct {
     idem__ticket *first;
     idem__ticket **last; /* where the next one is put */
+    size_t count;
 } idem__line;
 
 /** Tickets taken together. */

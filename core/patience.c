@@ -4,9 +4,12 @@
  * round trip to a server on the same machine; to give the processor away and look again costs less
  * than one. So whoever expects an answer soon yields for a bounded time before he sleeps.
  *
- * Two things are learned from. Beside a busy process a yield may come back after a time slice: after
- * one that took so long nobody in this process yields for a while, so many times as long that little
- * is lost by finding out again. And where answers take longer than a wait may last (a distant server,
+ * A wait has a time, but also a number of yields at the least: in a crowd of callers each of them gives
+ * way to others, who do in that time what they would have to do anyway.
+ *
+ * Two things are learned from. Beside a busy process a yield may come back after a time slice. One such
+ * yield now and then is a crowd's too; but where they take more than a share of the time, nobody in this process
+ * yields for a while, so many times as long as one of them that little is lost by finding out again. And where answers take longer than a wait may last (a distant server,
  * a disk), only every few waits try it again.
  */
 #include "patience.h"
@@ -15,8 +18,11 @@
 #include <time.h>
 
 #define LIMIT_NS    UINT64_C(120000)  /* of one wait */
-#define BUSY_NS     UINT64_C(1000000) /* a yield of this length: the processors are taken */
-#define REST_TIMES  UINT64_C(250)     /* no yields for so many times its length */
+#define YIELDS_MIN  16u               /* in one wait, however long they take */
+#define BUSY_NS     UINT64_C(1000000) /* a yield of this length is lost: others had the processors */
+#define LOST_TIMES  UINT64_C(5)       /* a fifth of the time may be lost, */
+#define LOST_MAX_NS UINT64_C(10000000) /* and so much at once */
+#define REST_TIMES  UINT64_C(250)      /* no yields for so many times the length of the last one */
 #define REST_MAX_NS UINT64_C(1000000000)
 #define MISSES      4u  /* in a row: waits are likely to be longer than LIMIT_NS */
 #define RETRY       32u /* then one wait in so many tries */
@@ -45,16 +51,30 @@ static bool is_resting(const idem__patience_world *world, uint64_t now_ns)
     return now_ns < atomic_load_explicit(&world->rest_until_ns, memory_order_relaxed);
 }
 
-/* Gives way once. @return false: it took so long that there is a rest now */
+/* Takes in a yield that was lost. The debt is kept as the time when it is paid off; that one of several
+   threads' is forgotten does no harm. */
+static void lose(idem__patience_world *world, uint64_t took_ns, uint64_t now_ns)
+{
+    uint64_t paid_ns = atomic_load_explicit(&world->debt_paid_ns, memory_order_relaxed);
+    uint64_t lost_ns = took_ns < REST_MAX_NS ? took_ns : REST_MAX_NS;
+    paid_ns = (paid_ns > now_ns ? paid_ns : now_ns) + lost_ns * LOST_TIMES;
+    bool too_much = paid_ns - now_ns > LOST_MAX_NS * LOST_TIMES;
+    atomic_store_explicit(&world->debt_paid_ns, too_much ? now_ns : paid_ns, memory_order_relaxed);
+    if (!too_much)
+        return;
+    uint64_t rest_ns = took_ns < REST_MAX_NS / REST_TIMES ? took_ns * REST_TIMES : REST_MAX_NS;
+    atomic_store_explicit(&world->rest_until_ns, now_ns + rest_ns, memory_order_relaxed);
+}
+
+/* Gives way once. @return false: it took so long that it was lost */
 static bool give_way(idem__patience_world *world, uint64_t before_ns)
 {
     world->give_way();
-    uint64_t took_ns = world->now_ns() - before_ns;
+    uint64_t now_ns = world->now_ns();
+    uint64_t took_ns = now_ns > before_ns ? now_ns - before_ns : 0;
     if (took_ns <= BUSY_NS)
         return true;
-    uint64_t rest_ns = took_ns < REST_MAX_NS / REST_TIMES ? took_ns * REST_TIMES : REST_MAX_NS;
-    atomic_store_explicit(&world->rest_until_ns, before_ns + took_ns + rest_ns,
-                          memory_order_relaxed);
+    lose(world, took_ns, now_ns);
     return false;
 }
 
@@ -75,13 +95,15 @@ bool idem__patience_yield_in(idem__patience_world *world, idem_patience *patienc
     uint64_t now_ns = world->now_ns();
     if (patience->until_ns == NOT_BEGUN) {
         patience->until_ns = may_begin(world, patience, now_ns) ? now_ns + LIMIT_NS : OVER;
-    } else if (now_ns >= patience->until_ns) {
+        patience->yields = 0;
+    } else if (now_ns >= patience->until_ns && patience->yields >= YIELDS_MIN) {
         patience->until_ns = OVER;
         if (patience->misses < MISSES)
             patience->misses++;
     }
     if (patience->until_ns == OVER)
         return false;
+    patience->yields++;
     if (!give_way(world, now_ns))
         patience->until_ns = OVER;
     return true;

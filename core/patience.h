@@ -12,6 +12,7 @@ typedef struct {
     uint64_t (*now_ns)(void);
     void (*give_way)(void);
     _Atomic uint64_t rest_until_ns; /**< nobody yields before: the processors are taken */
+    _Atomic uint64_t debt_paid_ns;  /**< by then it will be made up for what yields have lost */
 } idem__patience_world;
 
 /** idem_patience_yield() by these means. */

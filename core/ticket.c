@@ -102,7 +102,7 @@ static bool wait_asleep(idem__ticket *ticket, uint64_t deadline_ms)
 bool idem__ticket_wait(idem__ticket *ticket, uint64_t deadline_ms, atomic_uint *misses)
 {
     unsigned none = 0;
-    if (wait_awake(ticket, misses))
+    if (misses && wait_awake(ticket, misses))
         return true;
     if (!atomic_compare_exchange_strong_explicit(&ticket->signs, &none, ASLEEP,
                                                  memory_order_acq_rel, memory_order_acquire))

@@ -38,9 +38,9 @@ void idem__ticket_call(idem__ticket *ticket);
 /** The owner is about to look, with the lanes' lock held: calls up to now are done with. */
 void idem__ticket_heed(idem__ticket *ticket);
 
-/** Waits for an answer or a call, first by yielding. Without the lanes' lock.
+/** Waits for an answer or a call. Without the lanes' lock.
  *  @param deadline_ms  UINT64_MAX: none
- *  @param misses       what waits of this kind have taught
+ *  @param misses       what waits of this kind have taught, for who yields before he sleeps; or NULL
  *  @return false: the deadline has come */
 bool idem__ticket_wait(idem__ticket *ticket, uint64_t deadline_ms, atomic_uint *misses);
 

@@ -396,11 +396,12 @@ IDEM_API int64_t idem_wall_ms(void);
 typedef struct {
     uint64_t until_ns; /**< of this wait */
     uint32_t misses;   /**< waits in a row that were too long */
-    uint32_t reserved;
+    uint32_t yields;   /**< of this wait */
 } idem_patience;
 
 /** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
- *  millisecond of it, less beside busy processes, nothing where it seldom helped.
+ *  millisecond of it, or sixteen times if that is longer; less beside busy processes, nothing where it seldom
+ *  helped.
  *  @return false: sleep now */
 IDEM_API bool idem_patience_yield(idem_patience *patience);
 

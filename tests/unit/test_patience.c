@@ -86,16 +86,34 @@ START_TEST(where_waits_are_long_only_every_few_try)
 }
 END_TEST
 
-START_TEST(a_yield_as_long_as_a_time_slice_ends_all_yields_for_a_while)
+START_TEST(a_wait_in_a_crowd_has_some_yields_however_long_they_are)
+{
+    idem__patience_world world = fresh_world(90 * US);
+    idem_patience patience = {0};
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 16);
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 16);
+}
+END_TEST
+
+/* Waits until a yield of so many that are lost is one too many. @return how many there were */
+static int lose_all(idem__patience_world *world, idem_patience *patience)
+{
+    int before = yields;
+    while (wait_in_vain(world, patience) > 0 && yields - before < 100) {
+    }
+    return yields - before;
+}
+
+START_TEST(yields_as_long_as_a_time_slice_end_all_yields_for_a_while)
 {
     idem__patience_world world = fresh_world(3 * MS);
     idem_patience patience = {0};
     idem_patience other = {0};
-    ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
-    ck_assert_uint_eq(patience.misses, 0); /* it says nothing of the answers */
+    ck_assert_int_eq(lose_all(&world, &patience), 4);
+    ck_assert_uint_eq(patience.misses, 0); /* they say nothing of the answers */
     ck_assert_int_eq(wait_in_vain(&world, &other), 0);
     idem__patience_pause_in(&world);
-    ck_assert_int_eq(yields, 1);
+    ck_assert_int_eq(yields, 4);
     time_ns += 700 * MS;
     ck_assert_int_eq(wait_in_vain(&world, &other), 0);
     time_ns += 100 * MS;
@@ -104,21 +122,36 @@ START_TEST(a_yield_as_long_as_a_time_slice_ends_all_yields_for_a_while)
 }
 END_TEST
 
+START_TEST(a_long_yield_now_and_then_ends_its_wait_alone)
+{
+    idem__patience_world world = fresh_world(3 * MS);
+    idem_patience patience = {0};
+    for (int i = 0; i < 1000; i++) {
+        ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
+        time_ns += 13 * MS; /* not quite a fifth of the time */
+    }
+    for (int i = 0; i < 100 && wait_in_vain(&world, &patience) > 0; i++)
+        time_ns += 11 * MS; /* a little more */
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
+}
+END_TEST
+
 START_TEST(a_rest_is_never_longer_than_a_second)
 {
     idem__patience_world world = fresh_world(5000 * MS);
     idem_patience patience = {0};
-    ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
-    time_ns += 999 * MS;
-    ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
-    time_ns += MS;
-    ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(wait_in_vain(&world, &patience), 1);
+        time_ns += 999 * MS;
+        ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
+        time_ns += MS;
+    }
 }
 END_TEST
 
 START_TEST(a_pause_is_one_yield_and_learns_as_waits_do)
 {
-    idem__patience_world world = fresh_world(3 * MS);
+    idem__patience_world world = fresh_world(11 * MS);
     idem_patience patience = {0};
     idem__patience_pause_in(&world);
     ck_assert_int_eq(yields, 1);
@@ -144,7 +177,9 @@ int main(void)
     ADD(suite, a_wait_yields_for_a_bounded_time);
     ADD(suite, what_came_in_time_costs_no_patience);
     ADD(suite, where_waits_are_long_only_every_few_try);
-    ADD(suite, a_yield_as_long_as_a_time_slice_ends_all_yields_for_a_while);
+    ADD(suite, a_wait_in_a_crowd_has_some_yields_however_long_they_are);
+    ADD(suite, yields_as_long_as_a_time_slice_end_all_yields_for_a_while);
+    ADD(suite, a_long_yield_now_and_then_ends_its_wait_alone);
     ADD(suite, a_rest_is_never_longer_than_a_second);
     ADD(suite, a_pause_is_one_yield_and_learns_as_waits_do);
     ADD(suite, a_wait_of_this_process_ends);
