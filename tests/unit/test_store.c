@@ -357,11 +357,14 @@ static idem_outcome_kind begin_kept(idem_store *store, const uint8_t *token, ide
     return out->kind;
 }
 
+static const struct {
+    bool begun_again;
+    bool unreachable;
+} claimings[] = {{false, false}, {true, false}, {false, true}};
+
 START_TEST(only_a_claim_starts_the_keepalives_thread)
 {
     static const uint8_t token[IDEM_TOKEN_SIZE] = {1};
-    const bool begun_again = _i == 1;
-    const bool unreachable = _i == 2;
     world on;
     idem_outcome claimed;
     idem_outcome out;
@@ -373,14 +376,14 @@ START_TEST(only_a_claim_starts_the_keepalives_thread)
     idem_outcome_clear(&out);
     ck_assert_int_eq(idem_checkpoint(store, claimed.claim, idem_str("1"), NULL), IDEM_OK);
     ck_assert(!idem__keepalive_is_running(&store->keeper));
-    if (begun_again) {
+    if (claimings[_i].begun_again) {
         ck_assert_int_eq(begin_kept(store, token, &out), IDEM_NEW);
         idem_outcome_clear(&claimed);
         claimed = out;
     } else {
         ck_assert_int_eq(idem_release(store, claimed.claim, NULL), IDEM_OK);
         idem_outcome_clear(&claimed);
-        if (unreachable)
+        if (claimings[_i].unreachable)
             set_faults(&on, 2, BEFORE, AFTER);
         ck_assert_int_eq(begin_kept(store, NULL, &claimed), IDEM_NEW);
     }
@@ -389,8 +392,6 @@ START_TEST(only_a_claim_starts_the_keepalives_thread)
     idem_close(store);
 }
 END_TEST
-
-static const int ways[] = {0, 1, 2};
 
 START_TEST(a_look_that_fails_until_the_deadline_says_why)
 {
@@ -443,7 +444,7 @@ int main(void)
     ADD(suite, the_hook_is_told_of_every_repeat);
     ADD(suite, begin_looks_first_unless_the_last_keys_were_new);
     ADD(suite, who_waits_for_a_key_looks_and_does_not_insert);
-    ADD_ROWS(suite, only_a_claim_starts_the_keepalives_thread, ways);
+    ADD_ROWS(suite, only_a_claim_starts_the_keepalives_thread, claimings);
     ADD(suite, a_look_that_fails_until_the_deadline_says_why);
     ADD(suite, a_clock_for_a_backend_that_takes_none_is_unsupported);
     return run_suite(suite);
