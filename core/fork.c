@@ -5,8 +5,8 @@
  * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
  * the child has none of them, and no keepalive thread.
  *
- * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry, each store's writers, its readers,
- * a backend's own.
+ * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry, each
+ * store's writers, its readers, a backend's own.
  */
 #include "fork.h"
 

@@ -7,10 +7,11 @@
  * A wait has a time, but also a number of yields at the least: in a crowd of callers each of them gives
  * way to others, who do in that time what they would have to do anyway.
  *
- * Two things are learned from. Beside a busy process a yield may come back after a time slice. One such
- * yield now and then is a crowd's too; but where they take more than a share of the time, nobody in this process
- * yields for a while, so many times as long as one of them that little is lost by finding out again. And where answers take longer than a wait may last (a distant server,
- * a disk), only every few waits try it again.
+ * Two things are learned from. Beside a busy process a yield may come back after a time slice. One
+ * such yield now and then is a crowd's too; but where they take more than a share of the time, nobody
+ * in this process yields for a while, so many times as long as one of them that little is lost by
+ * finding out again. And where answers take longer than a wait may last (a distant server, a disk),
+ * only every few waits try it again.
  */
 #include "patience.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators do with records and their store: get, forget, scan, purge, check. A scan collects a page while it is on
- * a lane, and gives it to the caller after it has left, so that the caller may call the store.
+ * What operators do with records and their store: get, forget, scan, purge, check. A scan collects a
+ * page while it is on a lane, and gives it to the caller after it has left, so that the caller may
+ * call the store.
  */
 #include "call_key.h"
 #include "cancel.h"

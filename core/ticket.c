@@ -3,8 +3,9 @@
  * A ticket lives on its owner's stack while others hold pointers to it, so all turns on who touches
  * it last. One atomic word says what has come (ANSWERED, CALLED) and whether the owner sleeps. Who
  * sets a sign takes ASLEEP away in the same step; if it was there, he alone has to wake the owner,
- * who does not go before he was woken. If it was not there, the sign was the last touch. An owner whose sleep ends at a deadline takes ASLEEP back; if
- * somebody was quicker, he waits for the wake that is on its way.
+ * who does not go before he was woken. If it was not there, the sign was the last touch. An owner
+ * whose sleep ends at a deadline takes ASLEEP back; if somebody was quicker, he waits for the wake
+ * that is on its way.
  */
 #include "ticket.h"
 

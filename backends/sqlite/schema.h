@@ -8,8 +8,10 @@
 /** "idem" in ASCII: what `file` and PRAGMA application_id say of a file of our own. */
 #define IDEM__SQLITE_APPLICATION_ID 0x6964656d
 
-/** Reads only. @param[out] current  there is nothing to be made or brought up to date. @return IDEM_ERR_ARGUMENT: the file has tables, but not ours;
- *  IDEM_ERR_UNSUPPORTED: ours are of a newer version; IDEM_ERR_CORRUPT: no database */
+/** Reads only.
+ *  @param[out] current  there is nothing to be made or brought up to date
+ *  @return IDEM_ERR_ARGUMENT: the file has tables, but not ours; IDEM_ERR_UNSUPPORTED: ours are of
+ *          a newer version; IDEM_ERR_CORRUPT: no database */
 int idem__sqlite_schema_inspect(idem__sqlite *self, bool *current, idem__sqlite_fault *fault);
 
 /** Finds tables of another shape now, not at the first claim. @return IDEM_ERR_CORRUPT */

@@ -5,8 +5,8 @@
  * go past the library's guards, and the run succeeds only if the checker finds what that breaks: so the
  * whole chain is seen to fail.
  *
- * A run in which too little happened goes on for as long again, and in the end fails. Its seed is printed; it decides what befalls whom
- * and what workers do, though not how their calls meet.
+ * A run in which too little happened goes on for as long again, and in the end fails. Its seed is
+ * printed; it decides what befalls whom and what workers do, though not how their calls meet.
  */
 #include "backend.h"
 #include "board.h"
