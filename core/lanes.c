@@ -235,14 +235,14 @@ static bool carry_out(idem__lanes *lanes, idem__lane *lane, const idem__batch *t
     return true;
 }
 
-/* Leads one batch on a lane that was made busy, by the leader's own deadline too. Where there is a
-   crowd, those who were just answered are let in first: they are on their way with what they want
-   next. The lock is open before and after. */
+/* Leads one batch on a lane that was made busy, by the leader's own deadline too. Where one lane
+   serves a crowd, those who were just answered are let in first: they are on their way with what they
+   want next. With several lanes another one takes them. The lock is open before and after. */
 static void lead(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms)
 {
     idem__batch taken;
     bool carried_out = true;
-    if (lane->crowded)
+    if (lane->crowded && lanes->max == 1)
         idem__patience_pause();
     (void)pthread_mutex_lock(&lanes->lock);
     idem__line_take(&lanes->line, &taken);

@@ -22,7 +22,7 @@
 #define YIELDS_MIN  16u               /* in one wait, however long they take */
 #define BUSY_NS     UINT64_C(1000000) /* a yield of this length is lost: others had the processors */
 #define LOST_TIMES  UINT64_C(5)       /* a fifth of the time may be lost, */
-#define LOST_MAX_NS UINT64_C(10000000) /* and so much at once */
+#define LOST_MAX_NS UINT64_C(50000000) /* and so much at once */
 #define REST_TIMES  UINT64_C(250)      /* no yields for so many times the length of the last one */
 #define REST_MAX_NS UINT64_C(1000000000)
 #define MISSES      4u  /* in a row: waits are likely to be longer than LIMIT_NS */

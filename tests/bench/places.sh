@@ -15,6 +15,10 @@ neighbours=
 files=0
 pin='env' # a command in front of what is measured
 
+# Servers and neighbours get a session each, as services have: where the kernel shares the processors out
+# among sessions first, they would else be one with the threads of what is measured.
+apart=$(command -v setsid || echo env)
+
 end_processes() {
   for pid in "$@"; do
     kill "$pid" 2>/dev/null || true
@@ -39,7 +43,7 @@ start_server() {
   socket=$work/$1
   shift
   mkdir -p -- "$folder"
-  redis-server --bind 127.0.0.1 --unixsocket "$socket" --dir "$folder" --save "" --daemonize no \
+  "$apart" redis-server --bind 127.0.0.1 --unixsocket "$socket" --dir "$folder" --save "" --daemonize no \
     "$@" >"$work/server.log" 2>&1 &
   server_pid=$!
   servers="$servers $server_pid"
@@ -122,7 +126,7 @@ set_conditions() {
     ;;
   busy)
     for _ in 1 2; do
-      (while :; do :; done) &
+      "$apart" sh -c 'while :; do :; done' &
       neighbours="$neighbours $!"
     done
     ;;
