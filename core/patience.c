@@ -7,16 +7,24 @@
  * A wait has a time, but also a number of yields at the least: in a crowd of callers each of them gives
  * way to others, who do in that time what they would have to do anyway.
  *
+ * With one processor nobody waits awake, as in Go's and Java's runtimes: what is waited for can't go on
+ * meanwhile, and where the kernel shares processors out among sessions first, a yield gives way to
+ * one's own only.
+ *
  * Two things are learned from. Beside a busy process a yield may come back after a time slice. One
  * such yield now and then is a crowd's too; but where they take more than a share of the time, nobody
  * in this process yields for a while, so many times as long as one of them that little is lost by
  * finding out again. And where answers take longer than a wait may last (a distant server, a disk),
  * only every few waits try it again.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity() */
+#endif
 #include "patience.h"
 
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LIMIT_NS    UINT64_C(120000)  /* of one wait */
 #define YIELDS_MIN  16u               /* in one wait, however long they take */
@@ -27,6 +35,8 @@
 #define REST_MAX_NS UINT64_C(1000000000)
 #define MISSES      4u  /* in a row: waits are likely to be longer than LIMIT_NS */
 #define RETRY       32u /* then one wait in so many tries */
+
+#define ASK_NS UINT64_C(1000000000) /* how long the number of processors is taken for true */
 
 /* idem_patience.until_ns: not begun, or over. */
 #define NOT_BEGUN 0u
@@ -45,11 +55,33 @@ static void yield_processor(void)
     (void)sched_yield();
 }
 
-static idem__patience_world this_process = {.now_ns = read_clock_ns, .give_way = yield_processor};
+/* A thread that was tied to a processor alone does not count: the others' are free. */
+static bool is_tied_to_one(void)
+{
+#ifdef CPU_COUNT
+    cpu_set_t allowed;
+    if (sched_getaffinity(getpid(), sizeof allowed, &allowed) == 0)
+        return CPU_COUNT(&allowed) == 1;
+#endif
+    return sysconf(_SC_NPROCESSORS_ONLN) == 1;
+}
+
+static idem__patience_world this_process = {
+    .now_ns = read_clock_ns, .give_way = yield_processor, .has_one_processor = is_tied_to_one};
 
 static bool is_resting(const idem__patience_world *world, uint64_t now_ns)
 {
     return now_ns < atomic_load_explicit(&world->rest_until_ns, memory_order_relaxed);
+}
+
+static bool has_one_processor(idem__patience_world *world, uint64_t now_ns)
+{
+    if (now_ns >= atomic_load_explicit(&world->asked_until_ns, memory_order_relaxed)) {
+        atomic_store_explicit(&world->one_processor, world->has_one_processor(),
+                              memory_order_relaxed);
+        atomic_store_explicit(&world->asked_until_ns, now_ns + ASK_NS, memory_order_relaxed);
+    }
+    return atomic_load_explicit(&world->one_processor, memory_order_relaxed);
 }
 
 /* Takes in a yield that was lost. The debt is kept as the time when it is paid off; that one of several
@@ -79,9 +111,9 @@ static bool give_way(idem__patience_world *world, uint64_t before_ns)
     return false;
 }
 
-static bool may_begin(const idem__patience_world *world, idem_patience *patience, uint64_t now_ns)
+static bool may_begin(idem__patience_world *world, idem_patience *patience, uint64_t now_ns)
 {
-    if (is_resting(world, now_ns))
+    if (is_resting(world, now_ns) || has_one_processor(world, now_ns))
         return false;
     if (patience->misses < MISSES)
         return true;

@@ -11,8 +11,11 @@
 typedef struct {
     uint64_t (*now_ns)(void);
     void (*give_way)(void);
-    _Atomic uint64_t rest_until_ns; /**< nobody yields before: the processors are taken */
-    _Atomic uint64_t debt_paid_ns;  /**< by then it will be made up for what yields have lost */
+    bool (*has_one_processor)(void); /**< for all threads */
+    _Atomic uint64_t rest_until_ns;  /**< nobody yields before: the processors are taken */
+    _Atomic uint64_t debt_paid_ns;   /**< by then it will be made up for what yields have lost */
+    _Atomic uint64_t asked_until_ns; /**< until then `one_processor` is taken for true */
+    atomic_bool one_processor;
 } idem__patience_world;
 
 /** idem_patience_yield() by these means. */

@@ -3,9 +3,14 @@
  * Patience: how long a wait yields, when nobody yields, and what waits learn. Time here is the
  * test's own: a yield takes what the test says.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_setaffinity() */
+#endif
 #include "patience.h"
 
 #include "runner.h"
+
+#include <sched.h>
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
@@ -13,6 +18,7 @@
 static uint64_t time_ns;
 static uint64_t yield_ns; /* how long a yield takes */
 static int yields;
+static bool one_processor;
 
 static uint64_t told_time(void)
 {
@@ -25,12 +31,19 @@ static void told_yield(void)
     yields++;
 }
 
+static bool told_processors(void)
+{
+    return one_processor;
+}
+
 static idem__patience_world fresh_world(uint64_t length_ns)
 {
     time_ns = 1000 * MS;
     yield_ns = length_ns;
     yields = 0;
-    return (idem__patience_world){.now_ns = told_time, .give_way = told_yield};
+    one_processor = false;
+    return (idem__patience_world){
+        .now_ns = told_time, .give_way = told_yield, .has_one_processor = told_processors};
 }
 
 /* Waits for what does not come. @return how often it yielded */
@@ -159,6 +172,41 @@ START_TEST(a_pause_is_one_yield_and_learns_as_waits_do)
 }
 END_TEST
 
+START_TEST(with_one_processor_nobody_yields_but_for_a_pause)
+{
+    idem__patience_world world = fresh_world(US);
+    idem_patience patience = {0};
+    one_processor = true;
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
+    ck_assert_uint_eq(patience.misses, 0);
+    idem__patience_pause_in(&world);
+    ck_assert_int_eq(yields, 1);
+    one_processor = false; /* which is found out within a second */
+    ck_assert_int_eq(wait_in_vain(&world, &patience), 0);
+    time_ns += 1000 * MS;
+    ck_assert_int_gt(wait_in_vain(&world, &patience), 0);
+}
+END_TEST
+
+#ifdef CPU_COUNT
+START_TEST(a_process_tied_to_one_processor_does_not_yield)
+{
+    cpu_set_t allowed;
+    cpu_set_t one;
+    idem_patience patience = {0};
+    ck_assert_int_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    size_t first = 0;
+    while (!CPU_ISSET(first, &allowed))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    ck_assert(!idem_patience_yield(&patience));
+    ck_assert_int_eq(sched_setaffinity(0, sizeof allowed, &allowed), 0);
+}
+END_TEST
+#endif
+
 START_TEST(a_wait_of_this_process_ends)
 {
     idem_patience patience = {0};
@@ -182,6 +230,10 @@ int main(void)
     ADD(suite, a_long_yield_now_and_then_ends_its_wait_alone);
     ADD(suite, a_rest_is_never_longer_than_a_second);
     ADD(suite, a_pause_is_one_yield_and_learns_as_waits_do);
+    ADD(suite, with_one_processor_nobody_yields_but_for_a_pause);
+#ifdef CPU_COUNT
+    ADD(suite, a_process_tied_to_one_processor_does_not_yield);
+#endif
     ADD(suite, a_wait_of_this_process_ends);
     return run_suite(suite);
 }
