@@ -37,6 +37,7 @@
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 #define NAP_MS       40u     /* the longest sleep in recv() */
+#define WARM_MS      10u     /* a connection that was answered within it is not looked at */
 #define FED_MAX      4096u   /* handed to the reader at a time */
 
 /* --------------------------------------------------------------------------------- commands */
@@ -158,6 +159,7 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->chunk_len = 0;
     wire->fed = 0;
     wire->expected = 0;
+    wire->heard_ms = 0;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
@@ -184,10 +186,20 @@ void idem__redis_wire_close(idem__redis_wire *wire)
     idem_buffer_clear(&wire->out);
 }
 
+static bool is_open(const idem__redis_wire *wire)
+{
+    return wire->fd >= 0 && !wire->broken && wire->expected == 0;
+}
+
+bool idem__redis_wire_is_warm(const idem__redis_wire *wire, uint64_t now_ms)
+{
+    return is_open(wire) && now_ms - wire->heard_ms < WARM_MS;
+}
+
 bool idem__redis_wire_usable(idem__redis_wire *wire)
 {
     char byte;
-    if (wire->fd < 0 || wire->broken || wire->expected > 0)
+    if (!is_open(wire))
         return false;
     ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
@@ -359,7 +371,8 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     while (rc == IDEM_OK && !got) {
         /* What is there at the deadline still counts; who sends on and on is not listened to. */
         rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
-        late = idem_monotonic_ms() >= deadline_ms;
+        wire->heard_ms = idem_monotonic_ms();
+        late = wire->heard_ms >= deadline_ms;
         if (rc == IDEM_OK)
             rc = take_whole(wire, &got, fault);
     }

@@ -33,7 +33,8 @@ typedef struct {
     size_t received; /**< its bytes, or a little more */
     idem_buffer out; /**< commands since the last begin; sent up to `sent` */
     size_t sent;
-    size_t expected; /**< replies that are still to come */
+    size_t expected;   /**< replies that are still to come */
+    uint64_t heard_ms; /**< when the last reply had come */
     idem_patience patience;
     size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
     size_t fed;
@@ -47,8 +48,13 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 /** Closes it without a word to the server. */
 void idem__redis_wire_close(idem__redis_wire *wire);
 
-/** True if it is open, and the server has neither closed it nor sent what nobody asked for. */
+/** True if it is open, and the server has neither closed it nor sent what nobody asked for. That takes a
+ *  system call. */
 bool idem__redis_wire_usable(idem__redis_wire *wire);
+
+/** True if it is open and was answered a moment ago, so that it need not be looked at: a server that has
+ *  closed it since is a lost reply. */
+bool idem__redis_wire_is_warm(const idem__redis_wire *wire, uint64_t now_ms);
 
 /** Begins a pipeline and forgets the last one. `secret`: a password will be in it. */
 void idem__redis_wire_begin(idem__redis_wire *wire, bool secret);

@@ -20,6 +20,12 @@
 
 static idem_error err;
 
+static inline void wait_ms(long ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
 #define assert_ok(call) assert_code(IDEM_OK, call)
 /** Fails unless a call that was given &err returned this code, with one line if it failed. */
 #define assert_code(expected, call)                                                                \

@@ -4,7 +4,6 @@
 #include "redis_test.h"
 
 #include <signal.h>
-#include <time.h>
 
 #define FINDINGS_MAX 16
 
@@ -55,12 +54,6 @@ static void assert_sound(const char *url)
 {
     look(url);
     ck_assert_msg(finding_count == 0, "%s", findings[0].what);
-}
-
-static void wait_ms(long ms)
-{
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&pause, NULL);
 }
 
 START_TEST(a_sound_server_has_no_findings)

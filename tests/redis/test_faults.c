@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static server redis;
@@ -34,12 +33,6 @@ static idem_bytes long_response(size_t size)
         response[i] = (char)('a' + i % 23);
     response[0] = response[size - 1] = '"';
     return (idem_bytes){response, size};
-}
-
-static void wait_ms(long ms)
-{
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&pause, NULL);
 }
 
 /* --------------------------------------------------------------------------- stopped and started */
