@@ -22,6 +22,9 @@ static int read_options(const idem_options *options, idem_options *read, idem_er
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the options' size is not set; write .size = sizeof(idem_options)");
     memcpy(read, options, options->size < sizeof *read ? options->size : sizeof *read);
+    if (read->flags & ~IDEM_OPEN_EXISTING)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a flag of the options is not known; use IDEM_OPEN_EXISTING");
     return IDEM_OK;
 }
 
@@ -138,6 +141,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         .display = store->url.display ? store->url.display : store->ops.scheme,
         .clock = read.clock,
         .context = context,
+        .flags = read.flags,
     };
     return start(store, &config, error);
 }

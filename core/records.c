@@ -259,17 +259,28 @@ int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, voi
 
 /* --------------------------------------------------------------------------- purge and check */
 
-typedef struct {
-    uint64_t limit;
-    uint64_t removed;
-} purging;
-
-static int purge(idem_store *store, idem_backend *backend, void *user, uint64_t deadline_ms,
-                 idem_error *error)
+static int purge_portion(idem_store *store, idem_backend *backend, void *user, uint64_t deadline_ms,
+                         idem_error *error)
 {
-    purging *these = user;
-    these->removed = 0;
-    return store->ops.purge(backend, these->limit, &these->removed, deadline_ms, error);
+    idem_purge_portion *portion = user;
+    portion->removed = 0;
+    portion->next = 0;
+    return store->ops.purge(backend, portion, deadline_ms, error);
+}
+
+/* Portion by portion, so that other callers of the store get their turns in between. */
+static int purge_portions(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
+{
+    idem_purge_portion portion = {.limit = limit};
+    const alone job = {.once = purge_portion, .user = &portion, .changes = true};
+    int rc;
+    do {
+        rc = do_alone(store, &job, error);
+        *removed += portion.removed;
+        portion.limit -= portion.removed;
+        portion.cursor = portion.next;
+    } while (rc == IDEM_OK && portion.next != 0 && portion.limit > 0);
+    return rc;
 }
 
 int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
@@ -281,11 +292,10 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
         return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
                               "%s: drops expired records by itself; there is nothing to purge",
                               store->ops.scheme);
-    purging these = {.limit = limit ? limit : UINT64_MAX};
-    const alone job = {.once = purge, .user = &these, .changes = true};
-    int rc = do_alone(store, &job, error);
+    uint64_t dropped = 0;
+    int rc = purge_portions(store, limit ? limit : UINT64_MAX, &dropped, error);
     if (rc == IDEM_OK && removed)
-        *removed = these.removed;
+        *removed = dropped;
     return rc;
 }
 

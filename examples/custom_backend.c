@@ -325,12 +325,14 @@ static int scan_records(idem_backend *backend, idem_scan_page *page, uint64_t de
     return walk_locked(backend, &walk, deadline_ms, error);
 }
 
-static int purge_expired(idem_backend *backend, uint64_t limit, uint64_t *removed,
-                         uint64_t deadline_ms, idem_error *error)
+/* One portion has all, for the same reason. */
+static int purge_expired(idem_backend *backend, idem_purge_portion *portion, uint64_t deadline_ms,
+                         idem_error *error)
 {
-    walk_state walk = {.limit = limit};
+    walk_state walk = {.limit = portion->limit};
     int rc = walk_locked(backend, &walk, deadline_ms, error);
-    *removed = walk.removed;
+    portion->removed = walk.removed;
+    portion->next = 0;
     return rc;
 }
 

@@ -199,12 +199,12 @@ static int memory_scan(idem_backend *backend, idem_scan_page *page, uint64_t dea
     return idem__shards_scan(((instance *)backend)->shards, page, error);
 }
 
-static int memory_purge(idem_backend *backend, uint64_t limit, uint64_t *removed,
-                        uint64_t deadline_ms, idem_error *error)
+static int memory_purge(idem_backend *backend, idem_purge_portion *portion, uint64_t deadline_ms,
+                        idem_error *error)
 {
     (void)deadline_ms;
     (void)error;
-    *removed = idem__shards_purge(((instance *)backend)->shards, limit);
+    idem__shards_purge(((instance *)backend)->shards, portion);
     return IDEM_OK;
 }
 

@@ -196,23 +196,29 @@ static void give_back(idem__shards *shards, uint64_t places)
         (void)atomic_fetch_sub(&shards->used, places);
 }
 
-static uint64_t purge(idem__shards *shards, uint64_t now_ms, uint64_t limit)
+static uint64_t purge_shard(idem__shards *shards, shard *home, uint64_t now_ms, uint64_t limit)
 {
-    uint64_t dropped = 0;
-    for (size_t i = 0; i < IDEM__SHARDS_COUNT && dropped < limit; i++) {
-        shard *home = &shards->all[i];
-        enter(home);
-        uint64_t of_shard = idem__table_purge(&home->table, now_ms, limit - dropped);
-        leave(home);
-        give_back(shards, of_shard);
-        dropped += of_shard;
-    }
+    enter(home);
+    uint64_t dropped = idem__table_purge(&home->table, now_ms, limit);
+    leave(home);
+    give_back(shards, dropped);
     return dropped;
 }
 
-uint64_t idem__shards_purge(idem__shards *shards, uint64_t limit)
+static uint64_t purge_all(idem__shards *shards, uint64_t now_ms)
 {
-    return purge(shards, now_of(shards), limit);
+    uint64_t dropped = 0;
+    for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++)
+        dropped += purge_shard(shards, &shards->all[i], now_ms, UINT64_MAX);
+    return dropped;
+}
+
+/* A portion is a shard: the cursor is the shard's index. */
+void idem__shards_purge(idem__shards *shards, idem_purge_portion *portion)
+{
+    uint64_t which = portion->cursor;
+    portion->removed = purge_shard(shards, &shards->all[which], now_of(shards), portion->limit);
+    portion->next = which + 1 < IDEM__SHARDS_COUNT ? which + 1 : 0;
 }
 
 /* --------------------------------------------------------------------------------------- ops */
@@ -292,7 +298,7 @@ static void insert(idem__shards *shards, const location *at, uint64_t now_ms, id
         if (done || all_live)
             break;
         /* Others may have taken, or freed, places in the meantime: so once more in any case. */
-        all_live = purge(shards, now_ms, UINT64_MAX) == 0;
+        all_live = purge_all(shards, now_ms) == 0;
     }
     if (!done)
         idem_op_fail(op, false, IDEM_ERR_FULL,

@@ -32,8 +32,8 @@ void idem__shards_submit(idem__shards *shards, idem_op *const *ops, size_t count
  *  held while its records are given. @return what `page->emit` failed with */
 int idem__shards_scan(idem__shards *shards, idem_scan_page *page, idem_error *error);
 
-/** Drops expired records, at most `limit`. @return how many */
-uint64_t idem__shards_purge(idem__shards *shards, uint64_t limit);
+/** Drops expired records, one portion of them. */
+void idem__shards_purge(idem__shards *shards, idem_purge_portion *portion);
 
 /** Keeps all threads out until the thaw, across a fork(). May be called several times: the last
  *  thaw counts. Forks come one at a time. */

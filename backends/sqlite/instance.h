@@ -35,7 +35,6 @@ typedef struct idem__sqlite {
     int64_t boot_id;      /**< 0: not known */
     size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
-    int64_t purge_cursor; /**< the row that a purge stopped at for its deadline */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
 } idem__sqlite;
 

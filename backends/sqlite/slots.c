@@ -23,14 +23,14 @@ int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t
     return report(rc, &fault, error);
 }
 
-int idem__sqlite_slot_purge(idem_backend *backend, uint64_t limit, uint64_t *removed,
+int idem__sqlite_slot_purge(idem_backend *backend, idem_purge_portion *portion,
                             uint64_t deadline_ms, idem_error *error)
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_walk_purge(self, limit, removed, &fault);
+        rc = idem__sqlite_walk_purge(self, portion, &fault);
     return report(rc, &fault, error);
 }
 

@@ -7,7 +7,7 @@
 
 int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
                            idem_error *error);
-int idem__sqlite_slot_purge(idem_backend *backend, uint64_t limit, uint64_t *removed,
+int idem__sqlite_slot_purge(idem_backend *backend, idem_purge_portion *portion,
                             uint64_t deadline_ms, idem_error *error);
 int idem__sqlite_slot_check(idem_backend *backend, idem_finding_fn emit, void *emit_user,
                             uint64_t deadline_ms, idem_error *error);

@@ -19,6 +19,8 @@
 #define SWEEP_ROWS_PER_INSERT 2u
 /* What a purge drops in one transaction, so that other writers get their turn. */
 #define PURGE_ROWS 500u
+/* How long a portion of a purge goes on. */
+#define PORTION_MS 20u
 /* So many rows are looked at between two looks at the clock. */
 #define ROWS_PER_LOOK 256u
 /* A page of a scan has about so many bytes at most. */
@@ -144,39 +146,25 @@ static int drop_apart(idem__sqlite *self, const stretch *found, const idem__sqli
     return rc;
 }
 
-/* Once around the table, from where the last purge was stopped. */
-static int purge_around(idem__sqlite *self, uint64_t limit, uint64_t *removed,
-                        idem__sqlite_fault *fault)
+/* The cursor is a row's id: rows behind it have not been looked at. */
+int idem__sqlite_walk_purge(idem__sqlite *self, idem_purge_portion *portion,
+                            idem__sqlite_fault *fault)
 {
-    const int64_t start = self->purge_cursor;
-    stretch found = {.cursor = start};
-    bool wrapped = start == 0;
-    bool around = false;
+    uint64_t end_ms = idem_monotonic_ms() + PORTION_MS;
+    stretch found = {.cursor = (int64_t)portion->cursor};
     int rc = IDEM_OK;
-    while (rc == IDEM_OK && !around && *removed < limit &&
-           idem_monotonic_ms() < self->deadline_ms) {
-        uint64_t left = limit - *removed;
+    portion->removed = 0;
+    do {
+        uint64_t left = portion->limit - portion->removed;
         idem__sqlite_now now = idem__sqlite_clock_now(self);
         rc = look_for_expired(self, &found, UINT64_MAX,
                               left < PURGE_ROWS ? (size_t)left : PURGE_ROWS, &now, fault);
         if (rc == IDEM_OK)
-            rc = drop_apart(self, &found, &now, removed, fault);
-        if (found.ended)
-            found.cursor = 0;
-        around = wrapped && (found.ended || (start > 0 && found.cursor >= start));
-        wrapped = wrapped || found.ended;
-    }
-    self->purge_cursor = around ? 0 : found.cursor;
+            rc = drop_apart(self, &found, &now, &portion->removed, fault);
+    } while (rc == IDEM_OK && !found.ended && portion->removed < portion->limit &&
+             idem_monotonic_ms() < end_ms);
+    portion->next = found.ended ? 0 : (uint64_t)found.cursor;
     return rc;
-}
-
-int idem__sqlite_walk_purge(idem__sqlite *self, uint64_t limit, uint64_t *removed,
-                            idem__sqlite_fault *fault)
-{
-    *removed = 0;
-    int rc = purge_around(self, limit, removed, fault);
-    /* The rest can wait; that something was done is true. */
-    return rc == IDEM_ERR_UNAVAILABLE && *removed > 0 ? IDEM_OK : rc;
 }
 
 /* -------------------------------------------------------------------------------------- scan */

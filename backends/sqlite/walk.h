@@ -13,8 +13,8 @@ bool idem__sqlite_walk_is_ahead(idem__sqlite *self, size_t inserts);
 int idem__sqlite_walk_sweep(idem__sqlite *self, size_t inserts, const idem__sqlite_now *now,
                             idem__sqlite_fault *fault);
 
-/** Drops what has expired, in transactions of its own, until the call's deadline. */
-int idem__sqlite_walk_purge(idem__sqlite *self, uint64_t limit, uint64_t *removed,
+/** Drops one portion of what has expired, in transactions of its own. */
+int idem__sqlite_walk_purge(idem__sqlite *self, idem_purge_portion *portion,
                             idem__sqlite_fault *fault);
 
 /** Gives one page of records. */

@@ -124,8 +124,9 @@ IDEM_API const char *idem_quote(idem_bytes bytes, char buf[IDEM_QUOTE_SIZE]);
 
 /* --------------------------------------------------------------------------------- records */
 
-/** How long a record lives from its last write: its ttl_ms, and while it is in progress at least
- *  its lease_ms. */
+/** How long a record lives from its last write: its ttl_ms, and while it is in progress its lease_ms
+ *  before that, so that a crash leaves a trace for as long as a response would. At most
+ *  IDEM_DURATION_MAX_MS. */
 IDEM_API uint64_t idem_record_live_ms(const idem_record *record);
 
 /** Makes `copy` (blank before) a copy of `record` that owns its bytes.
@@ -219,6 +220,7 @@ typedef struct {
     idem_clock clock;         /**< with IDEM_TRAIT_CLOCK: use it if now_ms is not NULL */
     void *context;            /**< what idem_open_backend() was given; else NULL */
     uint64_t deadline_ms;     /**< open returns by then (idem_monotonic_ms()) */
+    uint64_t flags;           /**< IDEM_OPEN_EXISTING */
 } idem_config;
 
 /* --------------------------------------------------------------------------------- backends */
@@ -244,13 +246,25 @@ typedef struct {
     uint64_t limit;    /**< about so many records are enough for a page */
     uint64_t cursor;   /**< 0 at first, then what the last page left in `next` */
     int (*emit)(void *emit_user, const idem_record *record, idem_error *error); /**< call it
-                             for each record, with its key and age_ms; stop if it fails and
-                             return what it returned */
+                             for each record, with its key and age_ms (for what can't be read as
+                             a record: its key and IDEM_STATUS_CORRUPT, all else zero); stop if it
+                             fails and return what it returned */
     void *emit_user;
 
     /* for the backend to fill in */
     uint64_t next; /**< where to go on; 0: this was the last page */
 } idem_scan_page;
+
+/** One portion of a purge: an upper half to read, a lower half to fill in. */
+typedef struct {
+    /* for the backend to read */
+    uint64_t limit;  /**< remove at most so many; UINT64_MAX: all */
+    uint64_t cursor; /**< 0 at first, then what the last portion left in `next` */
+
+    /* for the backend to fill in */
+    uint64_t removed; /**< by this portion */
+    uint64_t next;    /**< where to go on; 0: the whole store was looked at */
+} idem_purge_portion;
 
 /**
  * A backend's operations. Fill it with designated initialisers; members are only ever appended.
@@ -292,17 +306,19 @@ struct idem_backend_ops {
 
     /**
      * Gives one page of records. May be provided; without it idem_scan() is unsupported.
-     * Expired records are not given. A record of the store's own that can't be understood is
-     * IDEM_ERR_CORRUPT; in a place that others share, what is no record may be passed over.
+     * Expired records are not given. What a get would call IDEM_ERR_CORRUPT is given as
+     * IDEM_STATUS_CORRUPT.
      */
     int (*scan)(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
                 idem_error *error);
 
     /**
-     * Drops expired records, at most `limit`. May be provided; without it idem_purge() is
-     * unsupported, as for stores that drop them by themselves.
+     * Drops expired records, one portion of them. It returns after some 20 ms whatever is left, since
+     * others wait for the instance and for its locks meanwhile; the store calls it again until `next`
+     * is 0. May be provided; without it idem_purge() is unsupported, as for stores that drop them by
+     * themselves.
      */
-    int (*purge)(idem_backend *backend, uint64_t limit, uint64_t *removed, uint64_t deadline_ms,
+    int (*purge)(idem_backend *backend, idem_purge_portion *portion, uint64_t deadline_ms,
                  idem_error *error);
 
     /** Reports settings that could lose records or run work twice. May be provided; without it

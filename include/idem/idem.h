@@ -142,7 +142,9 @@ typedef struct {
 typedef enum {
     IDEM_EVENT_RETRY = 1,        /**< an operation failed and is about to be repeated */
     IDEM_EVENT_RENEW_FAILED = 2, /**< a keepalive renewal failed and will be tried again */
-    IDEM_EVENT_CLAIM_LOST = 3    /**< a keepalive found that its claim is lost */
+    IDEM_EVENT_CLAIM_LOST = 3,   /**< a keepalive found that its claim is lost */
+    IDEM_EVENT_REINSTATED = 4    /**< the store had lost the record of a claim that was begun with
+                                      IDEM_REINSTATE, and a call or the keepalive put it back */
 } idem_event_kind;
 
 /** Something that no call returned. Valid during the call of the hook only. */
@@ -153,6 +155,11 @@ typedef struct {
     const char *message; /**< one line */
 } idem_event;
 
+/** Opens for operators: nothing is created, no setting of what is there is changed, and the right to
+ *  read is enough for what only reads. A store that does not exist is IDEM_ERR_UNAVAILABLE. A call that
+ *  has to write, where that is not allowed, is an error of its own. */
+#define IDEM_OPEN_EXISTING UINT64_C(1)
+
 /** What can be given to a store besides its URL. Zero means the default. */
 typedef struct {
     size_t size;      /**< sizeof(idem_options) */
@@ -161,6 +168,7 @@ typedef struct {
     void (*on_event)(void *user, const idem_event *event); /**< observes; any thread may call it,
                            and it must not call back into the store */
     void *event_user;
+    uint64_t flags; /**< IDEM_OPEN_EXISTING */
 } idem_options;
 
 /**
@@ -219,6 +227,12 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
 #define IDEM_KEEPALIVE UINT64_C(1)
 /** A claim whose lease ran out is reported (IDEM_IN_DOUBT), not taken over. */
 #define IDEM_NO_TAKEOVER UINT64_C(2)
+/** Should the store lose the record (a restart without persistence, a failover to a replica that lies
+ *  behind), complete, renew, checkpoint and the keepalive put it back, where nobody else holds the key:
+ *  an insert with the same token, attempt, checkpoint and created_at. IDEM_EVENT_REINSTATED tells. A
+ *  record that an operator has forgotten, or that the owner has released in another process, is absent
+ *  too and is put back likewise. */
+#define IDEM_REINSTATE UINT64_C(4)
 
 /** What idem_begin() is asked. Zero means the store's default. Make one with IDEM_REQUEST(). */
 typedef struct {
@@ -231,7 +245,7 @@ typedef struct {
     uint64_t wait_ms;       /**< wait this long for a key that is in progress */
     const uint8_t *token;   /**< IDEM_TOKEN_SIZE bytes, not all zero: begin again as the same
                                  caller; NULL: a fresh token */
-    uint64_t flags;         /**< IDEM_KEEPALIVE, IDEM_NO_TAKEOVER */
+    uint64_t flags;         /**< IDEM_KEEPALIVE, IDEM_NO_TAKEOVER, IDEM_REINSTATE */
 } idem_request;
 
 /** Zeroes a request and sets its size. */
@@ -411,8 +425,13 @@ IDEM_API void idem_claim_set_ttl(idem_claim *claim, uint64_t ttl_ms);
 
 /* --------------------------------------------------------------------------------- records */
 
-/** The two stored states. A key without a record is absent. */
-typedef enum { IDEM_STATUS_IN_PROGRESS = 1, IDEM_STATUS_COMPLETED = 2 } idem_status;
+/** The two stored states; a key without a record is absent. IDEM_STATUS_CORRUPT is given by
+ *  idem_scan() alone: what is stored at this key can't be read as a record. */
+typedef enum {
+    IDEM_STATUS_IN_PROGRESS = 1,
+    IDEM_STATUS_COMPLETED = 2,
+    IDEM_STATUS_CORRUPT = 3
+} idem_status;
 
 /** What a store holds for a key. Clear the ones that calls give with idem_record_clear(). */
 typedef struct {
@@ -454,10 +473,46 @@ IDEM_API IDEM_MUST_CHECK int idem_get(idem_store *store, idem_bytes key, idem_re
                                       idem_error *error);
 
 /**
- * Removes the record of a key, whatever it is: for operators. An owner that is still at work will
- * be told IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST. A key without a record is IDEM_OK.
+ * Removes the record of a key: for operators. An owner that is still at work will be told
+ * IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST. A key without a record is IDEM_OK.
+ *
+ * @return IDEM_ERR_CORRUPT: what is stored there can't be read as a record, and may be another
+ *         program's data; it is left as it is (idem_forget_any() removes it); IDEM_ERR_ARGUMENT;
+ *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_UNCERTAIN; IDEM_ERR_NO_MEMORY.
  */
 IDEM_API int idem_forget(idem_store *store, idem_bytes key, idem_error *error);
+
+/**
+ * Removes whatever is stored at a key, even what can't be read as a record.
+ *
+ * @return as idem_forget(), IDEM_ERR_CORRUPT apart.
+ */
+IDEM_API int idem_forget_any(idem_store *store, idem_bytes key, idem_error *error);
+
+/**
+ * Removes the record of a key if it is unfinished and its lease has run out. A key without a record is
+ * IDEM_OK.
+ *
+ * @return IDEM_ERR_LOST: it has a live owner, or is completed (the message says which); else as
+ *         idem_forget().
+ */
+IDEM_API int idem_forget_expired(idem_store *store, idem_bytes key, idem_error *error);
+
+/**
+ * Completes a key whose owner crashed with an operator's answer: every later idem_begin() returns it, and
+ * the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays.
+ *
+ * @param response  as for idem_complete().
+ * @return IDEM_ERR_LOST: it has a live owner, or is completed (the message says which);
+ *         IDEM_ERR_NOT_FOUND; IDEM_ERR_ARGUMENT; IDEM_ERR_TOO_LARGE; IDEM_ERR_CORRUPT;
+ *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_UNCERTAIN: may be settled; settle again: IDEM_ERR_LOST then
+ *         says that it is completed; IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
+ */
+IDEM_API int idem_settle(idem_store *store, idem_bytes key, idem_bytes response, idem_error *error);
+
+/** Makes a token for idem_request.token: to begin again as the same caller when a begin ended
+ *  IDEM_ERR_UNCERTAIN. @return IDEM_ERR_ARGUMENT; IDEM_ERR_INTERNAL: no random bits */
+IDEM_API IDEM_MUST_CHECK int idem_token_make(uint8_t token[IDEM_TOKEN_SIZE], idem_error *error);
 
 /** Which records idem_scan() gives. NULL, or zero in a field, means all. */
 typedef struct {
@@ -473,7 +528,8 @@ typedef int (*idem_scan_fn)(const idem_record *record, void *user);
 
 /**
  * Gives the records of this store's prefix, in no order. A record that is there from beginning to
- * end is given at least once; one that comes or goes in the meantime may be given or not.
+ * end is given at least once; one that comes or goes in the meantime may be given or not. What
+ * idem_begin() would call corrupt is given with IDEM_STATUS_CORRUPT and its key, all else zero.
  *
  * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_SCAN; IDEM_ERR_ARGUMENT;
  *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
@@ -486,11 +542,14 @@ IDEM_API int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_f
  * Drops records whose retention has ended. Never needed for a right answer, since expired records
  * are treated as absent; it gives their space back.
  *
+ * It goes in short portions, so that other callers and processes get their turns.
+ *
  * @param limit         at most so many; 0: all.
  * @param[out] removed  how many there were, without those of a try whose reply was lost; may be
  *                      NULL.
  * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_PURGE; IDEM_ERR_UNAVAILABLE;
  *         IDEM_ERR_UNCERTAIN; IDEM_ERR_NO_MEMORY.
+ * @par Blocking  up to the store's timeout for each portion.
  */
 IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error);
 

@@ -292,15 +292,15 @@ static int faulty_scan(idem_backend *backend, idem_scan_page *page, uint64_t dea
     return slot_answer(&rule, rc, deadline_ms, error);
 }
 
-static int faulty_purge(idem_backend *backend, uint64_t limit, uint64_t *removed,
-                        uint64_t deadline_ms, idem_error *error)
+static int faulty_purge(idem_backend *backend, idem_purge_portion *portion, uint64_t deadline_ms,
+                        idem_error *error)
 {
     const faulty *self = (const faulty *)backend;
     faulty_rule rule = slot_rule(FAULTY_PURGE, self->config.role);
     int rc = IDEM_OK;
     call_hook(rule.before, &rule, NULL);
     if (is_done(&rule))
-        rc = self->as->inner->purge(self->inner, limit, removed, deadline_ms, error);
+        rc = self->as->inner->purge(self->inner, portion, deadline_ms, error);
     return slot_answer(&rule, rc, deadline_ms, error);
 }
 

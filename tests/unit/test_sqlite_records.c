@@ -31,6 +31,19 @@ static void assert_same(const idem_record *found, const idem_record *stored)
     ck_assert_uint_eq(found->ttl_ms, stored->ttl_ms);
 }
 
+static uint64_t purge_all(const instance *on)
+{
+    idem_error error = {0};
+    idem_purge_portion portion = {.limit = UINT64_MAX};
+    uint64_t removed = 0;
+    do {
+        ck_assert_idem_ok(on->ops->purge(on->backend, &portion, UINT64_MAX, &error), error);
+        removed += portion.removed;
+        portion.cursor = portion.next;
+    } while (portion.next != 0);
+    return removed;
+}
+
 START_TEST(every_field_comes_back_exactly)
 {
     static const char key[] = "a\0b\n'\"\xff";
@@ -301,9 +314,7 @@ START_TEST(writes_drop_what_has_expired_as_they_pass)
         ck_assert(insert.applied);
         test_clock_ms++;
     }
-    uint64_t removed = 0;
-    idem_error error = {0};
-    ck_assert_idem_ok(on.ops->purge(on.backend, UINT64_MAX, &removed, UINT64_MAX, &error), error);
+    uint64_t removed = purge_all(&on);
     ck_assert_uint_le(removed, 2 * live_at_most);
     instance_close(&on);
 }
@@ -358,35 +369,40 @@ START_TEST(purge_drops_what_has_expired_and_nothing_else)
     insert_many(&on, "short", 1300, 1000);
     insert_many(&on, "long", 10, 60000);
     test_clock_ms += 1000;
-    ck_assert_idem_ok(on.ops->purge(on.backend, 5, &removed, UINT64_MAX, &error), error);
+    idem_purge_portion portion = {.limit = 5};
+    ck_assert_idem_ok(on.ops->purge(on.backend, &portion, UINT64_MAX, &error), error);
+    removed = portion.removed;
     ck_assert_uint_eq(removed, 5);
-    ck_assert_idem_ok(on.ops->purge(on.backend, UINT64_MAX, &removed, UINT64_MAX, &error), error);
+    removed = purge_all(&on);
     ck_assert_uint_eq(removed, 1295);
-    ck_assert_idem_ok(on.ops->purge(on.backend, UINT64_MAX, &removed, UINT64_MAX, &error), error);
+    removed = purge_all(&on);
     ck_assert_uint_eq(removed, 0);
     ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record"), 10);
     instance_close(&on);
 }
 END_TEST
 
-START_TEST(a_purge_goes_on_where_the_last_one_stopped_and_comes_around)
+START_TEST(a_portion_of_a_purge_goes_on_at_its_cursor)
 {
     instance on;
     idem_error error = {0};
-    uint64_t removed = 0;
     instance_open(&on, store_path, true);
     insert_many(&on, "first", 20, 5000);
     insert_many(&on, "second", 20, 1000);
     test_clock_ms += 1000;
     /* Stops behind the living and ten of the dead. */
-    ck_assert_idem_ok(on.ops->purge(on.backend, 10, &removed, UINT64_MAX, &error), error);
-    ck_assert_uint_eq(removed, 10);
+    idem_purge_portion portion = {.limit = 10};
+    ck_assert_idem_ok(on.ops->purge(on.backend, &portion, UINT64_MAX, &error), error);
+    ck_assert_uint_eq(portion.removed, 10);
+    ck_assert_uint_eq(portion.next, 30);
     test_clock_ms += 4000;
-    ck_assert_idem_ok(on.ops->purge(on.backend, 1, &removed, UINT64_MAX, &error), error);
-    ck_assert_uint_eq(removed, 1);
+    portion.limit = UINT64_MAX;
+    portion.cursor = portion.next;
+    ck_assert_idem_ok(on.ops->purge(on.backend, &portion, UINT64_MAX, &error), error);
+    ck_assert_uint_eq(portion.removed, 10);
+    ck_assert_uint_eq(portion.next, 0);
     ck_assert_int_eq(file_number("SELECT min(id) FROM idem_record"), 1);
-    ck_assert_idem_ok(on.ops->purge(on.backend, UINT64_MAX, &removed, UINT64_MAX, &error), error);
-    ck_assert_uint_eq(removed, 29);
+    ck_assert_uint_eq(purge_all(&on), 20);
     instance_close(&on);
 }
 END_TEST
@@ -556,7 +572,7 @@ int main(void)
     ADD_IN_FOLDER(suite, writes_drop_what_has_expired_as_they_pass);
     ADD_IN_FOLDER(suite, an_instance_that_writes_once_sweeps_too);
     ADD_IN_FOLDER(suite, purge_drops_what_has_expired_and_nothing_else);
-    ADD_IN_FOLDER(suite, a_purge_goes_on_where_the_last_one_stopped_and_comes_around);
+    ADD_IN_FOLDER(suite, a_portion_of_a_purge_goes_on_at_its_cursor);
     ADD_IN_FOLDER(suite, scan_gives_every_live_record_once_in_pages);
     ADD_IN_FOLDER(suite, a_page_of_a_scan_is_bounded_in_bytes);
     ADD_IN_FOLDER(suite, a_scan_ends_with_what_its_reader_or_a_row_says);
