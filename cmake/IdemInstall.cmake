@@ -14,7 +14,8 @@ foreach(kind IN LISTS idem_kinds)
     DESTINATION ${idem_package_dir})
 endforeach()
 
-set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h include/idem/jansson.h)
+set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h include/idem/jansson.h
+  include/idem/idem.hpp)
 if(IDEM_BACKEND_SQLITE)
   list(APPEND idem_headers include/idem/sqlite.h)
 endif()

@@ -168,6 +168,14 @@ IDEM_API IDEM_MUST_CHECK int idem_async_release(idem_async *async, idem_claim *c
                                                 idem_async_call *call, idem_error *error);
 
 #ifdef __cplusplus
+} /* extern "C" */
+
+/* For IDEM_REQUEST(), which is a value in C++. */
+IDEM_MUST_CHECK inline int idem_async_begin(idem_async *async, const idem_request &request,
+                                            idem_async_begin_fn fn, void *user,
+                                            idem_async_call *call, idem_error *error)
+{
+    return idem_async_begin(async, &request, fn, user, call, error);
 }
 #endif
 

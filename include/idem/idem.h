@@ -73,6 +73,11 @@ extern "C" {
 #define IDEM_MUST_CHECK
 #endif
 
+/* What is defined here is exported by the library too, for bindings. */
+#ifndef IDEM__INLINE
+#define IDEM__INLINE static inline
+#endif
+
 /** The longest key, in bytes. */
 #define IDEM_KEY_MAX 1024u
 /** The longest fingerprint, in bytes. */
@@ -93,9 +98,16 @@ typedef struct {
 } idem_bytes;
 
 /** The bytes of a NUL-terminated string, without the NUL. NULL gives `{NULL, 0}`. */
-static inline idem_bytes idem_str(const char *text)
+IDEM__INLINE idem_bytes idem_str(const char *text)
 {
     idem_bytes bytes = {text, text ? strlen(text) : 0};
+    return bytes;
+}
+
+/** Bytes by address and length. */
+IDEM__INLINE idem_bytes idem_bytes_of(const void *data, size_t len)
+{
+    idem_bytes bytes = {data, len};
     return bytes;
 }
 
@@ -257,14 +269,14 @@ typedef struct {
 } idem_request;
 
 /** Zeroes a request and sets its size. */
-static inline void idem_request_init(idem_request *request)
+IDEM__INLINE void idem_request_init(idem_request *request)
 {
     memset(request, 0, sizeof *request);
     request->size = sizeof *request;
 }
 
-/* IDEM_REQUEST(.key = …, .lease_ms = …) is a pointer to a request with these fields set, valid
-   to the end of the enclosing block (C) or full expression (C++). It is at the end of this file. */
+/* IDEM_REQUEST(.key = …, .lease_ms = …) is what a call takes for a request with these fields set: in C a
+   pointer that is valid to the end of the enclosing block, in C++ a value. It is at the end of this file. */
 
 /** What idem_begin() found out about the key. */
 typedef enum {
@@ -607,10 +619,23 @@ IDEM_API IDEM_MUST_CHECK int idem_fingerprint(const idem_bytes *parts, size_t co
 } /* extern "C" */
 
 /* C++ has no pointer to a compound literal: a lambda fills a request field by field (`.key = k`
-   is pasted behind the object's name), in any order of the fields, from C++11 on. */
-static inline const idem_request *idem__request_address(const idem_request &request)
+   is pasted behind the object's name), in any order of the fields, from C++11 on. The result is a value,
+   which the calls take by reference: a pointer kept beyond the expression would point to nothing, so there
+   is none. */
+struct idem__request_value : idem_request {
+    explicit idem__request_value(const idem_request &request) : idem_request(request)
+    {
+    }
+    idem_request operator*() const
+    {
+        return *this;
+    }
+};
+
+IDEM_MUST_CHECK inline int idem_begin(idem_store *store, const idem_request &request,
+                                      idem_outcome *outcome, idem_error *error)
 {
-    return &request;
+    return idem_begin(store, &request, outcome, error);
 }
 /* clang-format off */
 #define IDEM__SET_1(set) idem_request_ set;
@@ -626,7 +651,7 @@ static inline const idem_request *idem__request_address(const idem_request &requ
     IDEM__PICK(__VA_ARGS__, IDEM__SET_8, IDEM__SET_7, IDEM__SET_6, IDEM__SET_5, IDEM__SET_4,       \
                IDEM__SET_3, IDEM__SET_2, IDEM__SET_1, 0)(__VA_ARGS__)
 #define IDEM_REQUEST(...)                                                                          \
-    idem__request_address([&]() {                                                                  \
+    idem__request_value([&]() {                                                                  \
         idem_request idem_request_;                                                                \
         idem_request_init(&idem_request_);                                                         \
         IDEM__SET(__VA_ARGS__)                                                                     \

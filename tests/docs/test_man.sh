@@ -50,7 +50,7 @@ same_words "exit codes" documented known
 
 # Calls, on one line each, without comments.
 sed -e '/^ *#/d' -e 's|/\*.*\*/||' "$root/include/idem/idem.h" |
-    sed -nE -e '/^(IDEM_API|static inline)/,/[;{]/s/.*[ *](idem_[a-z0-9_]+)\(.*/\1/p' |
+    sed -nE -e '/^(IDEM_API|IDEM__INLINE)/,/[;{]/s/.*[ *](idem_[a-z0-9_]+)\(.*/\1/p' |
     grep -v '^idem__' | sort -u >known
 [ "$(grep -c '' known)" -ge 30 ] || fail "the header has another form"
 sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/s/^\.F[no] \(idem_[a-z0-9_]*\).*/\1/p' "$library" |

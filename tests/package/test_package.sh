@@ -85,8 +85,10 @@ check_exports() {
   if grep -v '^idem_[a-z]' "$work/exported"; then
     fail "these symbols of the shared library are nobody's business"
   fi
-  cat "$prefix"/include/idem/*.h | tr '\n' ' ' | grep -o 'IDEM_API[^;]*;' |
-    grep -o '\bidem_[a-z_]*(' | tr -d '(' | sort -u >"$work/declared"
+  {
+    cat "$prefix"/include/idem/*.h | tr '\n' ' ' | grep -o 'IDEM_API[^;]*;'
+    cat "$prefix"/include/idem/*.h | grep '^IDEM__INLINE '
+  } | grep -o '\bidem_[a-z_]*(' | tr -d '(' | sort -u >"$work/declared"
   grep -v -x -F -f "$work/exported" "$work/declared" && fail "these are declared, but not exported"
   grep -v -x -F -f "$work/declared" "$work/exported" && fail "these are exported, but not declared"
   interface=${version%%.*}
