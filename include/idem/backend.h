@@ -461,8 +461,13 @@ IDEM_API void idem_patience_end(idem_patience *patience);
  */
 IDEM_API IDEM_MUST_CHECK int idem_descriptor_raise(int fd);
 
-/** Fills a buffer from the system's random source. @return IDEM_ERR_INTERNAL */
+/** Fills a buffer from the system's random source, never from bits that were drawn ahead.
+ *  @return IDEM_ERR_UNAVAILABLE: it was not ready within 5 s, as early after boot; IDEM_ERR_INTERNAL */
 IDEM_API IDEM_MUST_CHECK int idem_random(void *buf, size_t len, idem_error *error);
+
+/** The same, by a deadline. */
+IDEM_API IDEM_MUST_CHECK int idem_random_until(void *buf, size_t len, uint64_t deadline_ms,
+                                               idem_error *error);
 
 #ifdef __cplusplus
 }
