@@ -181,7 +181,7 @@ static bool says_applied(idem__redis_script script, const redisReply *reply)
         return false;
     if (script == IDEM__REDIS_REMOVE)
         return reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
-    return reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0;
+    return reply->type == REDIS_REPLY_STATUS && reply->len == 2 && memcmp(reply->str, "OK", 2) == 0;
 }
 
 /* What PROVE has found. A claim of this caller's own, and one that it would take over, are of no use to a
