@@ -219,6 +219,8 @@ int idem_open_backend(const idem_backend_ops *ops, void *context, const char *op
     if (!made)
         return idem__error_no_memory(error);
     int rc = idem__registry_adopt(ops, &made->ops, error);
+    if (rc == IDEM_OK && options)
+        rc = idem__url_check_bytes(options, "the list of options", error);
     if (rc == IDEM_OK && options) {
         made->url.memory = strdup(options);
         made->url.query = made->url.memory;
