@@ -424,7 +424,8 @@ int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault)
     return idem__redis_wire_append(wire, 2, words, fault);
 }
 
-int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
+int idem__redis_wire_confirm(idem__redis_wire *wire, bool first, uint64_t deadline_ms,
+                             idem__redis_fault *fault)
 {
     char text[SEAL_LEN];
     redisReply *reply = NULL;
@@ -433,8 +434,8 @@ int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms, idem_
     int rc = idem__redis_wire_reply(wire, deadline_ms, &reply, fault);
     if (rc)
         return rc;
-    if (reply->type == REDIS_REPLY_ERROR)
-        wire->seals = false; /* no right to ECHO, or a server that has none */
+    if (first && reply->type == REDIS_REPLY_ERROR)
+        wire->seals = false;
     else if (reply->type != REDIS_REPLY_STRING || reply->len != SEAL_LEN ||
              memcmp(reply->str, seal_text(wire, text).data, SEAL_LEN) != 0)
         rc = refuse_excess(wire, fault);

@@ -84,9 +84,10 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
 int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault);
 
 /** Takes the seal's reply, when all others were taken. Where it is another one, the answers before it were
- *  not those to this pipeline. Whether a server that knows no ECHO did so can't be told.
+ *  not those to this pipeline. `first`: of the greeting, where a server may say that it has no ECHO, or none
+ *  for this user; there are no seals then.
  *  @return as reply */
-int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms,
+int idem__redis_wire_confirm(idem__redis_wire *wire, bool first, uint64_t deadline_ms,
                              idem__redis_fault *fault);
 
 /** Waits for the descriptor. @return false: the deadline has come */
