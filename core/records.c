@@ -217,7 +217,7 @@ static int read_filter(const idem_filter *filter, idem_filter *read, idem_error 
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the filter's size is not set; write .size = sizeof(idem_filter)");
     memcpy(read, filter, filter->size < sizeof *read ? filter->size : sizeof *read);
-    if (read->status > IDEM_STATUS_COMPLETED || read->prefix.len > IDEM_KEY_MAX ||
+    if (read->status > IDEM_STATUS_CORRUPT || read->prefix.len > IDEM_KEY_MAX ||
         (read->prefix.len > 0 && !read->prefix.data))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the filter's status is unknown, or its prefix is no beginning of a "

@@ -42,6 +42,7 @@ typedef struct {
     uint64_t deadline_ms;
     uint64_t given;
     size_t step_keys;
+    bool again; /* the last step is to be made again, with fewer keys */
     idem__redis_trail trail;
     idem__redis_fault *fault;
 } walk;
@@ -255,8 +256,8 @@ static candidate *take_keys(const walk *at, const redisReply *list, size_t *coun
     return keys;
 }
 
-/* Measures and gives the keys of one step. `again`: it is to be asked for fewer of them. */
-static int give_all(walk *at, const redisReply *list, bool *again)
+/* Measures and gives the keys of one step, unless their records are too long together. */
+static int give_all(walk *at, const redisReply *list)
 {
     size_t count = 0;
     size_t bytes = 0;
@@ -266,8 +267,8 @@ static int give_all(walk *at, const redisReply *list, bool *again)
     int rc = count > 0 ? measure(at, keys, count) : IDEM_OK;
     for (size_t i = 0; i < count; i++)
         bytes += keys[i].corrupt ? 0 : keys[i].len;
-    *again = rc == IDEM_OK && bytes > STEP_BYTES && at->step_keys > STEP_KEYS_MIN;
-    for (size_t i = 0; rc == IDEM_OK && !*again && i < count;)
+    at->again = rc == IDEM_OK && bytes > STEP_BYTES && at->step_keys > STEP_KEYS_MIN;
+    for (size_t i = 0; rc == IDEM_OK && !at->again && i < count;)
         i += give_some(at, keys + i, count - i, &rc);
     free(keys);
     return rc;
@@ -292,7 +293,6 @@ static bool leads_back(idem__redis_trail *trail, uint64_t cursor, uint64_t next)
 static int take_step(walk *at, const redisReply *reply, uint64_t *cursor)
 {
     uint64_t next = 0;
-    bool again = false;
     if (reply->type == REDIS_REPLY_ERROR)
         return idem__redis_fault_take(at->fault, at->self->name, (idem_bytes){NULL, 0},
                                       (idem_bytes){reply->str, reply->len});
@@ -303,8 +303,8 @@ static int take_step(walk *at, const redisReply *reply, uint64_t *cursor)
         return idem__redis_fault_set(at->fault, false, IDEM_ERR_UNAVAILABLE,
                                      "%s leads a scan round in a circle: is it Redis?",
                                      at->self->name);
-    int rc = give_all(at, reply->element[1], &again);
-    if (again)
+    int rc = give_all(at, reply->element[1]);
+    if (at->again)
         at->step_keys = at->step_keys / 4 > STEP_KEYS_MIN ? at->step_keys / 4 : STEP_KEYS_MIN;
     else
         *cursor = next;
@@ -316,12 +316,12 @@ static int step(walk *at, uint64_t *cursor)
 {
     redisReply *reply = NULL;
     idem__redis_trail before = at->trail;
-    uint64_t from = *cursor;
+    at->again = false;
     int rc = ask_step(at, *cursor, &reply);
     if (rc == IDEM_OK)
         rc = take_step(at, reply, cursor);
-    if (*cursor == from)
-        at->trail = before; /* it comes again, and that is right */
+    if (at->again)
+        at->trail = before;
     if (reply)
         freeReplyObject(reply);
     return rc;
@@ -344,8 +344,8 @@ int idem__redis_scan(idem__redis *self, idem_scan_page *page, uint64_t deadline_
         at.trail = (idem__redis_trail){.limit = 1};
     do {
         rc = step(&at, &cursor);
-    } while (rc == IDEM_OK && cursor != 0 && at.given < page->limit &&
-             idem_monotonic_ms() < enough_ms);
+    } while (rc == IDEM_OK && (at.again || (cursor != 0 && at.given < page->limit &&
+                                            idem_monotonic_ms() < enough_ms)));
     page->next = cursor;
     if (rc) {
         idem__redis_wire_close(&self->wire);
