@@ -4,6 +4,7 @@
 #include "redis_test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 
 #define FINDINGS_MAX 16
 
@@ -79,6 +80,8 @@ static const setting settings[] = {
      "maxmemory-policy is volatile-ttl", "maxmemory-policy noeviction"},
     {"appendfsync no", "appendfsync everysec", "appendfsync is no", "appendfsync everysec"},
     {"appendonly no", "appendonly yes", "persistence is off", "appendonly yes"},
+    {"no-appendfsync-on-rewrite yes", "no-appendfsync-on-rewrite no",
+     "no-appendfsync-on-rewrite is yes", "no-appendfsync-on-rewrite no"},
     {"maxmemory 1000000", "maxmemory 0", "of maxmemory's 1000000 bytes", "raise maxmemory"},
 };
 
@@ -146,6 +149,13 @@ START_TEST(replicas_that_may_be_behind_are_found)
     assert_only("min-replicas-to-write is 0", "min-replicas-to-write 1");
     server_do(&redis, "CONFIG SET min-replicas-to-write 1");
     assert_sound(redis.url);
+    server_do(&redis, "CONFIG SET min-replicas-max-lag 0");
+    look(redis.url);
+    assert_only("min-replicas-to-write is without effect", "min-replicas-max-lag 10");
+    server_do(&redis, "CONFIG SET min-replicas-max-lag 3600");
+    look(redis.url);
+    assert_only("min-replicas-max-lag is 3600", "min-replicas-max-lag 10");
+    server_do(&redis, "CONFIG SET min-replicas-max-lag 10");
     look(replica.url);
     assert_only("is a replica (its link to the primary is up)", "name the primary");
     ck_assert_int_eq(kill(replica.pid, SIGSTOP), 0);
@@ -158,6 +168,138 @@ START_TEST(replicas_that_may_be_behind_are_found)
     assert_only("s behind", "replica's load");
     server_remove(&replica);
     server_do(&redis, "CONFIG SET min-replicas-to-write 0");
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- the trial */
+
+static void assert_nothing_left(void)
+{
+    ck_assert_int_eq(server_number(&redis, "DBSIZE"), 0);
+}
+
+START_TEST(a_trial_leaves_nothing_behind)
+{
+    assert_sound(redis.url);
+    assert_nothing_left();
+    proxy *between = proxy_start(redis.port);
+    idem_store *cut = open_url(proxy_url(between), "timeout=300ms&prefix=cut:");
+    /* What can't be removed any more is gone some seconds later. */
+    proxy_add(
+        between,
+        (proxy_rule){
+            .match = "cut:idem-doctor:", .action = PROXY_CLOSE, .times = PROXY_ALWAYS, .skip = 2});
+    finding_count = 0;
+    (void)idem_check(cut, keep, NULL, &err);
+    char *key = server_text(&redis, "RANDOMKEY");
+    ck_assert_int_eq(strncmp(key, "cut:idem-doctor:", strlen("cut:idem-doctor:")), 0);
+    ck_assert_int_le(server_number(&redis, "PTTL %s", key), 10000);
+    ck_assert_int_gt(server_number(&redis, "PTTL %s", key), 0);
+    free(key);
+    idem_close(cut);
+    proxy_stop(between);
+    server_do(&redis, "FLUSHALL");
+}
+END_TEST
+
+static const struct {
+    const char *rules;
+    const char *what;
+} lacking[] = {
+    {"~* +@all -@scripting", "nothing can be claimed"},
+    {"~* +@all -eval", "'eval'"},
+    {"~* +@all -set", "NOPERM SET"},
+    {"~* +@all -del", "NOPERM DEL"},
+    {"~* +@all -pttl", "NOPERM PTTL"},
+    {"~other:* +@all", "nothing can be claimed"},
+    {"~* +@read +@connection +info +config", "nothing can be claimed"},
+    {"~* +@all -scan", "lets this user list nothing"},
+};
+
+START_TEST(a_right_that_is_missing_is_found)
+{
+    char command[200];
+    char url[200];
+    server_do(&redis, "ACL SETUSER app reset");
+    (void)snprintf(command, sizeof command, "ACL SETUSER app on >secret %s", lacking[_i].rules);
+    server_do(&redis, command);
+    (void)snprintf(url, sizeof url, "redis://app:secret@127.0.0.1:%d", redis.port);
+    look(url);
+    ck_assert_msg(
+        reported(lacking[_i].what, strstr(lacking[_i].what, "list") ? "+scan" : "ACL SETUSER"),
+        "%zu: %s", finding_count, findings[0].what);
+    assert_nothing_left();
+    server_do(&redis, "ACL DELUSER app");
+}
+END_TEST
+
+/* An operator who may read only is told so, and that is no error. */
+START_TEST(the_right_to_read_is_enough_to_look)
+{
+    char url[200];
+    server_do(&redis, "ACL SETUSER app reset");
+    server_do(&redis, "ACL SETUSER app on >secret ~* +get");
+    (void)snprintf(url, sizeof url, "redis://app:secret@127.0.0.1:%d", redis.port);
+    look(url);
+    ck_assert(reported("nothing can be claimed", "ACL SETUSER"));
+    ck_assert(reported("INFO", "+info"));
+    ck_assert(reported("CONFIG GET", "+config|get"));
+    ck_assert(reported("list nothing", "+scan"));
+    ck_assert_uint_eq(finding_count, 4);
+    server_do(&redis, "ACL DELUSER app");
+}
+END_TEST
+
+static char *settings_of(void)
+{
+    size_t len = 1;
+    redisReply *reply = server_ask(&redis, "CONFIG GET *");
+    for (size_t i = 0; i < reply->elements; i++)
+        len += reply->element[i]->len + 1;
+    char *all = calloc(len, 1);
+    ck_assert_ptr_nonnull(all);
+    for (size_t i = 0; i < reply->elements; i++) {
+        strcat(all, reply->element[i]->str);
+        strcat(all, " ");
+    }
+    freeReplyObject(reply);
+    return all;
+}
+
+START_TEST(looking_changes_no_setting)
+{
+    char *before = settings_of();
+    look(redis.url);
+    char *after = settings_of();
+    ck_assert_str_eq(before, after);
+    free(before);
+    free(after);
+}
+END_TEST
+
+START_TEST(a_server_that_refuses_writes_is_found)
+{
+    server own;
+    char path[200];
+    server_start(&own, (const char *const[]){"--appendonly", "yes", "--dbfilename", "taken", NULL});
+    (void)snprintf(path, sizeof path, "%s/taken", own.folder);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/taken/inside", own.folder);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    server_do(&own, "CONFIG SET save %s", "3600 1");
+    server_do(&own, "BGSAVE");
+    for (int i = 0; i < 1000 && !reported("rdb_last_bgsave_status is err", "disk"); i++) {
+        wait_ms(10);
+        look(own.url);
+    }
+    ck_assert(reported("rdb_last_bgsave_status is err", "disk"));
+    ck_assert(reported("nothing can be claimed", "do what the message says"));
+    server_do(&own, "CONFIG SET save %s", "");
+    server_do(&own, "CONFIG SET min-replicas-to-write 1");
+    look(own.url);
+    ck_assert(reported("min-replicas-to-write", "do what the message says"));
+    server_kill(&own);
+    server_remove(&own);
 }
 END_TEST
 
@@ -180,6 +322,12 @@ START_TEST(what_a_server_does_not_tell_is_found)
     ck_assert(reported("CONFIG GET", "+config|get"));
     ck_assert(reported("maxmemory-policy is allkeys-lru", "noeviction"));
     server_do(&redis, "CONFIG SET maxmemory-policy noeviction");
+    /* And whether there is persistence. */
+    server_do(&redis, "CONFIG SET appendonly no");
+    look(url);
+    ck_assert_uint_eq(finding_count, 2);
+    ck_assert(reported("aof_enabled 0", "appendonly yes"));
+    server_do(&redis, "CONFIG SET appendonly yes");
     server_do(&redis, "ACL DELUSER app");
 }
 END_TEST
@@ -331,6 +479,11 @@ int main(void)
     ADD(suite, snapshots_alone_are_found);
     ADD(suite, many_findings_are_all_reported);
     ADD(suite, replicas_that_may_be_behind_are_found);
+    ADD(suite, a_trial_leaves_nothing_behind);
+    ADD_ROWS(suite, a_right_that_is_missing_is_found, lacking);
+    ADD(suite, the_right_to_read_is_enough_to_look);
+    ADD(suite, looking_changes_no_setting);
+    ADD(suite, a_server_that_refuses_writes_is_found);
     ADD(suite, what_a_server_does_not_tell_is_found);
     ADD(suite, an_old_version_is_found);
     ADD(suite, a_node_of_a_cluster_is_found);

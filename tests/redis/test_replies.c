@@ -119,7 +119,8 @@ START_TEST(a_connection_that_closes_under_a_write_does_not_end_the_process)
 }
 END_TEST
 
-/* One that was answered just now is not looked at: there the reply is lost, and the call repeated. */
+/* Each is looked at before it is used. Where the server's end has not arrived yet, the reply is lost, and the
+   call repeated. */
 static const bool idle[] = {true, false};
 
 START_TEST(a_connection_that_the_server_closed_is_replaced)
