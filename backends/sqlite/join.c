@@ -8,6 +8,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "guard.h"
 #include "lock.h"
 #include "schema.h"
 #include "slots.h"
@@ -50,7 +51,9 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     name_it(self);
     idem__sqlite_lock_enter(self, config->deadline_ms);
     int64_t rowid = sqlite3_last_insert_rowid(self->db);
-    int rc = idem__sqlite_schema_ensure(self, &fault);
+    int rc = idem__sqlite_guard_take(self, &fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_schema_ensure(self, &fault);
     sqlite3_set_last_insert_rowid(self->db, rowid);
     if (rc) {
         close_instance(&self->base);
