@@ -30,7 +30,19 @@ bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
     return count_kind(ops, count, IDEM_OP_GET) == count;
 }
 
-static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, idem_op *op)
+/* The row of another clock may be older than it says: as old as it has been known. */
+static uint64_t age_of_stray(idem__sqlite *self, sqlite3_stmt *statement,
+                             const idem__sqlite_now *now, const idem_record *row)
+{
+    idem__sqlite_date date = idem__sqlite_row_date(statement);
+    if (!idem__sqlite_clock_is_stray(now, &date))
+        return 0;
+    self->met_strays = true;
+    return idem__sqlite_clock_known_ms(self, row->version);
+}
+
+static void answer_found(idem__sqlite *self, sqlite3_stmt *statement, const idem__sqlite_now *now,
+                         idem_op *op)
 {
     idem_record row;
     idem_error error = {0};
@@ -39,6 +51,8 @@ static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, i
         return;
     int rc = idem__sqlite_row_read(statement, &row, &error);
     row.age_ms = age_ms;
+    if (rc == IDEM_OK && age_ms == 0)
+        row.age_ms = age_of_stray(self, statement, now, &row);
     if (rc == IDEM_OK)
         rc = idem_record_copy(&row, &op->found, &error);
     if (rc == IDEM_OK)
@@ -58,7 +72,7 @@ static int find(idem__sqlite *self, idem_op *op, const idem__sqlite_now *now,
     if (code == SQLITE_OK)
         code = idem__sqlite_step(self, statement);
     if (code == SQLITE_ROW)
-        answer_found(statement, now, op);
+        answer_found(self, statement, now, op);
     idem__sqlite_done(statement);
     if (code == SQLITE_ROW || code == SQLITE_DONE)
         return IDEM_OK;
@@ -236,8 +250,37 @@ static void fail_or_part(idem__sqlite *self, idem_op *const *ops, size_t count,
     }
 }
 
+static bool may_date(idem__sqlite *self)
+{
+    if ((self->config->flags & IDEM_OPEN_EXISTING) || sqlite3_db_readonly(self->db, "main") == 1)
+        return false;
+    return !self->nested || sqlite3_txn_state(self->db, "main") == SQLITE_TXN_WRITE;
+}
+
+/* Dates the strays anew that were found. It may as well be done by the next one that finds them: so it
+   waits for no lock, and it is no matter if it fails. */
+static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
+{
+    idem__sqlite_fault unused = {0};
+    idem__sqlite_now now = idem__sqlite_clock_now(self);
+    self->met_strays = false;
+    sqlite3_stmt *date =
+        may_date(self) ? idem__sqlite_statement(self, IDEM__SQLITE_DATE, &unused) : NULL;
+    self->hurried = true;
+    for (size_t i = 0; date && i < count; i++) {
+        if (ops[i]->has_found &&
+            idem__sqlite_row_bind_bytes(date, IDEM__SQLITE_P_KEY, ops[i]->key) == SQLITE_OK &&
+            idem__sqlite_clock_bind(date, &now) == SQLITE_OK)
+            (void)idem__sqlite_step(self, date);
+        idem__sqlite_done(date);
+    }
+    self->hurried = false;
+}
+
 void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
 {
+    idem_op *const *all = ops;
+    size_t all_count = count;
     idem_op *left[IDEM_BATCH_MAX];
     idem__sqlite_fault fault = {0};
     /* On a caller's connection it is his to say how locks are waited for. */
@@ -253,4 +296,6 @@ void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t coun
     self->hurried = false;
     if (rc)
         fail_or_part(self, ops, count, &fault);
+    if (self->met_strays && !self->broken)
+        date_strays(self, all, all_count);
 }

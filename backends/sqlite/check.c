@@ -7,6 +7,7 @@
  */
 #include "check.h"
 
+#include "clock.h"
 #include "guard.h"
 
 #include <sys/stat.h>
@@ -140,5 +141,5 @@ int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user
     check_space(&at, path);
     check_permissions(&at, path);
     idem__sqlite_guard_report(self, path, emit, emit_user);
-    return IDEM_OK;
+    return idem__sqlite_clock_report(self, emit, emit_user, fault);
 }

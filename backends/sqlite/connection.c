@@ -144,7 +144,7 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
 int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     name_it(self);
-    self->boot_id = idem__sqlite_clock_boot_id(self->config);
+    idem__sqlite_clock_read(self);
     self->quiet = false;
     int rc = connect_once(self, fault);
     if (rc != IDEM_ERR_UNAVAILABLE || !(self->config->flags & IDEM_OPEN_EXISTING) ||

@@ -42,7 +42,14 @@ typedef struct idem__sqlite {
     uint64_t give_up_ms;      /**< until when it waits for locks */
     uint64_t looked_ms;       /**< when it was last looked whether the file is in its place */
 
-    int64_t boot_id;      /**< 0: not known */
+    int64_t boot_id;        /**< 0: not known */
+    int64_t boot_offset_ms; /**< by how much this process's boot clock is ahead of the kernel's */
+    struct {
+        uint64_t version;
+        uint64_t since_ms;
+    } strays[16]; /**< records that no clock of ours has dated, and since when they are known */
+    size_t next_stray;
+    bool met_strays;      /**< the batch under way has found one */
     size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];

@@ -44,29 +44,22 @@ int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, ui
     return code;
 }
 
-/* The difference, or the end of the range that it lies behind. */
-static int64_t since(int64_t now_ms, int64_t then_ms)
+idem__sqlite_date idem__sqlite_row_date(sqlite3_stmt *statement)
 {
-    if (then_ms < 0 && now_ms > INT64_MAX + then_ms)
-        return INT64_MAX;
-    if (then_ms > 0 && now_ms < INT64_MIN + then_ms)
-        return INT64_MIN;
-    return now_ms - then_ms;
+    return (idem__sqlite_date){
+        .boot_id = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_ID),
+        .boot_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_MS),
+        .wall_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_WALL_MS),
+    };
 }
 
 bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *now,
                               uint64_t *age_ms)
 {
     int64_t live_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_LIVE_MS);
-    int64_t boot_id = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_ID);
-    bool this_boot = boot_id == now->boot_id && boot_id != 0;
-    int column = this_boot ? IDEM__SQLITE_C_AT_BOOT_MS : IDEM__SQLITE_C_AT_WALL_MS;
-    int64_t age =
-        since(this_boot ? now->boot_ms : now->wall_ms, sqlite3_column_int64(statement, column));
-    if (age < 0)
-        age = 0; /* a clock that fell */
-    *age_ms = (uint64_t)age;
-    return live_ms <= 0 || age < live_ms;
+    idem__sqlite_date date = idem__sqlite_row_date(statement);
+    *age_ms = idem__sqlite_clock_age(now, &date);
+    return live_ms <= 0 || *age_ms < (uint64_t)live_ms;
 }
 
 /* A row that is being read; the first thing that is wrong stays. A column's value is asked for once: each

@@ -16,9 +16,16 @@
 
 #include <stdio.h>
 
-/* ?2, ?3, ?4: the time. A clock that fell gives no age below 0. */
-#define AGE \
-    "max(0, CASE WHEN at_boot_id = ?2 AND ?2 <> 0 THEN ?3 - at_boot_ms ELSE ?4 - at_wall_ms END)"
+/* ?2, ?3, ?4, ?18: the time. A clock that fell gives no age below 0. clock.c has the same in C. */
+#define OF_THIS_BOOT     "(at_boot_id = ?2 AND ?2 <> 0)"
+#define OF_ANOTHER_CLOCK \
+    "(at_boot_id <> 0 AND at_boot_id <> ?2 AND at_boot_ms <> 0 AND at_wall_ms > ?18)"
+#define AGE                                                                                \
+    "max(0, CASE WHEN " OF_THIS_BOOT " THEN ?3 - at_boot_ms WHEN " OF_ANOTHER_CLOCK        \
+    " THEN 0 ELSE ?4 - at_wall_ms END)"
+#define IS_STRAY "(NOT " OF_THIS_BOOT " AND (" OF_ANOTHER_CLOCK " OR at_wall_ms > ?4))"
+#define SET_DATE \
+    "UPDATE main.idem_record SET at_boot_id = ?2, at_boot_ms = ?3, at_wall_ms = ?4 WHERE "
 #define EXPIRED "(live_ms > 0 AND " AGE " >= live_ms)"
 
 /* What row.c judges by. */
@@ -56,6 +63,9 @@ static const char *const texts[IDEM__SQLITE_STATEMENTS] = {
     [IDEM__SQLITE_LIST] = "SELECT " LIFE ", id, substr(key, 1, length(?2)) = ?2 "
                           "FROM main.idem_record WHERE id > ?1 ORDER BY id",
     [IDEM__SQLITE_DROP] = "DELETE FROM main.idem_record WHERE id = ?1 AND " EXPIRED,
+    [IDEM__SQLITE_DATE] = SET_DATE "key = ?1 AND " IS_STRAY,
+    [IDEM__SQLITE_DATE_RANGE] = SET_DATE "id > ?1 AND id <= ?5 AND " IS_STRAY,
+    [IDEM__SQLITE_COUNT_STRAYS] = "SELECT count(*) FROM main.idem_record WHERE " IS_STRAY,
 };
 
 int idem__sqlite_prepare(idem__sqlite *self, const char *sql, unsigned flags,

@@ -23,6 +23,9 @@ typedef enum {
     IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, and its id */
     IDEM__SQLITE_LIST,    /**< the same, and whether its key has the prefix */
     IDEM__SQLITE_DROP,    /**< an expired row */
+    IDEM__SQLITE_DATE,    /**< dates the row of a key anew, if it is a stray */
+    IDEM__SQLITE_DATE_RANGE,   /**< the strays behind KEY, up to EXPECTED */
+    IDEM__SQLITE_COUNT_STRAYS, /**< their number */
     IDEM__SQLITE_STATEMENTS
 } idem__sqlite_sql;
 
@@ -47,7 +50,8 @@ enum {
     IDEM__SQLITE_P_UPDATED_AT_MS,
     IDEM__SQLITE_P_FINGERPRINT,
     IDEM__SQLITE_P_RESPONSE,
-    IDEM__SQLITE_P_CHECKPOINT
+    IDEM__SQLITE_P_CHECKPOINT,
+    IDEM__SQLITE_P_SINCE_MS
 };
 
 /* The columns of GET and GET_ID, in their order; LOOK and LIST begin with the same four. */
