@@ -35,6 +35,12 @@ typedef struct idem__sqlite {
     int64_t boot_id;      /**< 0: not known */
     size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
+    bool has_cursor;      /**< it is known; else it is read before the first sweep */
+
+    uint64_t page_size; /**< of the file; 0: not asked yet */
+    int log_frames;     /**< length of the write-ahead log at the last commit */
+    int trim_at_frames; /**< no try to empty the log before */
+    int put_off_frames; /**< by how much a try that fails puts off the next one */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
 } idem__sqlite;
 

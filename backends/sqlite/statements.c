@@ -51,9 +51,13 @@ static const char *const texts[IDEM__SQLITE_STATEMENTS] = {
         "UPDATE main.idem_record SET " ASSIGN " WHERE key = ?1 AND version = ?5 AND NOT " EXPIRED,
     [IDEM__SQLITE_REMOVE] =
         "DELETE FROM main.idem_record WHERE key = ?1 AND (?6 OR version = ?5) AND NOT " EXPIRED,
-    [IDEM__SQLITE_LOOK] = "SELECT " LIFE ", id FROM main.idem_record WHERE id > ?1 ORDER BY id",
-    [IDEM__SQLITE_LIST] = "SELECT " LIFE ", id, substr(key, 1, length(?2)) = ?2 "
+    /* The length of a column is read without its content. */
+    [IDEM__SQLITE_LOOK] =
+        "SELECT " LIFE ", id, ifnull(length(response), 0) + ifnull(length(checkpoint), 0) "
+        "FROM main.idem_record WHERE id > ?1 ORDER BY id",
+    [IDEM__SQLITE_LIST] = "SELECT " LIFE ", id, substr(key, 1, length(?2)) = ?2, key "
                           "FROM main.idem_record WHERE id > ?1 ORDER BY id",
+    [IDEM__SQLITE_LAST] = "SELECT ifnull(max(id), 0) FROM main.idem_record",
     [IDEM__SQLITE_DROP] = "DELETE FROM main.idem_record WHERE id = ?1 AND " EXPIRED,
 };
 
