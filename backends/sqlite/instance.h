@@ -37,10 +37,11 @@ typedef struct idem__sqlite {
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
     bool has_cursor;      /**< it is known; else it is read before the first sweep */
 
-    uint64_t page_size; /**< of the file; 0: not asked yet */
-    int log_frames;     /**< length of the write-ahead log at the last commit */
-    int trim_at_frames; /**< no try to empty the log before */
-    int put_off_frames; /**< by how much a try that fails puts off the next one */
+    uint64_t page_size;     /**< of the file; 0: not asked yet */
+    int log_frames;         /**< length of the write-ahead log at the last commit */
+    uint64_t trim_at_bytes; /**< no try to empty the log before it has so many */
+    uint64_t trim_wait_ms;  /**< how long a lock is waited for in that */
+    uint64_t trim_until_ms; /**< until when that is for the lock under way */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
 } idem__sqlite;
 

@@ -18,7 +18,11 @@
 /* ?2, ?3, ?4: the time. A clock that fell gives no age below 0. */
 #define AGE \
     "max(0, CASE WHEN at_boot_id = ?2 AND ?2 <> 0 THEN ?3 - at_boot_ms ELSE ?4 - at_wall_ms END)"
-#define EXPIRED "(live_ms > 0 AND " AGE " >= live_ms)"
+/* What is no number is asked for last: it is seldom asked for then. */
+#define EXPIRED                                                                \
+    "(live_ms > 0 AND " AGE " >= live_ms AND typeof(live_ms) = 'integer' AND " \
+    "typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = 'integer' AND "   \
+    "typeof(at_wall_ms) = 'integer')"
 
 /* What row.c judges by. */
 #define LIFE "live_ms, at_boot_id, at_boot_ms, at_wall_ms"
