@@ -13,7 +13,7 @@
 
 #include "checkpoint.h"
 #include "clock.h"
-#include "guard.h"
+#include "harden.h"
 #include "lock.h"
 #include "log.h"
 #include "schema.h"
@@ -47,7 +47,7 @@ static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
     if (code == SQLITE_OK)
         code = sqlite3_busy_handler(self->db, idem__sqlite_lock_wait, self);
     if (code == SQLITE_OK)
-        code = idem__sqlite_guard_connection(self);
+        code = idem__sqlite_harden_connection(self);
     if (code == SQLITE_OK) {
         (void)sqlite3_commit_hook(self->db, note_commit, self);
         idem__sqlite_checkpoint_watch(self);

@@ -128,7 +128,7 @@ static const char *rolled_back(idem__sqlite *self)
     return gone ? "; SQLite has rolled back your whole transaction" : "";
 }
 
-/* True if it was the deadline that ended the statement: see guard.c. */
+/* True if it was the deadline that ended the statement: see harden.c. */
 static bool is_deadline(const idem__sqlite *self, int code)
 {
     return code == SQLITE_INTERRUPT && !self->joined && self->deadline_ms > self->entered_ms &&

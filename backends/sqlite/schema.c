@@ -11,7 +11,7 @@
  */
 #include "schema.h"
 
-#include "guard.h"
+#include "harden.h"
 #include "transaction.h"
 
 #include <stdio.h>
@@ -181,7 +181,7 @@ int idem__sqlite_schema_upgrade(idem__sqlite *self, const char *const *list, int
 
 int idem__sqlite_schema_try(idem__sqlite *self, idem__sqlite_fault *fault)
 {
-    int rc = idem__sqlite_guard_tables(self, fault);
+    int rc = idem__sqlite_harden_tables(self, fault);
     if (rc)
         return rc;
     return idem__sqlite_statement(self, IDEM__SQLITE_GET, fault) ? IDEM_OK : fault->error.code;

@@ -3,7 +3,7 @@
    of ours is not run, and nothing that is run goes on beyond the deadline. */
 #include "sqlite_support.h"
 
-#include "sqlite/guard.h"
+#include "sqlite/harden.h"
 #include "sqlite/statements.h"
 
 #define ENDLESS "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
@@ -91,7 +91,7 @@ END_TEST
 
 /* ---------------------------------------------------------------------------------- deadline */
 
-static idem__sqlite guarded(sqlite3 *db, uint64_t for_ms)
+static idem__sqlite hardened(sqlite3 *db, uint64_t for_ms)
 {
     idem__sqlite self = {.db = db,
                          .in_memory = true,
@@ -108,8 +108,8 @@ START_TEST(a_statement_that_does_not_end_is_ended_at_the_deadline)
     sqlite3 *db = raw_open(":memory:");
     sqlite3_stmt *statement = NULL;
     idem__sqlite_fault fault = {0};
-    idem__sqlite self = guarded(db, 100);
-    ck_assert_int_eq(idem__sqlite_guard_connection(&self), SQLITE_OK);
+    idem__sqlite self = hardened(db, 100);
+    ck_assert_int_eq(idem__sqlite_harden_connection(&self), SQLITE_OK);
     ck_assert_int_eq(idem__sqlite_prepare(&self, ENDLESS "SELECT count(*) FROM n", 0, &statement),
                      SQLITE_OK);
     int code = idem__sqlite_step(&self, statement);
@@ -126,8 +126,8 @@ END_TEST
 START_TEST(a_commit_that_has_begun_is_not_ended)
 {
     sqlite3 *db = raw_open(":memory:");
-    idem__sqlite self = guarded(db, 0);
-    ck_assert_int_eq(idem__sqlite_guard_connection(&self), SQLITE_OK);
+    idem__sqlite self = hardened(db, 0);
+    ck_assert_int_eq(idem__sqlite_harden_connection(&self), SQLITE_OK);
     self.committing = true;
     raw_exec(db, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
                  "FROM n WHERE i < 100000) INSERT INTO t SELECT i FROM n");
@@ -167,7 +167,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sqlite guard");
+    Suite *suite = suite_create("sqlite harden");
     ADD_ROWS_IN_FOLDER(suite, tables_with_more_than_rows_are_refused, hostile);
     ADD_IN_FOLDER(suite, a_view_in_the_place_of_the_version_is_not_run);
     ADD_IN_FOLDER(suite, a_trigger_that_comes_later_is_not_fired);

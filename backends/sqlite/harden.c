@@ -10,7 +10,7 @@
  * the statement. It must not end one whose commit has begun: that would report a change that was
  * made as one that was not.
  */
-#include "guard.h"
+#include "harden.h"
 
 #include "schema.h"
 
@@ -25,7 +25,7 @@ static int is_over(void *user)
     return !self->committing && idem_monotonic_ms() >= self->deadline_ms;
 }
 
-int idem__sqlite_guard_connection(idem__sqlite *self)
+int idem__sqlite_harden_connection(idem__sqlite *self)
 {
     static const struct {
         int option;
@@ -90,7 +90,7 @@ static int refuse(idem__sqlite *self, sqlite3_stmt *row, idem__sqlite_fault *fau
                                   self->name, type, idem_quote(idem_str(held ? held : ""), name));
 }
 
-int idem__sqlite_guard_tables(idem__sqlite *self, idem__sqlite_fault *fault)
+int idem__sqlite_harden_tables(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     sqlite3_stmt *parts = NULL;
     unsigned tables = 0;
