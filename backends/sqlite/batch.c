@@ -2,6 +2,8 @@
 /*
  * A batch of ops as one transaction: one lock and one sync for all of them. A batch that only reads
  * never takes the write lock. One change alone is the transaction that SQLite makes of any statement.
+ * A batch of large records becomes several transactions, so that other processes get the lock in
+ * between and the log stays short.
  *
  * At first the lock is not waited for. If another connection has it, inserts are looked up before
  * they wait: what is there needs no lock to be told.
@@ -12,10 +14,14 @@
  */
 #include "batch.h"
 
+#include "checkpoint.h"
 #include "clock.h"
 #include "row.h"
 #include "transaction.h"
 #include "walk.h"
+
+/* What the records of one transaction have together, unless one alone has more. */
+#define TRANSACTION_BYTES ((size_t)8 * 1024 * 1024)
 
 static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
 {
@@ -23,6 +29,19 @@ static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
     for (size_t i = 0; i < count; i++)
         found += ops[i]->kind == kind;
     return found;
+}
+
+static size_t bytes_of(const idem_op *op)
+{
+    return op->record ? op->record->response.len + op->record->checkpoint.len : 0;
+}
+
+static size_t count_bytes(idem_op *const *ops, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += bytes_of(ops[i]);
+    return bytes;
 }
 
 bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
@@ -132,9 +151,9 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
 
 /* To begin and to commit by statements of their own would cost one change a tenth. It is carried out
    with the time as it is now: so not where it would wait for the lock first, nor where a sweep is due. */
-static bool goes_alone(idem__sqlite *self, size_t count, bool reads, size_t inserts)
+static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t bytes)
 {
-    return self->hurried && count == 1 && !reads && idem__sqlite_walk_is_ahead(self, inserts);
+    return self->hurried && count == 1 && idem__sqlite_walk_is_ahead(self, inserts, bytes);
 }
 
 /* @return false: what was in the way of the insert has gone since, and it takes a transaction to tell */
@@ -150,9 +169,10 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
 {
     int rc = IDEM_OK;
     size_t inserts = count_kind(ops, count, IDEM_OP_INSERT);
+    size_t bytes = count_bytes(ops, count);
     bool reads = idem__sqlite_batch_reads(ops, count);
     self->committing = false;
-    if (goes_alone(self, count, reads, inserts) && run_alone(self, ops[0], fault, &rc))
+    if (!reads && goes_alone(self, count, inserts, bytes) && run_alone(self, ops[0], fault, &rc))
         return rc;
     bool transaction = !reads || (count > 1 && !self->nested);
     if (transaction)
@@ -163,8 +183,8 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = carry_out(self, ops[i], &now, fault);
-    if (rc == IDEM_OK && inserts > 0 && !idem__sqlite_walk_is_ahead(self, inserts))
-        rc = idem__sqlite_walk_sweep(self, inserts, &now, fault);
+    if (rc == IDEM_OK && !reads && !idem__sqlite_walk_is_ahead(self, inserts, bytes))
+        rc = idem__sqlite_walk_sweep(self, inserts, bytes, &now, fault);
     if (!transaction)
         return rc;
     if (rc == IDEM_OK)
@@ -277,7 +297,8 @@ static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
     self->hurried = false;
 }
 
-void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
+/* Carries out ops that share a transaction. */
+static void run_together(idem__sqlite *self, idem_op *const *ops, size_t count)
 {
     idem_op *const *all = ops;
     size_t all_count = count;
@@ -298,4 +319,45 @@ void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t coun
         fail_or_part(self, ops, count, &fault);
     if (self->met_strays && !self->broken)
         date_strays(self, all, all_count);
+}
+
+/* How many of the ops go into one transaction: one, and more as long as they have few bytes. */
+static size_t count_together(idem_op *const *ops, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += bytes_of(ops[i]);
+        if (i > 0 && bytes > TRANSACTION_BYTES)
+            return i;
+    }
+    return count;
+}
+
+/* True if nothing more can be carried out in this call; the fault says why. */
+static bool is_over(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    if (self->broken)
+        (void)idem__sqlite_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s: the connection failed", self->name);
+    else if (idem_monotonic_ms() >= self->deadline_ms)
+        (void)idem__sqlite_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s is too slow for what its callers write: the deadline came "
+                                     "first; set a longer timeout",
+                                     self->name);
+    return fault->error.code != IDEM_OK;
+}
+
+void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
+{
+    idem__sqlite_fault over = {0};
+    size_t together = count_together(ops, count);
+    run_together(self, ops, together);
+    for (ops += together, count -= together; count > 0; ops += together, count -= together) {
+        together = count_together(ops, count);
+        if (is_over(self, &over))
+            idem__sqlite_batch_fail(ops, together, &over);
+        else
+            run_together(self, ops, together);
+    }
+    idem__sqlite_checkpoint_trim(self);
 }

@@ -5,6 +5,9 @@
  */
 #include "row.h"
 
+/* No store takes a response or a checkpoint that is longer. */
+#define TEXT_MAX ((size_t)256 * 1024 * 1024)
+
 int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_bytes bytes)
 {
     if (bytes.len == 0)
@@ -53,9 +56,21 @@ idem__sqlite_date idem__sqlite_row_date(sqlite3_stmt *statement)
     };
 }
 
+/* A row without a time counts as live: then it is read, and found to be corrupt. */
+static bool has_times(sqlite3_stmt *statement)
+{
+    return sqlite3_column_type(statement, IDEM__SQLITE_C_LIVE_MS) == SQLITE_INTEGER &&
+           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_BOOT_ID) == SQLITE_INTEGER &&
+           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_BOOT_MS) == SQLITE_INTEGER &&
+           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_WALL_MS) == SQLITE_INTEGER;
+}
+
 bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *now,
                               uint64_t *age_ms)
 {
+    *age_ms = 0;
+    if (!has_times(statement))
+        return true;
     int64_t live_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_LIVE_MS);
     idem__sqlite_date date = idem__sqlite_row_date(statement);
     *age_ms = idem__sqlite_clock_age(now, &date);
@@ -114,12 +129,15 @@ static void read_fields(reader *from, idem_record *record)
     record->lease_ms = read_duration(from, IDEM__SQLITE_C_LEASE_MS, 0);
     record->ttl_ms = read_duration(from, IDEM__SQLITE_C_TTL_MS, 0);
     (void)read_duration(from, IDEM__SQLITE_C_LIVE_MS, 1);
+    (void)read_number(from, IDEM__SQLITE_C_AT_BOOT_ID, INT64_MIN, INT64_MAX);
+    (void)read_number(from, IDEM__SQLITE_C_AT_BOOT_MS, INT64_MIN, INT64_MAX);
+    (void)read_number(from, IDEM__SQLITE_C_AT_WALL_MS, INT64_MIN, INT64_MAX);
     record->created_at_ms = read_number(from, IDEM__SQLITE_C_CREATED_AT_MS, INT64_MIN, INT64_MAX);
     record->updated_at_ms = read_number(from, IDEM__SQLITE_C_UPDATED_AT_MS, INT64_MIN, INT64_MAX);
     record->fingerprint = read_bytes(from, IDEM__SQLITE_C_FINGERPRINT, 0, IDEM_FINGERPRINT_MAX);
-    record->checkpoint = read_bytes(from, IDEM__SQLITE_C_CHECKPOINT, 0, SIZE_MAX);
+    record->checkpoint = read_bytes(from, IDEM__SQLITE_C_CHECKPOINT, 0, TEXT_MAX);
     record->response = read_bytes(from, IDEM__SQLITE_C_RESPONSE, 0,
-                                  record->status == IDEM_STATUS_COMPLETED ? SIZE_MAX : 0);
+                                  record->status == IDEM_STATUS_COMPLETED ? TEXT_MAX : 0);
     idem_bytes token =
         read_bytes(from, IDEM__SQLITE_C_TOKEN, sizeof record->token, sizeof record->token);
     if (token.data && token.len == sizeof record->token)

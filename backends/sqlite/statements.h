@@ -20,8 +20,9 @@ typedef enum {
     IDEM__SQLITE_INSERT,  /**< a record where none is live */
     IDEM__SQLITE_REPLACE, /**< a record over the live one of a version */
     IDEM__SQLITE_REMOVE,  /**< the live record of a version, or of any */
-    IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, and its id */
-    IDEM__SQLITE_LIST,    /**< the same, and whether its key has the prefix */
+    IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, its id and size */
+    IDEM__SQLITE_LIST,    /**< row by row: the same but for the size, and its key */
+    IDEM__SQLITE_LAST,    /**< the largest id */
     IDEM__SQLITE_DROP,    /**< an expired row */
     IDEM__SQLITE_DATE,    /**< dates the row of a key anew, if it is a stray */
     IDEM__SQLITE_DATE_RANGE,   /**< the strays behind KEY, up to EXPECTED */
@@ -63,8 +64,10 @@ enum {
     IDEM__SQLITE_C_KEY,
     IDEM__SQLITE_C_ID = IDEM__SQLITE_C_KEY,
     IDEM__SQLITE_C_VERSION,
+    IDEM__SQLITE_C_SIZE = IDEM__SQLITE_C_VERSION,
     IDEM__SQLITE_C_HAS_PREFIX = IDEM__SQLITE_C_VERSION,
     IDEM__SQLITE_C_STATUS,
+    IDEM__SQLITE_C_LISTED_KEY = IDEM__SQLITE_C_STATUS,
     IDEM__SQLITE_C_ATTEMPT,
     IDEM__SQLITE_C_TOKEN,
     IDEM__SQLITE_C_LEASE_MS,
