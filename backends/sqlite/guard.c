@@ -77,12 +77,10 @@ static int64_t place_in_range(uint64_t hash)
     return (int64_t)((hash ^ hash >> 31) % (uint64_t)SPAN);
 }
 
-/* False if it can't be told. */
-static bool find_name(sqlite3 *db, int64_t *place)
+bool idem__sqlite_guard_name(const char *path, int64_t *place)
 {
     char folder[PATH_MAX];
     struct stat found;
-    const char *path = sqlite3_db_filename(db, "main");
     const char *slash = path ? strrchr(path, '/') : NULL;
     if (!slash || (size_t)(slash - path) >= sizeof folder)
         return false;
@@ -161,7 +159,7 @@ int idem__sqlite_guard_take(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     int64_t name = 0;
     int fd = sizeof(off_t) < sizeof(int64_t) ? -1 : idem__sqlite_guard_descriptor(self->db);
-    if (fd < 0 || !find_name(self->db, &name))
+    if (fd < 0 || !idem__sqlite_guard_name(sqlite3_db_filename(self->db, "main"), &name))
         return IDEM_OK;
     if (!take_byte_soon(fd, NAMES, name))
         return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
