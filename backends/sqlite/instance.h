@@ -7,16 +7,26 @@
 #include "statements.h"
 
 /** The rows of the table of URL parameters. */
-enum { IDEM__SQLITE_SYNCHRONOUS, IDEM__SQLITE_BUSY_TIMEOUT, IDEM__SQLITE_PARAMS };
+enum {
+    IDEM__SQLITE_SYNCHRONOUS,
+    IDEM__SQLITE_BUSY_TIMEOUT,
+    IDEM__SQLITE_MODE,
+    IDEM__SQLITE_CREATE,
+    IDEM__SQLITE_PARAMS
+};
 
 /** Room for "SQLite file " and a quoted path. */
 #define IDEM__SQLITE_NAME_SIZE (IDEM_QUOTE_SIZE + 32)
+
+typedef struct idem__sqlite_place idem__sqlite_place;
 
 typedef struct idem__sqlite {
     idem_backend base;
     const idem_config *config;
     sqlite3 *db;       /**< NULL: closed across a fork; the next call opens it again */
-    char *path;        /**< what to open; absolute once it was opened */
+    idem__sqlite_place *place; /**< which file it is; NULL on a caller's connection */
+    bool own_place;            /**< nobody shares it */
+    bool quiet;        /**< the file is read without locks: nobody writes it, and this user can't */
     bool joined;       /**< db is the caller's, and so is the transaction that may be open */
     bool in_memory;    /**< the connection is the database */
     bool nested;       /**< the call began in a transaction of the caller's */
@@ -32,9 +42,23 @@ typedef struct idem__sqlite {
     uint64_t give_up_ms;      /**< until when it waits for locks */
     uint64_t looked_ms;       /**< when it was last looked whether the file is in its place */
 
-    int64_t boot_id;      /**< 0: not known */
+    int64_t boot_id;        /**< 0: not known */
+    int64_t boot_offset_ms; /**< by how much this process's boot clock is ahead of the kernel's */
+    struct {
+        uint64_t version;
+        uint64_t since_ms;
+    } strays[16]; /**< records that no clock of ours has dated, and since when they are known */
+    size_t next_stray;
+    bool met_strays;      /**< the batch under way has found one */
     size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
+    bool has_cursor;      /**< it is known; else it is read before the first sweep */
+
+    uint64_t page_size;     /**< of the file; 0: not asked yet */
+    int log_frames;         /**< length of the write-ahead log at the last commit */
+    uint64_t trim_at_bytes; /**< no try to empty the log before it has so many */
+    uint64_t trim_wait_ms;  /**< how long a lock is waited for in that */
+    uint64_t trim_until_ms; /**< until when that is for the lock under way */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
 } idem__sqlite;
 

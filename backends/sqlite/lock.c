@@ -25,6 +25,7 @@ void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms)
     self->nested = self->joined && !sqlite3_get_autocommit(self->db);
     self->entered_ms = idem_monotonic_ms();
     self->deadline_ms = deadline_ms;
+    self->committing = false;
     sleep_until_ms = deadline_ms;
     self->give_up_ms = deadline_ms;
     if (deadline_ms > self->entered_ms && self->busy_timeout_ms < deadline_ms - self->entered_ms)
@@ -59,6 +60,24 @@ int idem__sqlite_lock_open(const char *path, sqlite3 **db, int flags)
         (void)sqlite3_vfs_unregister(&patient);
     (void)pthread_mutex_unlock(&opening);
     return code;
+}
+
+void idem__sqlite_lock_opening(void)
+{
+    (void)pthread_mutex_lock(&opening);
+}
+
+void idem__sqlite_unlock_opening(void)
+{
+    (void)pthread_mutex_unlock(&opening);
+}
+
+bool idem__sqlite_lock_is_unix(const sqlite3_vfs *vfs)
+{
+    const char *name = vfs ? vfs->zName : NULL;
+    if (vfs == &patient && copied)
+        name = copied->zName;
+    return name && strncmp(name, "unix", 4) == 0;
 }
 
 /* SQLite's own pauses grow to 100 ms. Where eight processes write without a break, one of them then
