@@ -696,7 +696,7 @@ inline send_late(r)
 inline settle()
 {
     if
-    :: !DETAIL && ((ME.op == insert) || (ME.call != begin && ME.call != begin_no_takeover &&
+    :: !DETAIL && ME.op != reinsert && ((ME.op == insert) || (ME.call != begin && ME.call != begin_no_takeover &&
         ME.call != none && ME.version == ME.claim_version && ME.ended == ME.claim_ended)) -> end_call()
     :: else
     fi
