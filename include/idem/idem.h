@@ -248,9 +248,11 @@ typedef struct {
     uint64_t flags;         /**< IDEM_KEEPALIVE, IDEM_NO_TAKEOVER, IDEM_REINSTATE */
 } idem_request;
 
-/** Zeroes a request and sets its size. */
+/** Zeroes a request and sets its size. NULL is fine. */
 static inline void idem_request_init(idem_request *request)
 {
+    if (!request)
+        return;
     memset(request, 0, sizeof *request);
     request->size = sizeof *request;
 }
@@ -453,10 +455,10 @@ typedef struct {
     uint64_t reserved[2];
 } idem_record;
 
-/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed. */
+/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or NULL. */
 IDEM_API uint64_t idem_record_lease_left_ms(const idem_record *record);
 
-/** What is left of the record's retention. */
+/** What is left of the record's retention; 0 if it is NULL. */
 IDEM_API uint64_t idem_record_retention_left_ms(const idem_record *record);
 
 /** Frees what a record owns and zeroes it. NULL and zeroed are fine. */
@@ -590,7 +592,7 @@ IDEM_API IDEM_MUST_CHECK int idem_key_compose(const idem_bytes *parts, size_t co
  * hashed as the same input.
  *
  * @param[out] out  receives 32 bytes.
- * @return IDEM_ERR_ARGUMENT; IDEM_ERR_NO_MEMORY; IDEM_ERR_INTERNAL: libcrypto has no SHA-256.
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_INTERNAL: libcrypto has no SHA-256.
  */
 IDEM_API IDEM_MUST_CHECK int idem_fingerprint(const idem_bytes *parts, size_t count,
                                               uint8_t out[32], idem_error *error);
