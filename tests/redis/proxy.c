@@ -149,6 +149,13 @@ static bool find_rule(proxy *self, const char *data, size_t len, bool whole, pro
     return any;
 }
 
+/* So much later that it is not taken along with the reply before it. */
+static bool send_later(int fd, const char *text)
+{
+    (void)poll(NULL, 0, 1);
+    return loopback_send_all(fd, text, strlen(text));
+}
+
 /* @return false: the connection is to end */
 static bool carry_out(proxy *self, link_state *link, size_t len)
 {
@@ -171,8 +178,7 @@ static bool carry_out(proxy *self, link_state *link, size_t len)
         return loopback_send_all(link->client, rule.text, strlen(rule.text)) &&
                pass(link, len, true);
     case PROXY_STRAY_AFTER:
-        return pass(link, len, true) &&
-               loopback_send_all(link->client, rule.text, strlen(rule.text));
+        return pass(link, len, true) && send_later(link->client, rule.text);
     case PROXY_STALL:
         link->stalled = true;
         return true;

@@ -47,6 +47,7 @@ START_TEST(a_reply_behind_the_last_answer_is_not_the_next_ones)
         (void)snprintf(key, sizeof key, "first-%d", i);
         int rc = idem_get(store, idem_str(key), &record, &err);
         ck_assert_msg(rc == IDEM_ERR_NOT_FOUND, "%d: %s", rc, err.message);
+        wait_ms(3);
         (void)snprintf(key, sizeof key, "second-%d", i);
         assert_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &out, &err));
         ck_assert_int_eq(out.kind, IDEM_NEW);
