@@ -142,6 +142,16 @@ void idem__sqlite_origin_note(idem__sqlite *self)
     write_note(is.path, OF_FILE, text);
 }
 
+void idem__sqlite_origin_disown(const idem__sqlite *self)
+{
+    origin is;
+    char text[NOTE_SIZE];
+    if (!find(sqlite3_db_filename(self->db, "main"), &is) || !is.log_inode)
+        return;
+    (void)snprintf(text, sizeof text, "0:%" PRIx64, is.log_inode);
+    write_note(is.log, OF_LOG, text);
+}
+
 void idem__sqlite_origin_forget(const char *path)
 {
     origin is;
@@ -164,6 +174,11 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
 }
 
 void idem__sqlite_origin_note(idem__sqlite *self)
+{
+    (void)self;
+}
+
+void idem__sqlite_origin_disown(const idem__sqlite *self)
 {
     (void)self;
 }

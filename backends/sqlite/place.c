@@ -10,6 +10,7 @@
  */
 #include "place.h"
 
+#include "content.h"
 #include "guard.h"
 #include "lock.h"
 
@@ -196,6 +197,15 @@ static int replaced(const idem__sqlite *self, idem__sqlite_fault *fault)
                                   self->name);
 }
 
+static int overwritten(const idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    return idem__sqlite_fault_set(fault, true, IDEM_ERR_CORRUPT,
+                                  "%s was written over in place while the store was open, as by cp: "
+                                  "close it everywhere, restore it anew, and remove the -wal and "
+                                  "-shm beside it",
+                                  self->name);
+}
+
 static int absent(const idem__sqlite *self, idem__sqlite_fault *fault)
 {
     return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
@@ -244,9 +254,11 @@ static int create_file(const idem__sqlite *self, idem__sqlite_fault *fault)
 int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     idem__sqlite_place *place = self->place;
+    idem__sqlite_content seen = {0};
     struct stat file;
     if (place->in_memory)
         return IDEM_OK;
+    bool readable = idem__sqlite_content_read(self, &seen);
     int number = stat(place->path, &file) ? errno : 0;
     (void)pthread_mutex_lock(&place->lock);
     bool known = place->known;
@@ -259,7 +271,11 @@ int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
     }
     if (number)
         return unreachable(self, number, fault);
-    return known && !same ? replaced(self, fault) : IDEM_OK;
+    if (known && !same)
+        return replaced(self, fault);
+    if (readable && idem__sqlite_content_is_foreign(self, &seen, &file))
+        self->overwritten = true;
+    return self->overwritten ? overwritten(self, fault) : IDEM_OK;
 }
 
 int idem__sqlite_place_settle(idem__sqlite *self, idem__sqlite_fault *fault)

@@ -299,6 +299,58 @@ START_TEST(a_file_and_its_log_may_be_moved_and_copied_together)
 }
 END_TEST
 
+/* Copies a file over the test's file, in place. */
+static void copy_over(const char *from)
+{
+    char command[240];
+    (void)snprintf(command, sizeof command, "cp %s %s", from, store_path);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(a_backup_copied_over_an_open_file_is_an_error)
+{
+    char backup[96];
+    idem_error error;
+    idem_record record;
+    (void)snprintf(backup, sizeof backup, "%s", in_folder("backup.db"));
+    idem_store *store = open_store("synchronous=normal");
+    book_keys(store, 0, KEYS);
+    back_up(backup);
+    book_keys(store, KEYS, KEYS + 50);
+    sleep_ms(20); /* a tick of the file system's clock */
+    copy_over(backup);
+    let_a_millisecond_pass();
+    ck_assert_int_eq(count_new(store, KEYS), 0);
+    ck_assert_int_eq(idem_get(store, idem_str("0"), &record, &error), IDEM_ERR_CORRUPT);
+    ck_assert_says(error, "was written over");
+    idem_close(store);
+    assert_log_refused();
+    remove_log();
+    copy_over(backup);
+    assert_restored();
+}
+END_TEST
+
+/* Checkpoints of others, and a change of the time alone, are no such thing. */
+START_TEST(what_sqlite_writes_is_no_stranger)
+{
+    char command[160];
+    idem_store *store = open_store("synchronous=normal");
+    for (int i = 0; i < 20; i++) {
+        book_keys(store, i * 20, i * 20 + 20);
+        file_exec(i % 2 ? "PRAGMA wal_checkpoint(TRUNCATE)" : "PRAGMA wal_checkpoint(PASSIVE)");
+        sleep_ms(5);
+        if (i % 5 == 0)
+            file_exec("VACUUM");
+        (void)snprintf(command, sizeof command, "touch %s", store_path);
+        ck_assert_int_eq(system(command), 0);
+    }
+    ck_assert_int_eq(count_new(store, 400), 0);
+    ck_assert(is_booked(store, "399", idem_str("1")));
+    idem_close(store);
+}
+END_TEST
+
 /* The store that is closed last must not take the new file's log along. */
 START_TEST(what_replaced_the_file_keeps_its_own_log)
 {
@@ -717,6 +769,8 @@ int main(void)
     ADD_IN_FOLDER(suite, a_backup_put_under_an_open_store_is_an_error);
     ADD_IN_FOLDER(suite, a_log_that_a_crash_left_is_not_taken_for_the_backups);
     ADD_IN_FOLDER(suite, a_file_and_its_log_may_be_moved_and_copied_together);
+    ADD_IN_FOLDER(suite, a_backup_copied_over_an_open_file_is_an_error);
+    ADD_IN_FOLDER(suite, what_sqlite_writes_is_no_stranger);
     ADD_IN_FOLDER(suite, what_replaced_the_file_keeps_its_own_log);
     ADD_IN_FOLDER(suite, a_second_name_is_refused_while_the_first_is_in_use);
     ADD_IN_FOLDER(suite, a_backups_hard_link_does_no_harm);
