@@ -118,8 +118,7 @@ idem__sqlite_now idem__sqlite_clock_now(const idem__sqlite *self)
     if (clock->now_ms)
         now.boot_ms = (int64_t)clock->now_ms(clock->user);
     else if (clock_gettime(BOOT_CLOCK, &time) == 0)
-        now.boot_ms =
-            (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 - self->boot_offset_ms;
+        now.boot_ms = (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 - self->boot_offset_ms;
     else
         now.boot_id = 0;
     /* A test's clock says nothing of when a boot began. */

@@ -49,9 +49,9 @@ static int open_connection(idem__sqlite *self)
     if (!self->quiet)
         return idem__sqlite_lock_open(path, &self->db, flags | SQLITE_OPEN_READWRITE);
     char *uri = idem__sqlite_place_uri(self->place, "immutable=1");
-    int code = uri ? idem__sqlite_lock_open(uri, &self->db,
-                                            flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI)
-                   : SQLITE_NOMEM;
+    int code =
+        uri ? idem__sqlite_lock_open(uri, &self->db, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI)
+            : SQLITE_NOMEM;
     free(uri);
     return code;
 }

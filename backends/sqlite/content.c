@@ -72,8 +72,7 @@ bool idem__sqlite_content_is_foreign(idem__sqlite *self, const idem__sqlite_cont
     memcpy(now.header, kept->header, sizeof now.header);
     if (!is_unchanged(kept, file)) {
         int fd = idem__sqlite_guard_descriptor(self->db);
-        if (fd < 0 ||
-            pread(fd, now.header, sizeof now.header, 0) != (ssize_t)sizeof now.header)
+        if (fd < 0 || pread(fd, now.header, sizeof now.header, 0) != (ssize_t)sizeof now.header)
             memset(now.header, 0, sizeof now.header);
         if (kept->known && idem__sqlite_content_read(self, &last) &&
             no_checkpoint_since(kept, &last) &&

@@ -229,13 +229,15 @@ void idem__sqlite_guard_report(const idem__sqlite *self, const char *path, idem_
 {
     struct stat file;
     if (stat(path, &file) == 0 && file.st_nlink > 1)
-        idem_finding_emit(emit, emit_user, "use one of its names only; make backups as copies",
-                          "%s has %llu names (hard links): its write-ahead log goes by the name, so "
-                          "who opens it by another one does not see what is in the log",
-                          self->name, (unsigned long long)file.st_nlink);
+        idem_finding_emit(
+            emit, emit_user, "use one of its names only; make backups as copies",
+            "%s has %llu names (hard links): its write-ahead log goes by the name, so "
+            "who opens it by another one does not see what is in the log",
+            self->name, (unsigned long long)file.st_nlink);
     if (is_mounted(path))
-        idem_finding_emit(emit, emit_user, "mount the folder that it is in, not the file",
-                          "%s is mounted by itself: its write-ahead log stays in this folder, where "
-                          "those who have the file elsewhere do not see it",
-                          self->name);
+        idem_finding_emit(
+            emit, emit_user, "mount the folder that it is in, not the file",
+            "%s is mounted by itself: its write-ahead log stays in this folder, where "
+            "those who have the file elsewhere do not see it",
+            self->name);
 }

@@ -37,7 +37,7 @@ typedef struct {
 typedef struct idem__sqlite {
     idem_backend base;
     const idem_config *config;
-    sqlite3 *db;       /**< NULL: closed across a fork; the next call opens it again */
+    sqlite3 *db;               /**< NULL: closed across a fork; the next call opens it again */
     idem__sqlite_place *place; /**< which file it is; NULL on a caller's connection */
     bool own_place;            /**< nobody shares it */
     bool quiet;        /**< the file is read without locks: nobody writes it, and this user can't */

@@ -53,8 +53,7 @@ static bool find(const char *path, origin *is)
 }
 
 /* Reads an attribute. @return what stands behind its first number; NULL if there is none */
-static char *read_note(const char *path, const char *name, char text[NOTE_SIZE],
-                       uint64_t *inode)
+static char *read_note(const char *path, const char *name, char text[NOTE_SIZE], uint64_t *inode)
 {
     char *end = NULL;
     ssize_t len = getxattr(path, name, text, NOTE_SIZE - 1);
@@ -89,8 +88,8 @@ static const char *log_elsewhere(const origin *is, char text[NOTE_SIZE])
     uint64_t file_inode = 0;
     char *log = NULL;
     char *name = read_note(is->path, OF_FILE, text, &file_inode);
-    if (!name || file_inode != is->file_inode ||
-        strtoull(name, &log, 16) == (uint64_t)is->name || *log++ != ':')
+    if (!name || file_inode != is->file_inode || strtoull(name, &log, 16) == (uint64_t)is->name ||
+        *log++ != ':')
         return NULL;
     if (stat(log, &found) == 0)
         return found.st_size > 0 ? log : NULL;
@@ -132,8 +131,7 @@ void idem__sqlite_origin_note(idem__sqlite *self)
     origin is;
     char text[NOTE_SIZE];
     struct stat log;
-    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) ||
-        stat(is.log, &log))
+    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) || stat(is.log, &log))
         return;
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64, is.file_inode, (uint64_t)log.st_ino);
     write_note(is.log, OF_LOG, text);

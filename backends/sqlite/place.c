@@ -199,11 +199,12 @@ static int replaced(const idem__sqlite *self, idem__sqlite_fault *fault)
 
 static int overwritten(const idem__sqlite *self, idem__sqlite_fault *fault)
 {
-    return idem__sqlite_fault_set(fault, true, IDEM_ERR_CORRUPT,
-                                  "%s was written over in place while the store was open, as by cp: "
-                                  "close it everywhere, restore it anew, and remove the -wal and "
-                                  "-shm beside it",
-                                  self->name);
+    return idem__sqlite_fault_set(
+        fault, true, IDEM_ERR_CORRUPT,
+        "%s was written over in place while the store was open, as by cp: "
+        "close it everywhere, restore it anew, and remove the -wal and "
+        "-shm beside it",
+        self->name);
 }
 
 static int absent(const idem__sqlite *self, idem__sqlite_fault *fault)

@@ -248,8 +248,9 @@ END_TEST
 
 /* --------------------------------------------------------------------- dated into the future */
 
-#define FROM_THE_FUTURE \
-    "UPDATE idem_record SET at_boot_id = 1, at_boot_ms = %d, at_wall_ms = at_wall_ms + 31536000000"
+#define FROM_THE_FUTURE                                                                  \
+    "UPDATE idem_record SET at_boot_id = 1, at_boot_ms = %d, at_wall_ms = at_wall_ms + " \
+    "31536000000"
 
 static void date_into_the_future(int boot_ms)
 {

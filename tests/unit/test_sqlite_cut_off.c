@@ -319,7 +319,8 @@ static void work(int number)
     bool done = run_sql("BEGIN IMMEDIATE") && run_sql(order) &&
                 book(store, key, idem_str("1"), &error) == IDEM_OK && run_sql("COMMIT");
     if (!done && !sqlite3_get_autocommit(db))
-        while (!run_sql("ROLLBACK") && !sqlite3_get_autocommit(db)) { }
+        while (!run_sql("ROLLBACK") && !sqlite3_get_autocommit(db)) {
+        }
 }
 
 START_TEST(no_key_is_completed_without_its_row)

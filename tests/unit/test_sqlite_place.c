@@ -285,7 +285,8 @@ START_TEST(a_file_and_its_log_may_be_moved_and_copied_together)
     run_in_child(crash);
     (void)snprintf(command, sizeof command,
                    "cd %s && mkdir c && cp -a store.db store.db-wal c && mkdir m && "
-                   "mv store.db* m && mv m/* . && rmdir m && mv c/store.db copy.db && mv c/store.db-wal copy.db-wal "
+                   "mv store.db* m && mv m/* . && rmdir m && mv c/store.db copy.db && mv "
+                   "c/store.db-wal copy.db-wal "
                    "&& rmdir c",
                    folder);
     ck_assert_int_eq(system(command), 0);
@@ -661,8 +662,8 @@ END_TEST
 
 START_TEST(a_mode_that_is_none_is_refused)
 {
-    static const char *const wrong[] = {"mode=rw", "mode=0888", "mode=0400", "mode=01777", "mode=-1",
-                                        "mode=%200600"};
+    static const char *const wrong[] = {"mode=rw",    "mode=0888", "mode=0400",
+                                        "mode=01777", "mode=-1",   "mode=%200600"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         idem_store *store = NULL;
         idem_error error;
