@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether only SQLite has written the file. With a write-ahead log nothing but a checkpoint does, and that
- * says in the log's index, before its first write, how far it goes. So where the file has changed
- * and the index has not, somebody else wrote it: a backup was copied over it, as a rule. The log's pages
- * would be mixed with the copy's.
+ * Whether only SQLite has written the file. With a write-ahead log nothing but a checkpoint does,
+ * and that says in the log's index, before its first write, how far it goes. So where the file
+ * has changed and the index has not, somebody else wrote it: a backup was copied over it, as a
+ * rule. The log's pages would be mixed with the copy's.
  *
- * What is kept of the index is read before the file's time is, and compared with the index as it is behind
- * the next one: so a checkpoint between any two of these is always a change of the index. The first bytes
- * of the file tell a copy from a mere change of the time. The offsets are those of SQLite's "WAL-mode File
- * Format".
+ * What is kept of the index is read before the file's time is, and compared with the index as it
+ * is behind the next one: so a checkpoint between any two of these is always a change of the
+ * index. The first bytes of the file tell a copy from a mere change of the time. The offsets are
+ * those of SQLite's "WAL-mode File Format".
  */
 #include "content.h"
 

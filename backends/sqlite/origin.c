@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside it. When
- * another file was put there (a backup, after a crash that left the log), it writes the log's pages into
- * it: keys that the backup knew are gone, and the file may be damaged. And when a file is opened under
- * another name than before the crash, its log is not found. Neither is to be seen in what SQLite writes.
+ * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside
+ * it. When another file was put there (a backup, after a crash that left the log), it writes the
+ * log's pages into it: keys that the backup knew are gone, and the file may be damaged. And when
+ * a file is opened under another name than before the crash, its log is not found. Neither is to
+ * be seen in what SQLite writes.
  *
- * So both bear an attribute. The log's has the inode of its database and its own: a log that is where it
- * was written, beside a file that it was not written for, is refused. Both inodes are new where file and
- * log were copied together, and then the log belongs. The database's has its own inode, its name
- * as guard.c has it, and the log's path; it is taken off by whoever closes the file as the last one. Without attributes nothing is refused.
+ * So both bear an attribute. The log's has the inode of its database and its own: a log that is
+ * where it was written, beside a file that it was not written for, is refused. Both inodes are
+ * new where file and log were copied together, and then the log belongs. The database's has its
+ * own inode, its name as guard.c has it, and the log's path; it is taken off by whoever closes
+ * the file as the last one. Without attributes nothing is refused.
  */
 #include "origin.h"
 

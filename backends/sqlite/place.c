@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which file a store is. The path is made absolute, and free of links, when the store is opened; the
- * file that is opened first is known by device and inode from then on. All that is opened later
- * (readers, both sides of a fork) has to be that file: SQLite finds the log by the path, and a log
- * beside another file would be taken for that one's. So a file that was replaced is not even opened.
+ * Which file a store is. The path is made absolute, and free of links, when the store is opened;
+ * the file that is opened first is known by device and inode from then on. All that is opened
+ * later (readers, both sides of a fork) has to be that file: SQLite finds the log by the path,
+ * and a log beside another file would be taken for that one's. So a file that was replaced is not
+ * even opened.
  *
- * A file is created here, not by SQLite, since its mode is to be right from the start; SQLite gives
- * the log the same.
+ * A file is created here, not by SQLite, since its mode is to be right from the start; SQLite
+ * gives the log the same.
  */
 #include "place.h"
 
@@ -229,8 +230,8 @@ static int unreachable(const idem__sqlite *self, int number, idem__sqlite_fault 
         buf);
 }
 
-/* To close a descriptor of a file takes away all locks that the process has on it: so only of a file
-   that was made here, and while no other store of the process opens one. */
+/* To close a descriptor of a file takes away all locks that the process has on it: so only of a
+   file that was made here, and while no other store of the process opens one. */
 static int create_file(const idem__sqlite *self, idem__sqlite_fault *fault)
 {
     const idem__sqlite_place *place = self->place;

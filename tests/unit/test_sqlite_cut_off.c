@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * idem_sqlite_open_on(), when SQLite rolls the caller's transaction back in the middle of a call: the
- * call fails for good, and nothing is written. A key that was claimed or completed by itself would
- * say that work was done whose rows are gone.
+ * idem_sqlite_open_on(), when SQLite rolls the caller's transaction back in the middle of a call:
+ * the call fails for good, and nothing is written. A key that was claimed or completed by itself
+ * would say that work was done whose rows are gone.
  */
 #include "sqlite_support.h"
 

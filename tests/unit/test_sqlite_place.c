@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One store is one store: whatever is opened later is the file that was opened first, with its own log
- * and under one name, or the call is an error. And who may use a file that the library creates.
+ * One store is one store: whatever is opened later is the file that was opened first, with its
+ * own log and under one name, or the call is an error. And who may use a file that the library
+ * creates.
  */
 #define _GNU_SOURCE /* unshare() */
 
@@ -24,6 +25,21 @@ static const char *in_folder(const char *name)
 {
     (void)snprintf(other_path, sizeof other_path, "%s/%s", folder, name);
     return other_path;
+}
+
+/* Copies a file, over what is there. */
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[4096];
+    ssize_t len;
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_ge(in, 0);
+    ck_assert_int_ge(out, 0);
+    while ((len = read(in, bytes, sizeof bytes)) > 0)
+        ck_assert_int_eq(write(out, bytes, (size_t)len), len);
+    (void)close(in);
+    (void)close(out);
 }
 
 static int open_at(const char *path, const char *options, idem_store **store, idem_error *error)
@@ -153,13 +169,23 @@ START_TEST(a_lazy_store_means_the_folder_it_was_opened_in)
 }
 END_TEST
 
+static void remove_database(const char *in)
+{
+    static const char *const names[] = {"x.db", "x.db-wal", "x.db-shm"};
+    char path[112];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", in, names[i]);
+        (void)unlink(path);
+    }
+}
+
 /* A link to a folder is followed once. */
 START_TEST(a_folder_link_that_is_switched_leads_nowhere_else)
 {
     char link[96];
     char first[96];
     char second[96];
-    char path[400];
+    char path[112];
     idem_store *store = NULL;
     idem_store *stranger = NULL;
     idem_error error;
@@ -183,8 +209,9 @@ START_TEST(a_folder_link_that_is_switched_leads_nowhere_else)
     idem_close(store);
     idem_close(stranger);
     ck_assert_int_eq(unlink(link), 0);
-    (void)snprintf(path, sizeof path, "rm -rf %s %s", first, second);
-    ck_assert_int_eq(system(path), 0);
+    remove_database(first);
+    remove_database(second);
+    ck_assert_int_eq(rmdir(first) | rmdir(second), 0);
 }
 END_TEST
 
@@ -281,32 +308,27 @@ END_TEST
 
 START_TEST(a_file_and_its_log_may_be_moved_and_copied_together)
 {
-    char command[400];
+    char log[112];
+    char other[96];
+    char other_log[112];
     run_in_child(crash);
-    (void)snprintf(command, sizeof command,
-                   "cd %s && mkdir c && cp -a store.db store.db-wal c && mkdir m && "
-                   "mv store.db* m && mv m/* . && rmdir m && mv c/store.db copy.db && mv "
-                   "c/store.db-wal copy.db-wal "
-                   "&& rmdir c",
-                   folder);
-    ck_assert_int_eq(system(command), 0);
+    (void)snprintf(log, sizeof log, "%s-wal", store_path);
+    (void)snprintf(other, sizeof other, "%s", in_folder("copy.db"));
+    (void)snprintf(other_log, sizeof other_log, "%s-wal", other);
+    copy_file(store_path, other);
+    copy_file(log, other_log);
+    (void)snprintf(store_path, sizeof store_path, "%s", other);
     idem_store *store = open_store("");
     ck_assert_int_eq(count_new(store, KEYS + 50), 0);
     idem_close(store);
-    (void)snprintf(store_path, sizeof store_path, "%s", in_folder("copy.db"));
+    (void)snprintf(store_path, sizeof store_path, "%s/moved.db", folder);
+    (void)snprintf(other_log, sizeof other_log, "%s-wal", store_path);
+    ck_assert_int_eq(rename(in_folder("store.db"), store_path) | rename(log, other_log), 0);
     store = open_store("");
     ck_assert_int_eq(count_new(store, KEYS + 50), 0);
     idem_close(store);
 }
 END_TEST
-
-/* Copies a file over the test's file, in place. */
-static void copy_over(const char *from)
-{
-    char command[240];
-    (void)snprintf(command, sizeof command, "cp %s %s", from, store_path);
-    ck_assert_int_eq(system(command), 0);
-}
 
 START_TEST(a_backup_copied_over_an_open_file_is_an_error)
 {
@@ -319,7 +341,7 @@ START_TEST(a_backup_copied_over_an_open_file_is_an_error)
     back_up(backup);
     book_keys(store, KEYS, KEYS + 50);
     sleep_ms(20); /* a tick of the file system's clock */
-    copy_over(backup);
+    copy_file(backup, store_path);
     let_a_millisecond_pass();
     ck_assert_int_eq(count_new(store, KEYS), 0);
     ck_assert_int_eq(idem_get(store, idem_str("0"), &record, &error), IDEM_ERR_CORRUPT);
@@ -327,7 +349,7 @@ START_TEST(a_backup_copied_over_an_open_file_is_an_error)
     idem_close(store);
     assert_log_refused();
     remove_log();
-    copy_over(backup);
+    copy_file(backup, store_path);
     assert_restored();
 }
 END_TEST
@@ -335,7 +357,6 @@ END_TEST
 /* Checkpoints of others, and a change of the time alone, are no such thing. */
 START_TEST(what_sqlite_writes_is_no_stranger)
 {
-    char command[160];
     idem_store *store = open_store("synchronous=normal");
     for (int i = 0; i < 20; i++) {
         book_keys(store, i * 20, i * 20 + 20);
@@ -343,8 +364,7 @@ START_TEST(what_sqlite_writes_is_no_stranger)
         sleep_ms(5);
         if (i % 5 == 0)
             file_exec("VACUUM");
-        (void)snprintf(command, sizeof command, "touch %s", store_path);
-        ck_assert_int_eq(system(command), 0);
+        ck_assert_int_eq(utimensat(AT_FDCWD, store_path, NULL, 0), 0);
     }
     ck_assert_int_eq(count_new(store, 400), 0);
     ck_assert(is_booked(store, "399", idem_str("1")));
@@ -631,7 +651,7 @@ START_TEST(a_file_that_is_mounted_by_itself_is_found)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- who may use it */
+/* ------------------------------------------------------------------------------- who may use it */
 
 static unsigned mode_of(const char *path)
 {
