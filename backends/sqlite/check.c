@@ -125,8 +125,8 @@ static void check_file_limit(const examination *at, const char *path)
     if ((uint64_t)limit.rlim_cur < needed)
         idem_finding_emit(
             at->emit, at->emit_user, "raise the limit: ulimit -f",
-            "%s may not grow beyond %llu KiB by this process: a write beyond that fails, "
-            "or ends the process",
+            "%s may not grow beyond %llu KiB by this process: a write beyond that "
+            "fails",
             at->self->name, (unsigned long long)limit.rlim_cur / 1024);
 }
 

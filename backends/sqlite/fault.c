@@ -3,6 +3,7 @@
  * What goes wrong in SQLite, told in the library's words: one table from result codes to error
  * codes, to whether repeating helps, and to what a person can do.
  */
+#include "file_limit.h"
 #include "instance.h"
 
 #include <errno.h>
@@ -119,7 +120,9 @@ static int refine(idem__sqlite *self, int code)
     if (!self->db || !may_be_full(code))
         return code;
     int number = sqlite3_system_errno(self->db);
-    return number == ENOSPC || number == EDQUOT ? SQLITE_FULL : code;
+    if (number == ENOSPC || number == EDQUOT || idem__sqlite_file_limit_is_reached(self->db))
+        return SQLITE_FULL;
+    return code;
 }
 
 static const char *rolled_back(idem__sqlite *self)
@@ -141,6 +144,12 @@ int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fa
     code = refine(self, code);
     if (is_lock(code))
         return take_lock(self, code, fault);
+    if (code == SQLITE_FULL && self->db && idem__sqlite_file_limit_is_reached(self->db))
+        return idem__sqlite_fault_set(
+            fault, true, IDEM_ERR_FULL,
+            "%s may not grow: this process may write no larger file; raise "
+            "its limit (ulimit -f); what was acknowledged is safe",
+            self->name);
     if (is_deadline(self, code))
         return idem__sqlite_fault_set(
             fault, false, IDEM_ERR_UNAVAILABLE,

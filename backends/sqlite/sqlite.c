@@ -8,6 +8,7 @@
  */
 #include "batch.h"
 #include "connection.h"
+#include "file_limit.h"
 #include "lock.h"
 #include "slots.h"
 
@@ -65,10 +66,13 @@ static char *path_for_sqlite(const idem_config *config, bool in_memory)
 static void close_instance(idem_backend *backend)
 {
     idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_file_limit limit;
     /* The last connection moves the log into the file. It must not wait for anybody. */
     idem__sqlite_lock_enter(self, 0);
     idem__sqlite_statements_close(self);
+    idem__sqlite_file_limit_enter(&limit);
     (void)sqlite3_close(self->db);
+    idem__sqlite_file_limit_leave(&limit);
     free(self->path);
     free(self);
 }
@@ -76,6 +80,7 @@ static void close_instance(idem_backend *backend)
 static int open_instance(const idem_config *config, idem_backend **backend, idem_error *error)
 {
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
     int rc = check_url(config, error);
     if (rc)
         return rc;
@@ -96,8 +101,10 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     const idem_value *busy = &config->values[IDEM__SQLITE_BUSY_TIMEOUT];
     self->busy_timeout_ms = busy->text ? busy->number : UINT64_MAX;
     idem__sqlite_lock_enter(self, config->deadline_ms);
+    idem__sqlite_file_limit_enter(&limit);
     rc = self->path ? idem__sqlite_connect(self, &fault)
                     : idem__sqlite_fault_set(&fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    idem__sqlite_file_limit_leave(&limit);
     if (rc) {
         close_instance(&self->base);
         return idem_error_set(error, rc, "%s", fault.error.message);
@@ -111,11 +118,18 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
+    bool reads = idem__sqlite_batch_reads(ops, count);
     (void)error; /* every op gets an answer of its own */
-    if (idem__sqlite_ready(self, idem__sqlite_batch_reads(ops, count), deadline_ms, &fault))
+    if (!reads || !self->db)
+        idem__sqlite_file_limit_enter(&limit);
+    else
+        limit.held = false;
+    if (idem__sqlite_ready(self, reads, deadline_ms, &fault))
         idem__sqlite_batch_fail(ops, count, &fault);
     else
         idem__sqlite_batch_run(self, ops, count);
+    idem__sqlite_file_limit_leave(&limit);
     return IDEM_OK;
 }
 
