@@ -114,7 +114,7 @@ static void check_space(const examination *at, const char *path)
                           (unsigned long long)(free_bytes / 1024));
 }
 
-/* A write beyond the limit ends the process with SIGXFSZ, unless it is ignored. */
+/* A store whose file has come to the limit refuses every claim. */
 static void check_file_limit(const examination *at, const char *path)
 {
     struct rlimit limit;
@@ -200,7 +200,7 @@ static int try_writing(const examination *at, idem__sqlite_fault *fault)
     int rc = idem_random(random, sizeof random, &fault->error);
     if (rc)
         return rc;
-    (void)snprintf(key, sizeof key, "idem-doctor-%016llx", (unsigned long long)random[0]);
+    (void)snprintf(key, sizeof key, "idem-doctor:%016llx", (unsigned long long)random[0]);
     idem_record record = {.key = idem_str(key),
                           .status = IDEM_STATUS_IN_PROGRESS,
                           .attempt = 1,
