@@ -158,8 +158,10 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         rc = read_clock(store, &read, error);
     if (rc)
         return rc;
+    store->id = idem__store_id();
     store->look_first = (store->ops.traits & IDEM_BACKEND_LOOK_FIRST) != 0;
     store->instant = (store->ops.traits & IDEM_BACKEND_INSTANT) != 0;
+    store->pooled = (store->ops.traits & (IDEM_TRAIT_SHARED | IDEM_TRAIT_DURABLE)) == 0;
     idem_config config = {
         .size = sizeof config,
         .scheme = store->ops.scheme,
@@ -219,6 +221,8 @@ int idem_open_backend(const idem_backend_ops *ops, void *context, const char *op
     if (!made)
         return idem__error_no_memory(error);
     int rc = idem__registry_adopt(ops, &made->ops, error);
+    if (rc == IDEM_OK && options)
+        rc = idem__url_check_bytes(options, "the list of options", error);
     if (rc == IDEM_OK && options) {
         made->url.memory = strdup(options);
         made->url.query = made->url.memory;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators do with records and their store: get, forget, scan, purge, check. A scan collects a
+ * What operators do with records and their store: get, forget, settle, scan, purge, check. A scan collects a
  * page while it is on a lane, and gives it to the caller after it has left, so that the caller may
  * call the store.
  */
@@ -9,8 +9,11 @@
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
+#include "input.h"
+#include "random.h"
 #include "repeat.h"
 #include "store.h"
+#include "verify.h"
 
 #include <stdlib.h>
 
@@ -24,15 +27,28 @@ static void make_public(const idem_store *store, idem_record *record)
     memset(record->token, 0, sizeof record->token);
 }
 
-/* Carries out get or forget on one key. */
-static int call_on_key(idem_store *store, idem__call_kind kind, idem_bytes key, idem__call *call,
+/* What is asked about one key. */
+typedef struct {
+    idem__call_kind kind;
+    idem_bytes key;
+    idem_bytes text;
+} question;
+
+/* Carries out a call on one key. @return as the call; nothing has to be cleared if it failed */
+static int call_on_key(idem_store *store, const question *asked, idem__call *call,
                        idem_error *error)
 {
     idem__call_key full;
-    int rc = idem__call_key_make(&full, store, key, error);
+    int rc = idem__call_key_make(&full, store, asked->key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, asked->kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    call->text = asked->text;
+    if (asked->kind == IDEM__CALL_SETTLE)
+        rc = idem__random_draw(store->pooled, call->token, sizeof call->token, call->deadline_ms,
+                               error);
+    if (rc)
+        return rc;
     idem__drive(store, &call, 1);
     if (call->code)
         (void)idem__error_copy(error, &call->error);
@@ -48,7 +64,8 @@ int idem_get(idem_store *store, idem_bytes key, idem_record *record, idem_error 
     idem__error_clear(error);
     if (!store || !record)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the record is NULL");
-    int rc = call_on_key(store, IDEM__CALL_GET, key, &call, error);
+    const question asked = {.kind = IDEM__CALL_GET, .key = key};
+    int rc = call_on_key(store, &asked, &call, error);
     if (rc)
         return rc;
     *record = call.seen;
@@ -58,16 +75,40 @@ int idem_get(idem_store *store, idem_bytes key, idem_record *record, idem_error 
     return IDEM_OK;
 }
 
-int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
+/* Carries out a call that leaves nothing but its code. */
+static int decide(idem_store *store, const question *asked, idem_error *error)
 {
     idem__call call;
     idem__error_clear(error);
     if (!store)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store is NULL");
-    int rc = call_on_key(store, IDEM__CALL_FORGET, key, &call, error);
+    int rc = call_on_key(store, asked, &call, error);
     if (rc == IDEM_OK)
         idem__protocol_clear(&call);
     return rc;
+}
+
+int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
+{
+    return decide(store, &(question){.kind = IDEM__CALL_FORGET, .key = key}, error);
+}
+
+int idem_forget_any(idem_store *store, idem_bytes key, idem_error *error)
+{
+    return decide(store, &(question){.kind = IDEM__CALL_FORGET_ANY, .key = key}, error);
+}
+
+int idem_forget_expired(idem_store *store, idem_bytes key, idem_error *error)
+{
+    return decide(store, &(question){.kind = IDEM__CALL_FORGET_EXPIRED, .key = key}, error);
+}
+
+int idem_settle(idem_store *store, idem_bytes key, idem_bytes response, idem_error *error)
+{
+    const question asked = {.kind = IDEM__CALL_SETTLE, .key = key, .text = response};
+    idem__error_clear(error);
+    int rc = store ? idem__input_json(store, "response", response, error) : IDEM_OK;
+    return rc ? rc : decide(store, &asked, error);
 }
 
 /* ------------------------------------------------------------------------------ on a lane alone */
@@ -101,18 +142,59 @@ static int do_alone(idem_store *store, alone *job, idem_error *error)
     return idem__repeat(store, &attempt, idem__clock_deadline(store->timeout_ms), error);
 }
 
+/* A way through the whole store, step by step. */
+typedef struct {
+    uint64_t moved_ms; /* when the cursor last was another one */
+} walk;
+
+static walk begin_walk(void)
+{
+    return (walk){.moved_ms = idem_monotonic_ms()};
+}
+
+/* Goes on to where a step has left off. A store that stays where it is for as long as a call may take would
+   keep its caller for ever. */
+static int get_on(const idem_store *store, walk *way, uint64_t *cursor, uint64_t next,
+                  idem_error *error)
+{
+    uint64_t now = idem_monotonic_ms();
+    if (next != *cursor)
+        way->moved_ms = now;
+    *cursor = next;
+    if (next == 0 || now - way->moved_ms < store->timeout_ms)
+        return IDEM_OK;
+    return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                          "%s: the store got no further within the timeout; call again, or set a "
+                          "longer timeout",
+                          store->ops.scheme);
+}
+
 /* ---------------------------------------------------------------------------------------- scan */
 
 /* The records of one page. */
 typedef struct {
+    const idem_bytes *own; /* the store's prefix */
+    bool whole;            /* see verify.h */
     idem_record *records;
     size_t count;
     size_t capacity;
 } collection;
 
+static bool begins_with(const idem_bytes *key, const idem_bytes *prefix)
+{
+    return prefix->len == 0 || memcmp(key->data, prefix->data, prefix->len) == 0;
+}
+
+/* What can't be believed is shown by its key alone, and what has no key of this store is not shown. */
 static int collect(void *user, const idem_record *record, idem_error *error)
 {
     collection *page = user;
+    idem_record known = {.key = record->key, .status = IDEM_STATUS_CORRUPT};
+    if (!record->key.data || record->key.len <= page->own->len ||
+        record->key.len > IDEM_KEY_MAX + page->own->len || !begins_with(&record->key, page->own))
+        return IDEM_OK;
+    if (record->status != IDEM_STATUS_CORRUPT && !idem__verify_record(record, page->whole))
+        known = *record;
     if (page->count == page->capacity) {
         size_t capacity = page->capacity ? page->capacity * 2 : PAGE_RECORDS;
         idem_record *grown = realloc(page->records, capacity * sizeof *grown);
@@ -121,7 +203,7 @@ static int collect(void *user, const idem_record *record, idem_error *error)
         page->records = grown;
         page->capacity = capacity;
     }
-    int rc = idem_record_copy(record, &page->records[page->count], error);
+    int rc = idem_record_copy(&known, &page->records[page->count], error);
     if (rc == IDEM_OK)
         page->count++;
     return rc;
@@ -159,8 +241,6 @@ static bool deliver(const idem_store *store, const collection *page, delivery *t
         shown.memory = NULL; /* borrowed by the caller */
         if (to->status && shown.status != (idem_status)to->status)
             continue;
-        if (shown.key.len == store->prefix.len) /* another user's key, which is our prefix */
-            continue;
         make_public(store, &shown);
         if (to->fn(&shown, to->user) || --to->left == 0)
             return false;
@@ -178,7 +258,7 @@ static int read_filter(const idem_filter *filter, idem_filter *read, idem_error 
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the filter's size is not set; write .size = sizeof(idem_filter)");
     memcpy(read, filter, filter->size < sizeof *read ? filter->size : sizeof *read);
-    if (read->status > IDEM_STATUS_COMPLETED || read->prefix.len > IDEM_KEY_MAX ||
+    if (read->status > IDEM_STATUS_CORRUPT || read->prefix.len > IDEM_KEY_MAX ||
         (read->prefix.len > 0 && !read->prefix.data))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the filter's status is unknown, or its prefix is no beginning of a "
@@ -188,18 +268,20 @@ static int read_filter(const idem_filter *filter, idem_filter *read, idem_error 
 
 static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_error *error)
 {
-    collection found = {0};
+    collection found = {.own = &store->prefix, .whole = !store->instant};
     idem_scan_page page = {
         .prefix = prefix, .limit = PAGE_RECORDS, .emit = collect, .emit_user = &found};
     alone job = {.once = read_page, .user = &page};
+    walk way = begin_walk();
     int rc;
     bool more;
     do {
         rc = do_alone(store, &job, error);
         more = rc == IDEM_OK && deliver(store, &found, to) && page.next != 0;
         clear_page(&found);
-        page.cursor = page.next;
-    } while (more);
+        if (more)
+            rc = get_on(store, &way, &page.cursor, page.next, error);
+    } while (more && rc == IDEM_OK);
     free(found.records);
     return rc;
 }
@@ -242,17 +324,21 @@ static int purge_portion(idem_store *store, idem_backend *backend, void *user, u
     return store->ops.purge(backend, portion, deadline_ms, error);
 }
 
-/* Portion by portion, so that other callers of the store get their turns in between. */
+/* Portion by portion, so that other callers of the store get their turns in between. A try whose reply was
+   lost is made again from where it began, and counts for nothing. */
 static int purge_portions(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
 {
     idem_purge_portion portion = {.limit = limit};
     alone job = {.once = purge_portion, .user = &portion, .changes = true};
+    walk way = begin_walk();
     int rc;
     do {
         rc = do_alone(store, &job, error);
+        if (rc)
+            break;
         *removed += portion.removed;
-        portion.limit -= portion.removed;
-        portion.cursor = portion.next;
+        portion.limit -= portion.removed < portion.limit ? portion.removed : portion.limit;
+        rc = get_on(store, &way, &portion.cursor, portion.next, error);
     } while (rc == IDEM_OK && portion.next != 0 && portion.limit > 0);
     return rc;
 }

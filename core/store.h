@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct idem_store {
+    uint64_t id; /* of all stores of this process, those that were closed included */
     idem_backend_ops ops;
     idem__url url;
     idem_value common[IDEM__PARAM_COMMON];
@@ -20,6 +21,7 @@ struct idem_store {
     idem__lanes readers;    /* gets and scans, when the writers are busy; may be none */
     bool look_first;        /* begin may do well to look before it inserts */
     bool instant;           /* IDEM_BACKEND_INSTANT: no deadline decides anything */
+    bool pooled;            /* records are in this process alone: see random.h */
     _Atomic uint32_t fresh; /* with look_first: so many begins in a row have found nothing */
     idem_bytes prefix;
     uint64_t lease_ms;
@@ -32,5 +34,8 @@ struct idem_store {
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */
     idem_store *next;          /* in the list that fork() walks */
 };
+
+/** An id for a store, never given before: a store that is made where a closed one was is another one. */
+uint64_t idem__store_id(void);
 
 #endif
