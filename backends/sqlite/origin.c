@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside it. When
- * another file was put there (a backup, after a crash that left the log), it writes the log's pages into
- * it: keys that the backup knew are gone, and the file may be damaged. And when a file is opened under
- * another name than before the crash, its log is not found. Neither is to be seen in what SQLite writes.
+ * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside
+ * it. When another file was put there (a backup, after a crash that left the log), it writes the
+ * log's pages into it: keys that the backup knew are gone, and the file may be damaged. And when
+ * a file is opened under another name than before the crash, its log is not found. Neither is to
+ * be seen in what SQLite writes.
  *
- * So both bear an attribute. The log's has the inode of its database and its own: a log that is where it
- * was written, beside a file that it was not written for, is refused. Both inodes are new where file and
- * log were copied together, and then the log belongs. The database's has its own inode, its name
- * as guard.c has it, and the log's path; it is taken off by whoever closes the file as the last one. Without attributes nothing is refused.
+ * So both bear an attribute. The log's has the inode of its database and its own: a log that is
+ * where it was written, beside a file that it was not written for, is refused. Both inodes are
+ * new where file and log were copied together, and then the log belongs. The database's has its
+ * own inode, its name as guard.c has it, and the log's path; it is taken off by whoever closes
+ * the file as the last one. Without attributes nothing is refused.
  */
 #include "origin.h"
 
@@ -53,8 +55,7 @@ static bool find(const char *path, origin *is)
 }
 
 /* Reads an attribute. @return what stands behind its first number; NULL if there is none */
-static char *read_note(const char *path, const char *name, char text[NOTE_SIZE],
-                       uint64_t *inode)
+static char *read_note(const char *path, const char *name, char text[NOTE_SIZE], uint64_t *inode)
 {
     char *end = NULL;
     ssize_t len = getxattr(path, name, text, NOTE_SIZE - 1);
@@ -89,8 +90,8 @@ static const char *log_elsewhere(const origin *is, char text[NOTE_SIZE])
     uint64_t file_inode = 0;
     char *log = NULL;
     char *name = read_note(is->path, OF_FILE, text, &file_inode);
-    if (!name || file_inode != is->file_inode ||
-        strtoull(name, &log, 16) == (uint64_t)is->name || *log++ != ':')
+    if (!name || file_inode != is->file_inode || strtoull(name, &log, 16) == (uint64_t)is->name ||
+        *log++ != ':')
         return NULL;
     if (stat(log, &found) == 0)
         return found.st_size > 0 ? log : NULL;
@@ -132,14 +133,23 @@ void idem__sqlite_origin_note(idem__sqlite *self)
     origin is;
     char text[NOTE_SIZE];
     struct stat log;
-    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) ||
-        stat(is.log, &log))
+    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) || stat(is.log, &log))
         return;
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64, is.file_inode, (uint64_t)log.st_ino);
     write_note(is.log, OF_LOG, text);
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%s", is.file_inode,
                    (uint64_t)is.name, is.log);
     write_note(is.path, OF_FILE, text);
+}
+
+void idem__sqlite_origin_disown(const idem__sqlite *self)
+{
+    origin is;
+    char text[NOTE_SIZE];
+    if (!find(sqlite3_db_filename(self->db, "main"), &is) || !is.log_inode)
+        return;
+    (void)snprintf(text, sizeof text, "0:%" PRIx64, is.log_inode);
+    write_note(is.log, OF_LOG, text);
 }
 
 void idem__sqlite_origin_forget(const char *path)
@@ -164,6 +174,11 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
 }
 
 void idem__sqlite_origin_note(idem__sqlite *self)
+{
+    (void)self;
+}
+
+void idem__sqlite_origin_disown(const idem__sqlite *self)
 {
     (void)self;
 }
