@@ -11,9 +11,11 @@
 
 uint64_t idem_record_live_ms(const idem_record *record)
 {
-    if (record->status == IDEM_STATUS_IN_PROGRESS && record->lease_ms > record->ttl_ms)
-        return record->lease_ms;
-    return record->ttl_ms;
+    uint64_t ttl_ms = record->ttl_ms < IDEM_DURATION_MAX_MS ? record->ttl_ms : IDEM_DURATION_MAX_MS;
+    if (record->status != IDEM_STATUS_IN_PROGRESS)
+        return ttl_ms;
+    uint64_t most_ms = IDEM_DURATION_MAX_MS - ttl_ms;
+    return ttl_ms + (record->lease_ms < most_ms ? record->lease_ms : most_ms);
 }
 
 uint64_t idem_record_lease_left_ms(const idem_record *record)

@@ -40,7 +40,8 @@ static int call_on_key(idem_store *store, const question *asked, idem__call *cal
     int rc = idem__call_key_make(&full, store, asked->key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, asked->kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, asked->kind, full.bytes);
+    idem__drive_set_time(call, idem_monotonic_ms(), store->timeout_ms);
     call->text = asked->text;
     if (asked->kind == IDEM__CALL_SETTLE)
         rc = idem__random_draw(call->token, sizeof call->token, error);
@@ -142,7 +143,7 @@ static void tell_repeat(const idem_store *store, const idem_error *why)
 static int do_alone(idem_store *store, const alone *job, idem_error *error)
 {
     uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
-    uint64_t repeat_at_ms;
+    uint64_t too_late_ms = idem__drive_too_late_ms(store->timeout_ms);
     uint64_t pause_ms = 0;
     bool doubt = false;
     idem_error last;
@@ -157,12 +158,11 @@ static int do_alone(idem_store *store, const alone *job, idem_error *error)
             rc = doubt ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE;
         (void)idem_error_set(&last, rc, "%s", idem_strerror(rc));
         last.code = rc;
-        repeat_at_ms =
-            transient ? idem__drive_repeat_at(&pause_ms, idem_monotonic_ms(), deadline_ms) : 0;
-        if (repeat_at_ms == 0)
+        uint64_t now = idem_monotonic_ms();
+        if (!transient || now + too_late_ms > deadline_ms)
             return idem__error_copy(error, &last);
         tell_repeat(store, &last);
-        idem__clock_sleep_until(repeat_at_ms);
+        idem__clock_sleep_until(idem__drive_repeat_at(&pause_ms, now, deadline_ms));
     }
 }
 

@@ -58,7 +58,7 @@ static uint64_t tell_now(void *user)
 
 static uint64_t live_ms(const record *at)
 {
-    return at->state == IN_PROGRESS && at->lease_ms > at->ttl_ms ? at->lease_ms : at->ttl_ms;
+    return at->state == IN_PROGRESS ? at->lease_ms + at->ttl_ms : at->ttl_ms;
 }
 
 static uint64_t age_ms(const world *w, const record *at)
