@@ -143,8 +143,8 @@ ended 3
 
 scene 'the store is busy at the end: tried again until it is stored'
 db="$dir/busy.db"
-# What a CMD does that locks its own store, $1, until `unlock FILE`; $2 is that FILE.
-hold_lock='"$0" "$1" 60 >"$2" 2>&1 & echo $! >"$2.pid"; while [ ! -s "$2" ]; do sleep 0.05; done'
+# What a CMD does that has a daemon lock its own store, $1, until `unlock FILE`; $2 is that FILE.
+hold_lock='setsid "$0" "$1" 60 >"$2" 2>&1 & echo $! >"$2.pid"; while [ ! -s "$2" ]; do sleep 0.05; done'
 unlock() {
     kill "$(cat "$1.pid")"
 }
