@@ -59,22 +59,17 @@ echo >enough
 wait "$running"
 
 scene 'idem dies of the signal that CMD died of'
-cat >ends.py <<'END'
-import subprocess, sys
-sys.exit(0 if subprocess.call(sys.argv[2:]) == -int(sys.argv[1]) else 1)
-END
+ulimit -c unlimited 2>/dev/null
 for number in 1 2 3 6 9 11 15; do
-    rm -f core core.*
-    python3 ends.py "$number" "$idem" run "end $number" --keep-failures -- sh -c "kill -$number \$\$" >out 2>err ||
+    "$helper" ends-by "$number" "$idem" run "end $number" --keep-failures -- sh -c "kill -$number \$\$" >out 2>err ||
         fail "signal $number: it has ended in another way"
-    [ "$(ls core* 2>/dev/null | wc -l)" -le 1 ] || fail 'idem has left a core, too'
-    python3 ends.py "$number" "$idem" run "end $number" -- true >out 2>err ||
+    "$helper" ends-by "$number" "$idem" run "end $number" -- true >out 2>err ||
         fail "signal $number: the replay has ended in another way"
     expect 10 begin "end $number"
     out_has "\"exit\":$((128 + number)),\"signal\":$number"
 done
-expect 143 run code -- sh -c 'exit 143'
-python3 ends.py 15 "$idem" run code -- sh -c 'exit 143' && fail 'an exit code was taken for a signal'
+"$helper" ends-by 15 "$idem" run code -- sh -c 'exit 143' >out 2>err && fail 'an exit code was taken for a signal'
+rm -f core core.*
 
 scene 'the interrupt key ends a loop'
 cat >loop.sh <<'END'
@@ -87,6 +82,25 @@ if command -v bash >/dev/null; then
     "$helper" bash loop.sh "$idem" >out 2>err
     lines_are 1 rounds
 fi
+
+scene 'the stop key, and on again'
+cat >stop.sh <<'END'
+set -m
+"$1" run stop -- sh -c 'echo "press ^Z"; sleep 0.5; echo after'
+echo stopped
+fg >/dev/null
+echo "code $?"
+END
+"$helper" sh stop.sh "$idem" >out 2>err
+grep -v '^\[' out | grep -E '^(stopped|after|code 0)$' >order
+printf 'stopped\nafter\ncode 0\n' >want
+same order want
+
+scene 'CMD reads the terminal, and may take it for a group of its own'
+"$helper" "$idem" run reads -- sh -c 'echo "press ^M"; read -r line && echo "got <$line>"' >out 2>err
+out_has 'got <>'
+"$helper" "$idem" run group2 -- sh -c 'set -m; sh -c "echo \"press ^M\"; read -r line && echo \"got <\$line>\""' >out 2>err
+out_has 'got <>'
 
 scene 'as the first process of a container'
 if unshare -pf true 2>/dev/null; then
