@@ -43,6 +43,8 @@ static const cli_option run_options[] = {OPTION_TTL,
                                          OPTION_FINGERPRINT,
                                          OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
                                                 "store and replay a CMD that fails, too"),
+                                         OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
+                                                "replay output that was cut with CMD's own exit code"),
                                          OPTION_NO_TAKEOVER,
                                          OPTION_END};
 static const cli_option begin_options[] = {
@@ -102,19 +104,24 @@ static const char run_details[] =
     "if CMD calls idem.\n"
     "\n"
     "Of stdout and stderr each the first 2 MiB are stored, or less where the store's\n"
-    "max_response is below 5.4 MiB; it is said when something was cut. Output counts until\n"
-    "CMD has ended, and 1s longer if a process that it left behind holds it open: send\n"
-    "the output of such processes to a file.\n"
+    "max_response is below 5.4 MiB; of a CMD that fails the first and the last half of\n"
+    "that. It is said when something was cut, and a replay of it ends with 74, unless\n"
+    "--allow-cut is given. Where both are one file (>log 2>&1), they are one stream, in\n"
+    "order, and replayed to stdout. A reader that goes away (| head) is noticed by CMD.\n"
     "\n"
-    "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD. If the claim is lost, CMD\n"
-    "gets TERM, 10s later KILL. If idem itself is killed, CMD gets TERM (on Linux), and\n"
-    "the next run is attempt 2 once the lease has run out. If the store can't be used at\n"
-    "the end, storing is tried again for as long as --lease says, or for 60s.\n"
+    "What CMD has started does not work on when the claim has ended. What CMD leaves\n"
+    "behind has 1s to end, then gets TERM, and 10s later KILL. A daemon that is to stay\n"
+    "needs a session of its own (setsid). Likewise if the claim is lost, or if idem itself\n"
+    "is killed (on Linux); the next run is attempt 2 once the lease has run out.\n"
     "\n"
-    "Exit code: CMD's own, 128+N if signal N ended it; 127 if CMD is not found, 126 if\n"
-    "it can't be executed; 75 in progress elsewhere, in doubt, or the claim was lost;\n"
-    "65 mismatch, or the key holds something else; 69 the store can't be used, and CMD\n"
-    "was not run.\n"
+    "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD, unless it had them as one\n"
+    "of the group. If the store can't be used at the end, storing is tried again for as\n"
+    "long as --lease says, or for 60s.\n"
+    "\n"
+    "Exit code: CMD's own, or by its signal if it died of one; 127 if CMD is not found,\n"
+    "126 if it can't be executed; 74 a replay of output that was cut; 75 in progress\n"
+    "elsewhere, in doubt, or the claim was lost; 65 mismatch, or the key holds something\n"
+    "else; 69 the store can't be used, and CMD was not run.\n"
     "\n" DURATIONS;
 
 static const char begin_details[] =

@@ -15,12 +15,15 @@
 
 /* Descriptors 0 to 2 are taken if the caller closed them, so that no file of a store gets such a
    number and is written into as if it were stdout. They are opened the wrong way round: reading
-   stdin and writing stdout fail, as they should. */
+   stdin and writing stdout fail, as they should. Without /dev the root directory serves: it can be
+   neither read nor written. */
 static bool hold_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
-        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", flags) != fd)
+        if (fcntl(fd, F_GETFD) != -1 || open("/dev/null", flags) == fd)
+            continue;
+        if (open("/", O_RDONLY | O_DIRECTORY) != fd)
             return false;
     }
     return true;
@@ -73,7 +76,7 @@ int main(int argc, char **argv)
     bool version = false;
     if (!hold_standard_descriptors())
         return CLI_INTERNAL;
-    cli_signals_ignore_pipe();
+    cli_signals_set_up();
     cli_frugal_sqlite();
     int code = parse_globals(argc, argv, &call.options, &version);
     if (code)
@@ -89,5 +92,5 @@ int main(int argc, char **argv)
         return cli_command_unknown(argv[optind]);
     code = run_command(argc - optind, argv + optind, &call);
     cli_call_clear(&call);
-    return code;
+    return code > CLI_DIED ? cli_signals_die(code - CLI_DIED) : code;
 }

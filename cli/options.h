@@ -36,6 +36,7 @@ typedef struct {
     uint64_t status; /**< an ::idem_status */
     cli_token token;
     bool keep_failures;
+    bool allow_cut;
     bool no_takeover;
     bool keep;
     bool json;

@@ -2,12 +2,15 @@
 /*
  * The stored form of a run: `{"exit":0,"stdout":"…","stderr":"…"}`. Output that is no UTF-8, or
  * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
- * as `stdout_total`. So the longest form of N bytes is their base64, and what fits is known before
+ * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if that
+ * is not the end; `stdout_closed` says that its reader went away, and CMD could write no more. A CMD
+ * that died has `signal`, and `merged` says that stdout is both, in their order. So the longest form of N bytes is their base64, and what fits is known before
  * CMD is run.
  */
 #include "result.h"
 
 #include "base64.h"
+#include "report.h"
 
 #include <jansson.h>
 #include <inttypes.h>
@@ -52,11 +55,24 @@ static void add_stream(cli_text *text, const char *name, const cli_result_stream
     }
     if (stream->total > stream->kept.len)
         cli_text_addf(text, ",\"%s_total\":%" PRIu64, name, stream->total);
+    if (stream->first < stream->kept.len)
+        cli_text_addf(text, ",\"%s_head\":%zu", name, stream->first);
+    if (stream->closed)
+        cli_text_addf(text, ",\"%s_closed\":true", name);
+}
+
+bool cli_result_is_cut(const cli_result_stream *stream)
+{
+    return stream->closed || stream->total > stream->kept.len;
 }
 
 void cli_result_encode(const cli_result *result, cli_text *text)
 {
     cli_text_addf(text, "{\"exit\":%d", result->code);
+    if (result->signal)
+        cli_text_addf(text, ",\"signal\":%d", result->signal);
+    if (result->merged)
+        cli_text_add(text, ",\"merged\":true");
     add_stream(text, "stdout", &result->out);
     add_stream(text, "stderr", &result->err);
     cli_text_add(text, "}");
@@ -94,6 +110,14 @@ static const json_t *member(const json_t *root, const char *name, const char *su
     return json_object_get(root, full);
 }
 
+/* A number that can't be is passed over, like a member that is not known. */
+static size_t read_head(const json_t *head, size_t len)
+{
+    bool is_head = json_is_integer(head) && json_integer_value(head) >= 0 &&
+                   (uint64_t)json_integer_value(head) < len;
+    return is_head ? (size_t)json_integer_value(head) : len;
+}
+
 static bool read_stream(const json_t *root, const char *name, cli_result_stream *stream)
 {
     const json_t *text = member(root, name, "");
@@ -103,7 +127,18 @@ static bool read_stream(const json_t *root, const char *name, cli_result_stream 
                   : json_is_string(base64) ? copy_base64(base64, stream)
                                            : false;
     stream->total = total ? (uint64_t)json_integer_value(total) : stream->kept.len;
+    stream->first = read_head(member(root, name, "_head"), stream->kept.len);
+    stream->closed = json_is_true(member(root, name, "_closed"));
     return copied && stream->total >= stream->kept.len;
+}
+
+/* Only what the exit code agrees with. */
+static int read_signal(const json_t *root, int code)
+{
+    const json_t *number = json_object_get(root, "signal");
+    bool agrees = json_is_integer(number) && code > CLI_SIGNAL &&
+                  json_integer_value(number) == code - CLI_SIGNAL;
+    return agrees ? code - CLI_SIGNAL : 0;
 }
 
 bool cli_result_decode(idem_bytes response, cli_result *result)
@@ -116,6 +151,8 @@ bool cli_result_decode(idem_bytes response, cli_result *result)
               read_stream(root, "stderr", &read.err);
     if (ok) {
         read.code = (int)json_integer_value(code);
+        read.signal = read_signal(root, read.code);
+        read.merged = json_is_true(json_object_get(root, "merged"));
         *result = read;
     } else {
         cli_result_clear(&read);

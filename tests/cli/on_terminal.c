@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * on_terminal PROGRAM ARGUMENTS…: runs a program on a terminal of its own and passes on what it
- * prints. Each line `press ^C` in that makes it press the interrupt key. Ends with the program's
- * exit code.
+ * prints. Each line `press ^C` in that makes it press the interrupt key, and likewise for other
+ * letters. Ends with the program's exit code.
+ *
+ * on_terminal ends-by NUMBER PROGRAM ARGUMENTS…: ends with 0 if the program dies of that signal and
+ * leaves no core.
  *
  * on_terminal count-interrupts: asks for that 8 times, and ends with the number of interrupts that
  * came.
@@ -51,14 +54,17 @@ static int become(const char *path, char **program)
     return fail("execvp");
 }
 
-static void press_keys(int terminal, const char *text, int *pressed)
+/* @param pressed  how far the text has been looked at */
+static void press_keys(int terminal, const char *text, size_t *pressed)
 {
-    int asked = 0;
-    for (const char *at = text; (at = strstr(at, "press ^C\n")) != NULL; at++)
-        asked++;
-    for (; *pressed < asked; (*pressed)++) {
-        if (write(terminal, "\003", 1) != 1)
+    static const char ask[] = "press ^";
+    const size_t len = sizeof ask - 1;
+    const char *at;
+    while ((at = strstr(text + *pressed, ask)) != NULL && at[len] && at[len + 1] == '\n') {
+        char key = (char)(at[len] - '@');
+        if (write(terminal, &key, 1) != 1)
             perror("the terminal");
+        *pressed = (size_t)(at - text) + len;
     }
 }
 
@@ -67,7 +73,7 @@ static void pass_on(int terminal)
 {
     char text[65536];
     size_t len = 0;
-    int pressed = 0;
+    size_t pressed = 0;
     while (len < sizeof text - 1) {
         ssize_t got = read(terminal, text + len, sizeof text - 1 - len);
         if (got < 0 && errno == EINTR)
@@ -114,9 +120,24 @@ static int count_interrupts(void)
     return interrupts;
 }
 
+static int ends_by(int number, char **program)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        (void)execvp(program[0], program);
+        _exit(fail("execvp"));
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0)
+        return fail("fork");
+    return WIFSIGNALED(status) && WTERMSIG(status) == number && !WCOREDUMP(status) ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     int status = 0;
+    if (argc > 3 && strcmp(argv[1], "ends-by") == 0)
+        return ends_by((int)strtol(argv[2], NULL, 10), argv + 3);
     if (argc == 2 && strcmp(argv[1], "count-interrupts") == 0)
         return count_interrupts();
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
