@@ -186,18 +186,18 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
                    const idem_outcome *outcome)
 {
     cli_child child;
-    int code = CLI_INTERNAL;
-    char **environment = cli_environment_make(call->operands[0], outcome);
+    char **environment = NULL;
+    int code = cli_environment_make(call->operands[0], outcome, &environment);
     if (outcome->attempt > 1)
         cli_say("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
                 outcome->attempt);
     if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
         cli_say("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
-    if (!environment)
-        (void)cli_report_no_memory();
-    else if (!cli_signals_catch())
-        cli_say("signals can't be caught: %s", strerror(errno));
-    else
+    if (code == CLI_OK && !cli_signals_catch()) {
+        cli_say("signals can't be caught: %s", cli_problem(errno));
+        code = CLI_INTERNAL;
+    }
+    if (code == CLI_OK)
         code = cli_child_start(call->program, environment,
                                cli_result_limit(idem_max_response(store)), &child);
     cli_environment_free(environment);
