@@ -88,7 +88,9 @@ static int refuse_option(const cli_command *command, const char *argument)
                      idem_quote(name, quoted), way_out(command));
 }
 
-/* Reads one option. `--` is no value, unless it is written `--name=--`.
+/* Reads one option. What looks like an option is no value of another one, unless it is written
+   `--name=--value`: else a KEY such as `--fingerprint` would take the next option with it, and what
+   stands behind that would be taken for the KEY.
    @param command     NULL: in front of the command
    @param[in,out] at  the option's place; then that of its value, if it stands apart */
 static int read_option(const option_set *set, const cli_command *command, char **argv, int *at,
@@ -103,8 +105,10 @@ static int read_option(const option_set *set, const cli_command *command, char *
         return cli_usage(name, "--%s takes no value", row->name);
     if (row->value && !value) {
         value = argv[*at + 1];
-        if (!value || strcmp(value, OPTIONS_END) == 0)
-            return cli_usage(name, "--%s needs a value%s", row->name, way_out(command));
+        if (!value || is_option(value))
+            return cli_usage(name, "--%s needs a value; one that begins with a dash is written "
+                                   "--%s=VALUE%s",
+                             row->name, row->name, way_out(command));
         (*at)++;
     }
     return cli_option_read(name, row, value, options);
