@@ -60,7 +60,7 @@ static int prepare(idem_store *store, uint64_t now, idem__begin *begin, idem_err
 {
     const idem_request *read = &begin->request;
     /* Before anything is sent: for a claim that was made there has to be an object. */
-    int rc = idem__claim_new(store->prefix, read->key, read->fingerprint, &begin->claim, error);
+    int rc = idem__claim_new(store, read->key, read->fingerprint, &begin->claim, error);
     if (rc)
         return rc;
     rc = ask(store, begin, now, error);
@@ -132,6 +132,7 @@ static idem_claim *hand_over(idem_store *store, idem__begin *begin)
     idem_claim *claim = begin->claim;
     begin->claim = NULL;
     idem__claim_take(claim, &begin->call.held);
+    claim->reinstate = (begin->request.flags & IDEM_REINSTATE) != 0;
     if (begin->request.flags & IDEM_KEEPALIVE) {
         claim->kept = true;
         idem__keepalive_lock();
@@ -206,6 +207,8 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
 {
     idem__begin begin;
     idem__error_clear(error);
+    if (outcome)
+        memset(outcome, 0, sizeof *outcome);
     if (!store || !outcome)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the outcome is NULL");
     int rc = check(store, request, &begin, error);

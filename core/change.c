@@ -23,6 +23,9 @@ static int check(const idem_store *store, const idem__change_request *request, i
     if (!store || !request->claim)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the store or the claim is NULL; only IDEM_NEW comes with a claim");
+    if (request->claim->store_id != store->id)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the claim was made by another store; give the store that began it");
     if (request->kind == IDEM__CALL_COMPLETE)
         return idem__input_json(store, "response", request->text, error);
     if (request->kind == IDEM__CALL_CHECKPOINT && request->text.len > 0)
@@ -30,21 +33,29 @@ static int check(const idem_store *store, const idem__change_request *request, i
     return idem__input_duration("lease_ms", request->lease_ms, error);
 }
 
+/* A response needs nothing of the record but what a claim always knows; what goes on needs all of it. */
+static bool may_reinstate(const idem_claim *claim, idem__call_kind kind)
+{
+    return claim->reinstate && (!claim->stale || kind == IDEM__CALL_COMPLETE);
+}
+
 /* A claim's record as the call may use it: a copy where the keepalive could change it. */
 static int hold_still(idem__change *change, idem_error *error)
 {
     idem_claim *claim = change->claim;
-    idem_record *held = &change->call.held;
+    idem__call *call = &change->call;
     change->memory = NULL;
     if (!claim->kept) {
-        *held = claim->held;
+        call->held = claim->held;
+        call->reinstate = may_reinstate(claim, call->kind);
         return IDEM_OK;
     }
     idem__keepalive_lock();
-    int rc = idem_record_copy(&claim->held, held, error);
+    int rc = idem_record_copy(&claim->held, &call->held, error);
+    call->reinstate = may_reinstate(claim, call->kind);
     claim->ending = change->ends && rc == IDEM_OK;
     idem__keepalive_unlock();
-    change->memory = held->memory;
+    change->memory = call->held.memory;
     return rc;
 }
 
@@ -94,6 +105,9 @@ static void settle(idem_store *store, const idem__change *change)
     if (claim->kept)
         idem__keepalive_lock();
     claim->ending = false;
+    /* What was ended, or may have been, or is another's, stays as it is: nothing puts it back. */
+    if (lost || (change->ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
+        claim->reinstate = false;
     /* A record that was completed is no longer this claim's to change: what was held before stays,
        so that a repeated call finds the completed one. */
     if (code == IDEM_OK && !change->ends)
@@ -113,6 +127,8 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
     if (rc)
         (void)idem__error_copy(error, &change->call.error);
     settle(store, change);
+    if (change->call.reinstated)
+        idem__drive_tell_reinstated(store, &change->call);
     idem__protocol_clear(&change->call);
     free(change->memory);
     return rc;
@@ -228,7 +244,7 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
     idem_bytes no_fingerprint = {NULL, 0};
     int rc = idem__call_key_check(key, error);
     if (rc == IDEM_OK)
-        rc = idem__claim_new(store->prefix, key, no_fingerprint, &made, error);
+        rc = idem__claim_new(store, key, no_fingerprint, &made, error);
     if (rc)
         return rc;
     idem__drive_init(&call, IDEM__CALL_RESUME, made->held.key,

@@ -9,8 +9,7 @@
 #include "claim.h"
 
 #include "error.h"
-
-#include <idem/backend.h>
+#include "store.h"
 
 #include <stdlib.h>
 
@@ -24,9 +23,10 @@ static uint8_t *place(uint8_t *at, idem_bytes bytes)
     return at + bytes.len;
 }
 
-int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, idem_claim **claim,
-                    idem_error *error)
+int idem__claim_new(const idem_store *store, idem_bytes key, idem_bytes fingerprint,
+                    idem_claim **claim, idem_error *error)
 {
+    idem_bytes prefix = store->prefix;
     idem_claim *made = malloc(sizeof *made + prefix.len + key.len + fingerprint.len);
     if (!made)
         return idem__error_no_memory(error);
@@ -36,6 +36,7 @@ int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, i
     if (fingerprint.len > 0)
         made->held.fingerprint = (idem_bytes){end, fingerprint.len};
     (void)place(end, fingerprint);
+    made->store_id = store->id;
     made->prefix_len = prefix.len;
     atomic_init(&made->refs, 1);
     atomic_init(&made->in_call, false);
@@ -61,6 +62,7 @@ void idem__claim_take(idem_claim *claim, const idem_record *held)
     claim->held.memory = NULL;
     if (!plain)
         claim->held.version = UNKNOWN_VERSION;
+    claim->stale = !plain;
 }
 
 void idem__claim_drop(idem_claim *claim)
@@ -74,7 +76,8 @@ void idem__claim_drop(idem_claim *claim)
 void idem__claim_update(idem_claim *claim, const idem_record *held)
 {
     idem_record copy;
-    if (idem_record_copy(held, &copy, NULL) != IDEM_OK)
+    claim->stale = idem_record_copy(held, &copy, NULL) != IDEM_OK;
+    if (claim->stale)
         return;
     idem_record_clear(&claim->held);
     claim->held = copy;
@@ -91,6 +94,14 @@ idem_bytes idem__claim_key(const idem_claim *claim)
 const uint8_t *idem_claim_token(const idem_claim *claim)
 {
     return claim ? claim->token : NULL;
+}
+
+int idem_token_make(uint8_t token[IDEM_TOKEN_SIZE], idem_error *error)
+{
+    idem__error_clear(error);
+    if (!token)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the place for the token is NULL");
+    return idem_random(token, IDEM_TOKEN_SIZE, error);
 }
 
 bool idem_claim_lost(const idem_claim *claim)

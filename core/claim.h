@@ -15,6 +15,7 @@ struct idem_claim {
     idem_record held; /* the record as last known, under its full key; its bytes are in
                          `room`, or its own */
     uint8_t token[IDEM_TOKEN_SIZE];
+    uint64_t store_id; /* of the store that made it, the only one that may change it */
     size_t prefix_len; /* of the store's prefix in held.key */
     uint64_t ttl_ms;   /* for the next change; 0: as it is */
     atomic_bool lost;
@@ -22,6 +23,8 @@ struct idem_claim {
     atomic_uint refs;    /* the owner's, the keeper's while it renews, a submitted call's */
     atomic_bool in_call; /* a submitted call has it in hand */
 
+    bool reinstate;       /* the caller asked for it, and the claim has not ended */
+    bool stale;           /* there was no memory for all of what the record is now */
     bool kept;            /* the caller asked for keepalive */
     bool freed;           /* by its owner; somebody else has it in hand still */
     bool renewing;        /* the keeper has a reference */
@@ -32,10 +35,10 @@ struct idem_claim {
     uint8_t room[];  /* for the key and the fingerprint that it was made with */
 };
 
-/** Makes a claim that is not held yet, on copies of the key, with the prefix in front, and of the
- *  fingerprint. @return IDEM_ERR_NO_MEMORY */
-int idem__claim_new(idem_bytes prefix, idem_bytes key, idem_bytes fingerprint, idem_claim **claim,
-                    idem_error *error);
+/** Makes a claim of a store that is not held yet, on copies of the key, with the prefix in front, and of
+ *  the fingerprint. @return IDEM_ERR_NO_MEMORY */
+int idem__claim_new(const idem_store *store, idem_bytes key, idem_bytes fingerprint,
+                    idem_claim **claim, idem_error *error);
 
 /** Takes in the record of its key that is held from now on. Can't fail: without memory for the
  *  whole record the claim's next call reads it anew. */

@@ -98,16 +98,30 @@ void idem__drive_send(idem_store *store, idem__call *const *calls, size_t count)
         send(store, writes, write_count, false, deadline_ms);
 }
 
-void idem__drive_tell_retry(idem_store *store, const idem__call *call)
+static void tell(idem_store *store, const idem__call *call, idem_event event)
 {
     if (!store->on_event)
         return;
-    idem_event event = {.kind = IDEM_EVENT_RETRY,
-                        .code = call->op.error.code,
-                        .key = {(const char *)call->key.data + store->prefix.len,
-                                call->key.len - store->prefix.len},
-                        .message = call->op.error.message};
+    event.key.data = (const char *)call->key.data + store->prefix.len;
+    event.key.len = call->key.len - store->prefix.len;
     store->on_event(store->event_user, &event);
+}
+
+void idem__drive_tell_retry(idem_store *store, const idem__call *call)
+{
+    tell(store, call,
+         (idem_event){.kind = IDEM_EVENT_RETRY,
+                      .code = call->op.error.code,
+                      .message = call->op.error.message});
+}
+
+void idem__drive_tell_reinstated(idem_store *store, const idem__call *call)
+{
+    tell(store, call,
+         (idem_event){.kind = IDEM_EVENT_REINSTATED,
+                      .code = IDEM_ERR_NOT_FOUND,
+                      .message = "the store had lost the record of this claim, which was put back; "
+                                 "look why the store loses records"});
 }
 
 /* Calls that have to wait for a pause stand in front. */

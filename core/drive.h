@@ -27,6 +27,9 @@ bool idem__drive_end_late(idem__call *call, bool pause, uint64_t now);
 /** Tells the store's hook that a call's operation has failed and is going to be repeated. */
 void idem__drive_tell_retry(idem_store *store, const idem__call *call);
 
+/** Tells it that a call has put back a record that the store had lost. */
+void idem__drive_tell_reinstated(idem_store *store, const idem__call *call);
+
 /** A pause that doubles up to a limit, with jitter: callers that failed together shall not return
  *  together. @param pause_ms  the last one, 0 at first; receives the next */
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms);

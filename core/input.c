@@ -80,7 +80,7 @@ int idem__input_request(const idem_store *store, const idem_request *request, id
     if (read->token && idem__input_no_token(read->token))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the token is all zero; use the one of an earlier claim, or NULL");
-    if (read->flags & ~(IDEM_KEEPALIVE | IDEM_NO_TAKEOVER))
+    if (read->flags & ~(IDEM_KEEPALIVE | IDEM_NO_TAKEOVER | IDEM_REINSTATE))
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the request has an unknown flag");
     if ((read->flags & IDEM_KEEPALIVE) && !(idem_traits(store) & IDEM_TRAIT_KEEPALIVE))
         return idem_error_set(error, IDEM_ERR_UNSUPPORTED,

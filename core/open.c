@@ -127,6 +127,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         rc = read_clock(store, &read, error);
     if (rc)
         return rc;
+    store->id = idem__store_id();
     store->look_first = (store->ops.traits & IDEM_BACKEND_LOOK_FIRST) != 0;
     store->instant = (store->ops.traits & IDEM_BACKEND_INSTANT) != 0;
     idem_config config = {

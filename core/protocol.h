@@ -20,7 +20,10 @@ typedef enum {
     IDEM__CALL_RELEASE,
     IDEM__CALL_RESUME,
     IDEM__CALL_GET,
-    IDEM__CALL_FORGET
+    IDEM__CALL_FORGET,
+    IDEM__CALL_FORGET_ANY,     /**< even what can't be read as a record */
+    IDEM__CALL_FORGET_EXPIRED, /**< only what no live owner holds */
+    IDEM__CALL_SETTLE          /**< completes what no live owner holds */
 } idem__call_kind;
 
 /** What to do with a call next. */
@@ -38,10 +41,11 @@ typedef struct {
     idem__call_kind kind;
     bool no_takeover; /**< begin: report a claim whose lease ran out */
     bool look_first;  /**< begin: try a get before the insert */
+    bool reinstate; /**< complete, renew, checkpoint: insert the record if the store has lost it */
     idem_bytes key;
-    uint8_t token[IDEM_TOKEN_SIZE]; /**< who calls: begin, resume; else that of `held` */
+    uint8_t token[IDEM_TOKEN_SIZE]; /**< who calls: begin, resume, settle; else that of `held` */
     idem_bytes fingerprint;         /**< begin */
-    idem_bytes text;                /**< complete: the response; checkpoint: the checkpoint */
+    idem_bytes text;                /**< complete, settle: the response; checkpoint: it */
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
     uint64_t deadline_ms;           /**< the driver's */
@@ -52,8 +56,11 @@ typedef struct {
     int code;                  /**< IDEM_OK, or why the call failed: then see `error` */
     idem_outcome_kind outcome; /**< begin; its record is `seen`, or `held` if it is IDEM_NEW */
     uint64_t retry_after_ms;
-    idem_record seen; /**< what the last operation found; owned */
-    bool doubt;       /**< a change was sent, and its reply was lost */
+    idem_record seen;  /**< what the last operation found; owned */
+    bool doubt;        /**< a change was sent, and its reply was lost */
+    bool reinstated;   /**< the record was lost by the store, and this call has put it back */
+    unsigned rounds;   /**< operations so far */
+    uint64_t inserted; /**< the version of the last insert that was sent */
 
     /* the operation */
     idem_record next; /**< what op stores */

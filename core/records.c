@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators do with records and their store: get, forget, scan, purge, check. A scan collects a
+ * What operators do with records and their store: get, forget, settle, scan, purge, check. A scan collects a
  * page while it is on a lane, and gives it to the caller after it has left, so that the caller may
  * call the store.
  */
@@ -9,6 +9,8 @@
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
+#include "input.h"
+#include "random.h"
 #include "store.h"
 
 #include <stdlib.h>
@@ -23,15 +25,27 @@ static void make_public(const idem_store *store, idem_record *record)
     memset(record->token, 0, sizeof record->token);
 }
 
-/* Carries out get or forget on one key. */
-static int call_on_key(idem_store *store, idem__call_kind kind, idem_bytes key, idem__call *call,
+/* What is asked about one key. */
+typedef struct {
+    idem__call_kind kind;
+    idem_bytes key;
+    idem_bytes text;
+} question;
+
+/* Carries out a call on one key. @return as the call; nothing has to be cleared if it failed */
+static int call_on_key(idem_store *store, const question *asked, idem__call *call,
                        idem_error *error)
 {
     idem__call_key full;
-    int rc = idem__call_key_make(&full, store, key, error);
+    int rc = idem__call_key_make(&full, store, asked->key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, asked->kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    call->text = asked->text;
+    if (asked->kind == IDEM__CALL_SETTLE)
+        rc = idem__random_draw(call->token, sizeof call->token, error);
+    if (rc)
+        return rc;
     idem__drive(store, &call, 1);
     if (call->code)
         (void)idem__error_copy(error, &call->error);
@@ -47,7 +61,8 @@ int idem_get(idem_store *store, idem_bytes key, idem_record *record, idem_error 
     idem__error_clear(error);
     if (!store || !record)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the record is NULL");
-    int rc = call_on_key(store, IDEM__CALL_GET, key, &call, error);
+    const question asked = {.kind = IDEM__CALL_GET, .key = key};
+    int rc = call_on_key(store, &asked, &call, error);
     if (rc)
         return rc;
     *record = call.seen;
@@ -57,16 +72,40 @@ int idem_get(idem_store *store, idem_bytes key, idem_record *record, idem_error 
     return IDEM_OK;
 }
 
-int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
+/* Carries out a call that leaves nothing but its code. */
+static int decide(idem_store *store, const question *asked, idem_error *error)
 {
     idem__call call;
     idem__error_clear(error);
     if (!store)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store is NULL");
-    int rc = call_on_key(store, IDEM__CALL_FORGET, key, &call, error);
+    int rc = call_on_key(store, asked, &call, error);
     if (rc == IDEM_OK)
         idem__protocol_clear(&call);
     return rc;
+}
+
+int idem_forget(idem_store *store, idem_bytes key, idem_error *error)
+{
+    return decide(store, &(question){.kind = IDEM__CALL_FORGET, .key = key}, error);
+}
+
+int idem_forget_any(idem_store *store, idem_bytes key, idem_error *error)
+{
+    return decide(store, &(question){.kind = IDEM__CALL_FORGET_ANY, .key = key}, error);
+}
+
+int idem_forget_expired(idem_store *store, idem_bytes key, idem_error *error)
+{
+    return decide(store, &(question){.kind = IDEM__CALL_FORGET_EXPIRED, .key = key}, error);
+}
+
+int idem_settle(idem_store *store, idem_bytes key, idem_bytes response, idem_error *error)
+{
+    const question asked = {.kind = IDEM__CALL_SETTLE, .key = key, .text = response};
+    idem__error_clear(error);
+    int rc = store ? idem__input_json(store, "response", response, error) : IDEM_OK;
+    return rc ? rc : decide(store, &asked, error);
 }
 
 /* ------------------------------------------------------------------------------ on a lane alone */

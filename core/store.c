@@ -2,6 +2,12 @@
 /* What a store tells of itself. It is made and ended in open.c. */
 #include "store.h"
 
+uint64_t idem__store_id(void)
+{
+    static _Atomic uint64_t last;
+    return atomic_fetch_add(&last, 1) + 1;
+}
+
 uint64_t idem_traits(const idem_store *store)
 {
     if (!store)

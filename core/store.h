@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct idem_store {
+    uint64_t id; /* of all stores of this process, those that were closed included */
     idem_backend_ops ops;
     idem__url url;
     idem_value common[IDEM__PARAM_COMMON];
@@ -31,5 +32,8 @@ struct idem_store {
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */
     idem_store *next;          /* in the list that fork() walks */
 };
+
+/** An id for a store, never given before: a store that is made where a closed one was is another one. */
+uint64_t idem__store_id(void);
 
 #endif

@@ -5,6 +5,7 @@
  * program that uses the library: an idem_claim, made and updated as core/begin.c and core/change.c do it, and
  * the tokens they remember.
  */
+#include "store.h"
 #include "world.h"
 
 /* A call's choices, out of a step's words. */
@@ -83,6 +84,7 @@ static void put_question(const world *made, task *one)
     const question *asked = &one->letter.asked;
     idem__call *call = &one->call;
     call->no_takeover = asked->no_takeover;
+    call->reinstate = asked->reinstate && one->claim;
     call->look_first = made->look_first && asked->kind == IDEM__CALL_BEGIN;
     call->fingerprint = text_bytes(&asked->fingerprint);
     call->text = text_bytes(&asked->text);
@@ -115,6 +117,7 @@ static void ask_begin(world *made, caller *who, size_t key, const choice *of)
     task *one = new_task(made, who, IDEM__CALL_BEGIN, key);
     question *asked = &one->letter.asked;
     asked->no_takeover = of->times / 16 % 8 == 7;
+    asked->reinstate = of->times / 1024 % 2 == 1;
     asked->fingerprint = text_of(idem_str(fingerprints[of->times / 128 % 8]));
     asked->lease_ms = lease_of(of);
     asked->ttl_ms = ttl_of(of);
@@ -124,10 +127,11 @@ static void ask_begin(world *made, caller *who, size_t key, const choice *of)
         fresh_token(made, asked->token);
         learn_token(made, who, key, asked->token);
     }
-    world_say(made, "caller %zu begins k%zu: token %u, lease %llu, ttl %llu%s%s%s", who->number,
+    world_say(made, "caller %zu begins k%zu: token %u, lease %llu, ttl %llu%s%s%s%s", who->number,
               key, world_token_number(asked->token), (unsigned long long)asked->lease_ms,
               (unsigned long long)asked->ttl_ms, asked->fingerprint.len ? ", fingerprint " : "",
-              fingerprints[of->times / 128 % 8], asked->no_takeover ? ", no takeover" : "");
+              fingerprints[of->times / 128 % 8], asked->no_takeover ? ", no takeover" : "",
+              asked->reinstate ? ", reinstating" : "");
 }
 
 static void ask_resume(world *made, caller *who, size_t key, const choice *of)
@@ -152,6 +156,8 @@ static void ask_on_claim(world *made, caller *who, idem__call_kind kind, size_t 
     question *asked = &one->letter.asked;
     one->claim = who->claims[key];
     memcpy(asked->token, one->claim->token, IDEM_TOKEN_SIZE);
+    asked->reinstate = one->claim->reinstate && kind != IDEM__CALL_RELEASE;
+    asked->held = ground_record_of(&one->claim->held);
     if (of->more / 64 % 4 == 3)
         idem_claim_set_ttl(one->claim, ttl_of(of));
     asked->ttl_ms = one->claim->ttl_ms;
@@ -171,7 +177,11 @@ static void ask_on_claim(world *made, caller *who, idem__call_kind kind, size_t 
 
 static void ask_plain(world *made, caller *who, idem__call_kind kind, size_t key)
 {
-    (void)new_task(made, who, kind, key);
+    task *one = new_task(made, who, kind, key);
+    if (kind == IDEM__CALL_SETTLE) {
+        fresh_token(made, one->letter.asked.token);
+        fresh_text(made, 's', &one->letter.asked.text);
+    }
     world_say(made, "caller %zu: %s k%zu", who->number, counts_kind_text(kind), key);
 }
 
@@ -202,15 +212,23 @@ static bool work_on_claim(world *made, caller *who, size_t key, const choice *of
     return true;
 }
 
+/* What operators ask, each as often as the others. */
+static idem__call_kind operators_kind(const choice *of)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_FORGET, IDEM__CALL_FORGET_ANY,
+                                            IDEM__CALL_FORGET_EXPIRED, IDEM__CALL_SETTLE};
+    return kinds[of->more / 64 % 4];
+}
+
 static void choose(world *made, caller *who, const step *now, size_t call)
 {
     choice of = choice_of(now, call);
     size_t key = of.more % made->keys_count;
     if (work_on_claim(made, who, key, &of))
         return;
-    if (of.action >= 97)
-        ask_plain(made, who, IDEM__CALL_FORGET, key);
-    else if (of.action >= 92 || !key_is_free(who, key, false))
+    if (of.action >= 95)
+        ask_plain(made, who, operators_kind(&of), key);
+    else if (of.action >= 91 || !key_is_free(who, key, false))
         ask_plain(made, who, IDEM__CALL_GET, key);
     else if (of.action % 8 == 7)
         ask_resume(made, who, key, &of);
@@ -271,12 +289,13 @@ static void take_claim(world *made, caller *who, const task *ended)
 {
     idem_claim *claim = NULL;
     const idem_record *held = &ended->call.held;
-    const idem_bytes no_prefix = {NULL, 0};
-    if (idem__claim_new(no_prefix, held->key, held->fingerprint, &claim, NULL) != IDEM_OK) {
+    static const idem_store no_store;
+    if (idem__claim_new(&no_store, held->key, held->fingerprint, &claim, NULL) != IDEM_OK) {
         world_breach(made, BREACH_TABLE, "no memory for the simulation");
         return;
     }
     idem__claim_take(claim, held);
+    claim->reinstate = ended->call.kind == IDEM__CALL_BEGIN && ended->letter.asked.reinstate;
     drop_claim(who, ended->key);
     who->claims[ended->key] = claim;
     who->responses[ended->key].len = 0;
@@ -290,6 +309,8 @@ static void settle_claim(caller *who, const task *ended)
     idem__call_kind kind = ended->call.kind;
     bool ends = kind == IDEM__CALL_COMPLETE || kind == IDEM__CALL_RELEASE;
     bool lost = code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND;
+    if (lost || (ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
+        ended->claim->reinstate = false;
     if (code == IDEM_OK && !ends)
         idem__claim_update(ended->claim, &ended->call.held);
     if ((lost || (ends && code == IDEM_OK)) && ended->letter.serial % 4 != 0)

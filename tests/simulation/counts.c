@@ -24,8 +24,9 @@ static const char *const situation_names[] = {
 
 const char *counts_kind_text(idem__call_kind kind)
 {
-    static const char *const texts[] = {"",        "begin",  "complete", "renew", "checkpoint",
-                                        "release", "resume", "get",      "forget"};
+    static const char *const texts[] = {"",           "begin",      "complete",       "renew",
+                                        "checkpoint", "release",    "resume",         "get",
+                                        "forget",     "forget any", "forget expired", "settle"};
     return texts[kind];
 }
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define KINDS_COUNT (IDEM__CALL_FORGET + 1)
+#define KINDS_COUNT (IDEM__CALL_SETTLE + 1)
 #define CODES_COUNT (IDEM_ERR_INTERNAL + 1)
 
 #define FAULTS(X)                                                \
@@ -32,6 +32,12 @@ typedef enum {
     X(LATE_WHILE_REPEATED, "a late request was carried out while its call went on")     \
     X(LATE_REFUSED, "a late request found another version, or a record")                \
     X(LATE_INSERT, "a late insert made a claim after its call had ended otherwise")     \
+    X(LATE_REINSTATEMENT, "a late insert put back what its owner had ended since")      \
+    X(REINSTATED, "a claim was put back that the store had lost")                       \
+    X(REINSTATED_TOO_LATE, "a claim was not put back: another caller was quicker")      \
+    X(OWN_REINSTATEMENT_FOUND, "a repeat found the claim that its call had put back")   \
+    X(STORE_LOST_CLAIM, "the store lost a record that a caller held")                   \
+    X(FORGET_RACED, "a forget of what has no version met garbage in its place")         \
     X(OWN_WRITE_FOUND, "a repeat found the call's own write, whose reply was lost")     \
     X(OWN_CLAIM_MOVED, "a call went on from a record that was changed under its token") \
     X(RACED, "a takeover came too late for its version")                                \

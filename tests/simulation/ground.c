@@ -46,17 +46,20 @@ void ground_plant(ground *store, size_t key, const ground_record *record, uint64
     there->until_ms = store->now_ms + live_ms;
 }
 
-/* A record of the older format has no version that could be named. A replace that is told "any
-   version" is obeyed here: the contract knows that for remove alone, but a protocol that stopped
-   comparing versions shall be seen to fail, not saved by its store. */
+/* A record of the older format has no version that could be named, and of a sealed one it can't be
+   compared. A replace that is told "any version" is obeyed here, on an absent key too: the contract knows
+   that for remove alone, but a protocol that stopped comparing versions shall be seen to fail, not saved
+   by its store. */
 static bool may_change(const ground_request *request, const ground_record *there)
 {
     static const uint8_t none[IDEM_TOKEN_SIZE];
-    bool versioned = memcmp(there->token, none, sizeof none) != 0;
+    bool versioned = memcmp(there->token, none, sizeof none) != 0 && !there->sealed;
     if (request->kind == IDEM_OP_INSERT)
         return there->state == ABSENT;
-    if (request->kind == IDEM_OP_GET || there->state == ABSENT)
+    if (request->kind == IDEM_OP_GET)
         return false;
+    if (there->state == ABSENT)
+        return request->kind == IDEM_OP_REPLACE && request->any_version;
     if (there->state == GARBAGE)
         return request->kind == IDEM_OP_REMOVE && request->any_version;
     return request->any_version || (versioned && there->version == request->expected);
@@ -75,7 +78,7 @@ ground_reply ground_carry_out(ground *store, const ground_request *request)
     return reply;
 }
 
-static ground_record record_of(const idem_record *record)
+ground_record ground_record_of(const idem_record *record)
 {
     ground_record made = {
         .state = record->status == IDEM_STATUS_COMPLETED ? COMPLETED : IN_PROGRESS,
@@ -102,7 +105,7 @@ ground_request ground_request_of(const idem_op *op)
         .live_ms = op->live_ms,
     };
     if (op->record)
-        request.record = record_of(op->record);
+        request.record = ground_record_of(op->record);
     return request;
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     short_text checkpoint;
     uint64_t stored_ms; /* when it was written */
     uint64_t until_ms;  /* from then on it is absent */
+    bool sealed;        /* rewritten by hand: it can be read, and no version of it can be named */
 } ground_record;
 
 typedef struct {
@@ -62,6 +63,9 @@ ground_reply ground_carry_out(ground *store, const ground_request *request);
 
 /** Puts a record there, whatever was there: somebody else's doing. */
 void ground_plant(ground *store, size_t key, const ground_record *record, uint64_t live_ms);
+
+/** What a record of the protocol's says. */
+ground_record ground_record_of(const idem_record *record);
 
 /** Copies an operation out of its caller's memory. */
 ground_request ground_request_of(const idem_op *op);

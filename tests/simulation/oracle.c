@@ -14,7 +14,7 @@ static bool same_record(const ground_record *one, const ground_record *other)
     return one->state == other->state && one->version == other->version &&
            one->attempt == other->attempt && one->created_at_ms == other->created_at_ms &&
            one->lease_ms == other->lease_ms && one->ttl_ms == other->ttl_ms &&
-           memcmp(one->token, other->token, IDEM_TOKEN_SIZE) == 0 &&
+           one->sealed == other->sealed && memcmp(one->token, other->token, IDEM_TOKEN_SIZE) == 0 &&
            text_equal(&one->fingerprint, &other->fingerprint) &&
            text_equal(&one->response, &other->response) &&
            text_equal(&one->checkpoint, &other->checkpoint);
@@ -65,6 +65,15 @@ static void count_change(world *made, const verdict *judged, const ground_record
         made->counts->situations[SAW_CHECKPOINT_PASSED_ON]++;
 }
 
+/* What has no version that could be named is forgotten whatever it is by then: also garbage that came
+   in its place after it was read. */
+static bool forget_raced(const letter *from, const ground_request *request,
+                         const ground_record *before)
+{
+    return before->state == GARBAGE && from->asked.kind == IDEM__CALL_FORGET &&
+           request->kind == IDEM_OP_REMOVE && request->any_version;
+}
+
 /* Judges a change, and makes the same in the model. */
 static void take_change(world *made, const letter *from, const ground_request *request,
                         verdict *judged, const ground_record *before)
@@ -73,6 +82,10 @@ static void take_change(world *made, const letter *from, const ground_request *r
     char is[160];
     char should[160];
     uint64_t now_ms = made->truth.now_ms;
+    if (forget_raced(from, request, before)) {
+        made->counts->situations[SAW_FORGET_RACED]++;
+        *judged = (verdict){.row = ROW_FORGET_GARBAGE, .code = IDEM_OK, .changes = true};
+    }
     if (!judged->changes) {
         world_breach(made, breach_of_change(&from->asked, before, now_ms),
                      "%s by token %u was carried out on %s", counts_kind_text(from->asked.kind),
@@ -157,6 +170,9 @@ static bool gives_back(const moment *at, const idem__call *call)
         return ground_is(record, &call->seen);
     case IDEM__CALL_RELEASE:
     case IDEM__CALL_FORGET:
+    case IDEM__CALL_FORGET_ANY:
+    case IDEM__CALL_FORGET_EXPIRED:
+    case IDEM__CALL_SETTLE:
         break;
     }
     return true;
@@ -254,6 +270,29 @@ static bool is_of_table(int code)
            code == IDEM_ERR_CORRUPT;
 }
 
+/* An event tells of each reinstatement that the call knows of, and of nothing else. */
+static void judge_reinstatement(world *made, const task *ended)
+{
+    bool inserted = false;
+    for (size_t i = 0; i < ended->moments_count; i++) {
+        const moment *at = &ended->moments[i];
+        inserted = inserted || (at->applied && at->before.state == ABSENT);
+    }
+    bool told = ended->call.reinstated;
+    if (told && (!inserted || ended->call.kind == IDEM__CALL_BEGIN))
+        world_breach(made, BREACH_TABLE, "%s says that it put back what it did not",
+                     counts_kind_text(ended->call.kind));
+    bool by_last = ended->claim && ended->call.code == IDEM_OK && ended->call.op.applied &&
+                   ended->call.op.kind == IDEM_OP_INSERT;
+    if (by_last && !told)
+        world_breach(made, BREACH_TABLE, "%s put the record back and does not say so",
+                     counts_kind_text(ended->call.kind));
+    if (told)
+        made->counts->situations[by_last ? SAW_REINSTATED : SAW_OWN_REINSTATEMENT_FOUND]++;
+    if (ended->call.code == IDEM_ERR_LOST && ended->call.op.kind == IDEM_OP_INSERT)
+        made->counts->situations[SAW_REINSTATED_TOO_LATE]++;
+}
+
 static void count_explained(world *made, const task *ended, const moment *at)
 {
     table_row row = at->verdict.row;
@@ -270,6 +309,7 @@ void oracle_end(world *made, const task *ended)
 {
     const idem__call *call = &ended->call;
     made->counts->codes[call->kind][call->code]++;
+    judge_reinstatement(made, ended);
     if (!is_of_table(call->code)) {
         judge_error(made, ended);
         return;

@@ -108,6 +108,18 @@ static void carry_out(world *made, task *one, const ground_request *request, gro
     oracle_op(made, one, &one->letter, request, reply);
 }
 
+/* A caller that is told of its own claim knows it as it is now. */
+static void learn(task *one, const ground_reply *reply)
+{
+    question *asked = &one->letter.asked;
+    const ground_record *there = &reply->before;
+    if (!one->claim || reply->applied || there->state != IN_PROGRESS ||
+        memcmp(there->token, asked->token, IDEM_TOKEN_SIZE) != 0)
+        return;
+    asked->held = *there;
+    asked->held.sealed = false; /* what it would write is its own text again */
+}
+
 /* Sends an operation off to arrive later. */
 static void send_late(world *made, const caller *who, const task *one,
                       const ground_request *request)
@@ -115,8 +127,8 @@ static void send_late(world *made, const caller *who, const task *one,
     stray late = {.request = *request, .letter = one->letter, .caller = who->number};
     for (size_t i = 0; i < one->moments_count; i++) {
         const ground_record *met = &one->moments[i].before;
-        late.wipes =
-            late.wipes || met->state == GARBAGE || (met->state != ABSENT && table_tokenless(met));
+        bool unnamed = met->state != ABSENT && (met->sealed || table_tokenless(met));
+        late.wipes = late.wipes || met->state == GARBAGE || unnamed;
     }
     made->strays[made->strays_count++] = late;
 }
@@ -201,6 +213,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
         break;
     default:
         ground_answer(&reply, made->truth.now_ms, op);
+        learn(one, &reply);
     }
 }
 
@@ -396,9 +409,10 @@ static task *running_call(world *made, const stray *late)
     return NULL;
 }
 
-/* A call that told its caller what became of it changes nothing afterwards. Two things can still
+/* A call that told its caller what became of it changes nothing afterwards. Three things can still
    come: a claim by a begin's insert, which was told of nothing at that moment, and which runs
-   out; and a forget of what has no version to name: garbage, and records of the older format. */
+   out; a record that was put back once more, after its owner or an operator has ended it; and a forget of
+   what has no version to name: garbage, records of the older format, and those rewritten by hand. */
 static void check_late(world *made, const stray *late, const ground_reply *reply)
 {
     idem__call_kind kind = late->letter.asked.kind;
@@ -406,9 +420,12 @@ static void check_late(world *made, const stray *late, const ground_reply *reply
     bool claims = late->request.kind == IDEM_OP_INSERT &&
                   (late->code == IDEM_OK || late->code == IDEM_ERR_CORRUPT);
     bool wipes = late->request.any_version && late->wipes;
+    bool reinstates = late->request.kind == IDEM_OP_INSERT && late->letter.asked.reinstate;
     if (!told || !reply->applied)
         return;
-    if (claims)
+    if (kind != IDEM__CALL_BEGIN && reinstates)
+        made->counts->situations[SAW_LATE_REINSTATEMENT]++;
+    else if (claims)
         made->counts->situations[SAW_LATE_INSERT]++;
     else if (!wipes)
         world_breach(made, BREACH_HONEST_ERROR,

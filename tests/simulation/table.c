@@ -53,7 +53,7 @@ static verdict claims(table_row row, const question *asked, const ground_record 
     verdict made = {.row = row, .code = IDEM_OK, .outcome = IDEM_NEW, .changes = true};
     made.after = (ground_record){
         .state = IN_PROGRESS,
-        .attempt = earlier->attempt + 1,
+        .attempt = earlier->attempt + (row == ROW_BEGIN_OWN_EXPIRED ? 0 : 1),
         .created_at_ms = earlier->created_at_ms,
         .lease_ms = asked->lease_ms,
         .ttl_ms = asked->ttl_ms,
@@ -88,8 +88,10 @@ static verdict judge_begin(const question *asked, const ground_record *before, u
     if (table_tokenless(before))
         return in_progress(ROW_BEGIN_OLDER, before->stored_ms + before->ttl_ms - now_ms);
     bool live = lease_live(before, now_ms);
+    if (mine(asked, before) && live)
+        return tells(ROW_BEGIN_OWN, IDEM_NEW);
     if (mine(asked, before))
-        return tells(live ? ROW_BEGIN_OWN : ROW_BEGIN_OWN_EXPIRED, IDEM_NEW);
+        return claims(ROW_BEGIN_OWN_EXPIRED, asked, before);
     if (live)
         return in_progress(ROW_BEGIN_LIVE, before->stored_ms + before->lease_ms - now_ms);
     if (asked->no_takeover)
@@ -108,8 +110,19 @@ static verdict changes(table_row row, const question *asked, const ground_record
     return made;
 }
 
+static verdict completes(table_row row, const question *asked, const ground_record *before)
+{
+    verdict made = changes(row, asked, before);
+    made.after.state = COMPLETED;
+    made.after.response = asked->text;
+    made.after.checkpoint.len = 0;
+    return made;
+}
+
 static verdict judge_complete(const question *asked, const ground_record *before, uint64_t now_ms)
 {
+    if (before->state == ABSENT && asked->reinstate)
+        return completes(ROW_COMPLETE_REINSTATED, asked, &asked->held);
     if (before->state == ABSENT)
         return ends(ROW_COMPLETE_ABSENT, IDEM_ERR_NOT_FOUND);
     if (!mine(asked, before))
@@ -117,15 +130,13 @@ static verdict judge_complete(const question *asked, const ground_record *before
     if (before->state == COMPLETED)
         return ends(ROW_COMPLETE_AGAIN, IDEM_OK);
     bool live = lease_live(before, now_ms);
-    verdict made = changes(live ? ROW_COMPLETE_OWN : ROW_COMPLETE_OWN_EXPIRED, asked, before);
-    made.after.state = COMPLETED;
-    made.after.response = asked->text;
-    made.after.checkpoint.len = 0;
-    return made;
+    return completes(live ? ROW_COMPLETE_OWN : ROW_COMPLETE_OWN_EXPIRED, asked, before);
 }
 
 static verdict judge_renew(const question *asked, const ground_record *before)
 {
+    if (before->state == ABSENT && asked->reinstate)
+        return changes(ROW_RENEW_REINSTATED, asked, &asked->held);
     if (before->state == ABSENT)
         return ends(ROW_RENEW_ABSENT, IDEM_ERR_NOT_FOUND);
     if (!mine(asked, before) || before->state == COMPLETED)
@@ -133,15 +144,22 @@ static verdict judge_renew(const question *asked, const ground_record *before)
     return changes(ROW_RENEW_OWN, asked, before);
 }
 
+static verdict leaves(table_row row, const question *asked, const ground_record *before)
+{
+    verdict made = changes(row, asked, before);
+    made.after.checkpoint = asked->text;
+    return made;
+}
+
 static verdict judge_checkpoint(const question *asked, const ground_record *before)
 {
+    if (before->state == ABSENT && asked->reinstate)
+        return leaves(ROW_CHECKPOINT_REINSTATED, asked, &asked->held);
     if (before->state == ABSENT)
         return ends(ROW_CHECKPOINT_ABSENT, IDEM_ERR_NOT_FOUND);
     if (!mine(asked, before) || before->state == COMPLETED)
         return ends(ROW_CHECKPOINT_LOST, IDEM_ERR_LOST);
-    verdict made = changes(ROW_CHECKPOINT_OWN, asked, before);
-    made.after.checkpoint = asked->text;
-    return made;
+    return leaves(ROW_CHECKPOINT_OWN, asked, before);
 }
 
 static verdict removes(table_row row)
@@ -172,12 +190,38 @@ static verdict judge_forget(const ground_record *before)
     return removes(before->state == GARBAGE ? ROW_FORGET_GARBAGE : ROW_FORGET_THERE);
 }
 
-verdict table_judge(const question *asked, const ground_record *before, uint64_t now_ms)
+static verdict judge_forget_expired(const ground_record *before, uint64_t now_ms)
 {
-    if (asked->kind == IDEM__CALL_FORGET)
-        return judge_forget(before);
-    if (before->state == GARBAGE)
-        return ends(ROW_ANY_GARBAGE, IDEM_ERR_CORRUPT);
+    if (before->state == ABSENT)
+        return ends(ROW_FORGET_EXPIRED_ABSENT, IDEM_OK);
+    if (before->state == COMPLETED)
+        return ends(ROW_FORGET_EXPIRED_COMPLETED, IDEM_ERR_LOST);
+    if (table_tokenless(before))
+        return ends(ROW_FORGET_EXPIRED_OLDER, IDEM_ERR_LOST);
+    if (lease_live(before, now_ms))
+        return ends(ROW_FORGET_EXPIRED_LIVE, IDEM_ERR_LOST);
+    return removes(ROW_FORGET_EXPIRED);
+}
+
+static verdict judge_settle(const question *asked, const ground_record *before, uint64_t now_ms)
+{
+    if (before->state == ABSENT)
+        return ends(ROW_SETTLE_ABSENT, IDEM_ERR_NOT_FOUND);
+    if (before->state == COMPLETED && mine(asked, before))
+        return ends(ROW_SETTLE_AGAIN, IDEM_OK);
+    if (before->state == COMPLETED)
+        return ends(ROW_SETTLE_COMPLETED, IDEM_ERR_LOST);
+    if (table_tokenless(before))
+        return ends(ROW_SETTLE_OLDER, IDEM_ERR_LOST);
+    if (lease_live(before, now_ms))
+        return ends(ROW_SETTLE_LIVE, IDEM_ERR_LOST);
+    verdict made = completes(ROW_SETTLE_EXPIRED, asked, before);
+    memcpy(made.after.token, asked->token, IDEM_TOKEN_SIZE);
+    return made;
+}
+
+static verdict judge_readable(const question *asked, const ground_record *before, uint64_t now_ms)
+{
     switch (asked->kind) {
     case IDEM__CALL_BEGIN:
         return judge_begin(asked, before, now_ms);
@@ -191,11 +235,30 @@ verdict table_judge(const question *asked, const ground_record *before, uint64_t
         return judge_release(asked, before);
     case IDEM__CALL_RESUME:
         return judge_resume(asked, before);
-    case IDEM__CALL_GET:
+    case IDEM__CALL_FORGET_EXPIRED:
+        return judge_forget_expired(before, now_ms);
+    case IDEM__CALL_SETTLE:
+        return judge_settle(asked, before, now_ms);
     case IDEM__CALL_FORGET:
+    case IDEM__CALL_FORGET_ANY:
+        return judge_forget(before);
+    case IDEM__CALL_GET:
         break;
     }
     if (before->state == ABSENT)
         return ends(ROW_GET_ABSENT, IDEM_ERR_NOT_FOUND);
     return ends(ROW_GET_THERE, IDEM_OK);
+}
+
+verdict table_judge(const question *asked, const ground_record *before, uint64_t now_ms)
+{
+    bool forgets = asked->kind == IDEM__CALL_FORGET || asked->kind == IDEM__CALL_FORGET_ANY;
+    if (before->state == GARBAGE && asked->kind == IDEM__CALL_FORGET_ANY)
+        return judge_forget(before);
+    if (before->state == GARBAGE)
+        return ends(ROW_ANY_GARBAGE, IDEM_ERR_CORRUPT);
+    verdict made = judge_readable(asked, before, now_ms);
+    if (before->sealed && made.changes && !forgets)
+        return ends(ROW_ANY_SEALED, IDEM_ERR_CORRUPT);
+    return made;
 }

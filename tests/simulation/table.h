@@ -13,7 +13,7 @@
 #define TABLE_ROWS(X)                                                                \
     X(BEGIN_ABSENT, "begin, absent: New, attempt 1")                                 \
     X(BEGIN_OWN, "begin, my own claim, lease live: New, same attempt")               \
-    X(BEGIN_OWN_EXPIRED, "begin, my own claim, lease expired: New, same attempt")    \
+    X(BEGIN_OWN_EXPIRED, "begin, my own claim, lease expired: New, the lease anew")  \
     X(BEGIN_LIVE, "begin, lease live: InProgress, time left")                        \
     X(BEGIN_EXPIRED, "begin, lease expired: New, attempt + 1, checkpoint")           \
     X(BEGIN_IN_DOUBT, "begin, lease expired, no takeover: InDoubt")                  \
@@ -25,12 +25,15 @@
     X(COMPLETE_AGAIN, "complete, completed under my token: ok")                      \
     X(COMPLETE_LOST, "complete, another token: lost")                                \
     X(COMPLETE_ABSENT, "complete, absent: not found")                                \
+    X(COMPLETE_REINSTATED, "complete, absent, asked to reinstate: ok, inserted")     \
     X(RENEW_OWN, "renew, mine: ok")                                                  \
     X(RENEW_LOST, "renew, another token or completed: lost")                         \
     X(RENEW_ABSENT, "renew, absent: not found")                                      \
+    X(RENEW_REINSTATED, "renew, absent, asked to reinstate: ok, inserted")           \
     X(CHECKPOINT_OWN, "checkpoint, mine: ok")                                        \
     X(CHECKPOINT_LOST, "checkpoint, another token or completed: lost")               \
     X(CHECKPOINT_ABSENT, "checkpoint, absent: not found")                            \
+    X(CHECKPOINT_REINSTATED, "checkpoint, absent, asked to reinstate: ok, inserted") \
     X(RELEASE_OWN, "release, mine: ok, absent")                                      \
     X(RELEASE_OTHER, "release, not mine to release: ok, unchanged")                  \
     X(RESUME_OWN, "resume, in progress under that token: the claim")                 \
@@ -41,7 +44,19 @@
     X(GET_ABSENT, "get, absent: not found")                                          \
     X(FORGET_THERE, "forget, any record: ok, absent")                                \
     X(FORGET_ABSENT, "forget, absent: ok")                                           \
-    X(FORGET_GARBAGE, "forget, garbage: ok, absent")                                 \
+    X(FORGET_GARBAGE, "forget by force, garbage: ok, absent")                        \
+    X(FORGET_EXPIRED, "forget only if expired, lease expired: ok, absent")           \
+    X(FORGET_EXPIRED_LIVE, "forget only if expired, lease live: lost")               \
+    X(FORGET_EXPIRED_OLDER, "forget only if expired, no token: lost")                \
+    X(FORGET_EXPIRED_COMPLETED, "forget only if expired, completed: lost")           \
+    X(FORGET_EXPIRED_ABSENT, "forget only if expired, absent: ok")                   \
+    X(SETTLE_EXPIRED, "settle, lease expired: ok, completed under a fresh token")    \
+    X(SETTLE_AGAIN, "settle, settled by this very call: ok")                         \
+    X(SETTLE_LIVE, "settle, lease live: lost")                                       \
+    X(SETTLE_OLDER, "settle, in progress without token: lost")                       \
+    X(SETTLE_COMPLETED, "settle, completed: lost")                                   \
+    X(SETTLE_ABSENT, "settle, absent: not found")                                    \
+    X(ANY_SEALED, "a change, rewritten by hand: corrupt, unchanged")                 \
     X(ANY_GARBAGE, "any other call, garbage: corrupt, unchanged")
 
 typedef enum {
@@ -55,11 +70,13 @@ typedef enum {
 typedef struct {
     idem__call_kind kind;
     bool no_takeover;
+    bool reinstate; /* a begin: its claim will */
     uint8_t token[IDEM_TOKEN_SIZE];
     short_text fingerprint;
     short_text text;
     uint64_t lease_ms; /* 0, on a claim: as it is; likewise the next */
     uint64_t ttl_ms;
+    ground_record held; /* on a claim: the record as its caller last knew it */
 } question;
 
 /* What has to come of it. */

@@ -118,6 +118,14 @@ static void plant(world *made, size_t key, const ground_record *record, uint64_t
               key, (unsigned long long)live_ms);
 }
 
+/* Somebody opens a record in an editor, and saves it: it says the same in other bytes. */
+static void seal(world *made, size_t key)
+{
+    made->truth.at[key].sealed = true;
+    made->model.at[key].sealed = true;
+    world_say(made, "a stranger rewrites k%zu by hand", key);
+}
+
 /* Garbage over whatever is there; or a record of the older format, whose writers claim a key
    only if it is absent, and complete what is theirs. */
 static void stranger(world *made, const step *now)
@@ -126,6 +134,11 @@ static void stranger(world *made, const step *now)
     uint64_t live_ms = 20 + now->word[3] % 80u;
     ground_record there = ground_look(&made->model, key);
     ground_record left = {.state = GARBAGE};
+    bool ours = there.state == IN_PROGRESS || there.state == COMPLETED;
+    if (ours && !table_tokenless(&there) && now->word[4] % 2 == 1) {
+        seal(made, key);
+        return;
+    }
     if (now->word[1] % 4 != 3) {
         bool theirs = there.state == IN_PROGRESS && table_tokenless(&there);
         if (there.state != ABSENT && !theirs)
@@ -137,6 +150,20 @@ static void stranger(world *made, const step *now)
             left.response = text_of(idem_str("\"older\""));
     }
     plant(made, key, &left, live_ms);
+}
+
+/* The store comes back without a record, as after a restart without persistence. */
+static void lose(world *made, const step *now)
+{
+    size_t key = now->word[2] % made->keys_count;
+    ground_record nothing = {.state = ABSENT};
+    for (size_t i = 0; i < made->callers_count; i++) {
+        if (made->callers[i].claims[key])
+            made->counts->situations[SAW_STORE_LOST_CLAIM]++;
+    }
+    ground_plant(&made->truth, key, &nothing, 0);
+    ground_plant(&made->model, key, &nothing, 0);
+    world_say(made, "the store loses k%zu", key);
 }
 
 static void crash(world *made, const step *now)
@@ -155,6 +182,8 @@ static void turn(world *made, const step *now)
         crash(made, now);
     else if (draw >= 194 && made->outsiders)
         stranger(made, now);
+    else if (draw >= 191 && made->loses)
+        lose(made, now);
     else if (draw >= 165)
         pass_time(made, now);
     else if (draw >= 145 && made->strays_count > 0)
@@ -187,6 +216,7 @@ static void set_up(world *made, const step *first)
     made->batch_max = first->word[2] % 2 == 0 ? 1 : 2 + first->word[3] % (BATCH_CALLS - 1);
     made->look_first = first->word[4] % 2 == 1;
     made->outsiders = first->word[5] % 3 == 2;
+    made->loses = first->word[7] % 3 == 2;
     set_faults(made, first->word[6] % 4);
     made->truth.now_ms = made->model.now_ms = START_MS;
     for (size_t i = 0; i < made->callers_count; i++) {

@@ -100,7 +100,7 @@ typedef struct {
     ground_request request;
     letter letter;
     size_t caller;
-    bool wipes; /* it removes what had no version to name */
+    bool wipes; /* it removes what had no version that could be named */
     bool ended; /* its call has */
     int code;   /* and told its caller this */
 } stray;
@@ -125,6 +125,7 @@ typedef struct {
     size_t batch_max;
     bool look_first;
     bool outsiders;
+    bool loses; /* records, as a store does that restarts without persistence */
     unsigned fault_rate[FAULTS_COUNT]; /* in a thousand */
     bool calm;                         /* no faults, no deadlines: everything has to end well */
     stray strays[STRAYS_MAX];

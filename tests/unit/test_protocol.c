@@ -124,13 +124,47 @@ START_TEST(a_lost_insert_is_recognised_by_its_token)
 }
 END_TEST
 
-START_TEST(my_own_claim_is_new_even_when_its_lease_ran_out)
+START_TEST(my_own_lease_that_ran_out_starts_anew)
 {
     idem__call call;
     start_begin(&call, false);
-    ck_assert_int_eq(answer_found(&call, record_of(mine, 1, 5000)), IDEM__STEP_DONE);
+    call.no_takeover = true; /* of others: I am the one who was counted */
+    call.lease_ms = 3000;
+    idem_record own = record_of(mine, 10, 1000);
+    own.checkpoint = idem_str("[1]");
+    own.fingerprint = idem_str("f");
+    ck_assert_int_eq(answer_found(&call, own), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REPLACE, 10, 11);
+    ck_assert(call.op.record->attempt == 4 && call.op.record->created_at_ms == 77);
+    ck_assert_uint_eq(call.op.record->lease_ms, 3000);
+    ck_assert_uint_eq(call.op.record->checkpoint.len, 3);
+    ck_assert_uint_eq(call.op.record->fingerprint.len, 1);
+    ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
     assert_outcome(&call, IDEM_NEW);
-    ck_assert_uint_eq(call.held.attempt, 4);
+    ck_assert(call.held.attempt == 4 && call.held.version == 11 && call.held.age_ms == 0);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
+START_TEST(my_own_lease_that_another_took_meanwhile_is_theirs)
+{
+    idem__call call;
+    start_begin(&call, false);
+    ck_assert_int_eq(answer_found(&call, record_of(mine, 10, 1000)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REPLACE, 10, 11);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 12, 0)), IDEM__STEP_DONE);
+    assert_outcome(&call, IDEM_IN_PROGRESS);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
+START_TEST(my_own_lease_that_is_live_is_left_as_it_is)
+{
+    idem__call call;
+    start_begin(&call, false);
+    ck_assert_int_eq(answer_found(&call, record_of(mine, 10, 999)), IDEM__STEP_DONE);
+    assert_outcome(&call, IDEM_NEW);
+    ck_assert(call.held.attempt == 4 && call.held.version == 10);
     idem__protocol_clear(&call);
 }
 END_TEST
@@ -401,11 +435,13 @@ START_TEST(release_is_fine_with_whatever_is_not_mine)
 }
 END_TEST
 
-static void start_forget(idem__call *call)
+static void start_operator(idem__call *call, idem__call_kind kind)
 {
     memset(call, 0, sizeof *call);
-    call->kind = IDEM__CALL_FORGET;
+    call->kind = kind;
     call->key = idem_str("k");
+    call->text = idem_str("{}");
+    memcpy(call->token, mine, sizeof mine);
     idem__protocol_start(call);
     assert_wants(call, IDEM_OP_GET, 0, 1);
 }
@@ -413,7 +449,7 @@ static void start_forget(idem__call *call)
 START_TEST(forget_takes_away_what_it_saw_and_nothing_that_came_later)
 {
     idem__call call;
-    start_forget(&call);
+    start_operator(&call, IDEM__CALL_FORGET);
     ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 0)), IDEM__STEP_NEXT);
     assert_wants(&call, IDEM_OP_REMOVE, 7, 2);
     ck_assert(!call.op.any_version);
@@ -427,7 +463,7 @@ START_TEST(forget_takes_away_what_it_saw_and_nothing_that_came_later)
     ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
     ck_assert_int_eq(call.code, IDEM_OK);
     idem__protocol_clear(&call);
-    start_forget(&call);
+    start_operator(&call, IDEM__CALL_FORGET);
     ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
     ck_assert_int_eq(call.code, IDEM_OK);
 }
@@ -437,15 +473,298 @@ START_TEST(forget_takes_away_what_has_no_version)
 {
     static const uint8_t none[IDEM_TOKEN_SIZE];
     idem__call call;
-    start_forget(&call);
+    start_operator(&call, IDEM__CALL_FORGET);
     ck_assert_int_eq(answer_found(&call, record_of(none, 0, 0)), IDEM__STEP_NEXT);
     ck_assert(call.op.kind == IDEM_OP_REMOVE && call.op.any_version);
+    ck_assert_int_eq(answer_found(&call, record_of(none, 0, 0)), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT); /* a store that does not remove it */
     idem__protocol_clear(&call);
-    start_forget(&call);
+}
+END_TEST
+
+START_TEST(forget_leaves_what_is_no_record_unless_it_is_forced)
+{
+    idem__call call;
+    start_operator(&call, IDEM__CALL_FORGET);
+    ck_assert_int_eq(answer_error(&call, true, IDEM_ERR_CORRUPT), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT);
+    start_operator(&call, IDEM__CALL_FORGET); /* garbage that came after the look */
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 0)), IDEM__STEP_NEXT);
+    ck_assert_int_eq(answer_error(&call, true, IDEM_ERR_CORRUPT), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT);
+    idem__protocol_clear(&call);
+    start_operator(&call, IDEM__CALL_FORGET_ANY);
     ck_assert_int_eq(answer_error(&call, true, IDEM_ERR_CORRUPT), IDEM__STEP_NEXT);
     ck_assert(call.op.kind == IDEM_OP_REMOVE && call.op.any_version);
     ck_assert_int_eq(answer_error(&call, true, IDEM_ERR_CORRUPT), IDEM__STEP_DONE);
     ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT);
+}
+END_TEST
+
+START_TEST(operators_decide_only_about_what_no_live_owner_holds)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_FORGET_EXPIRED, IDEM__CALL_SETTLE};
+    static const uint8_t none[IDEM_TOKEN_SIZE];
+    idem_record completed = record_of(theirs, 5, 2000);
+    completed.status = IDEM_STATUS_COMPLETED;
+    const idem_record others[] = {record_of(theirs, 5, 999), completed, record_of(none, 0, 8000)};
+    static const char *const words[] = {"live owner, whose lease is good for another 1 ms",
+                                        "completed", "1000 ms"};
+    for (int i = 0; i < 6; i++) {
+        idem__call call;
+        start_operator(&call, kinds[i % 2]);
+        idem_record other = others[i / 2];
+        if (i / 2 == 2)
+            other.ttl_ms = 9000, other.lease_ms = 0;
+        ck_assert_int_eq(answer_found(&call, other), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, IDEM_ERR_LOST);
+        ck_assert_ptr_nonnull(strstr(call.error.message, "\"k\""));
+        ck_assert_ptr_nonnull(strstr(call.error.message, words[i / 2]));
+        idem__protocol_clear(&call);
+    }
+}
+END_TEST
+
+START_TEST(forget_expired_names_the_version_that_it_judged)
+{
+    idem__call call;
+    start_operator(&call, IDEM__CALL_FORGET_EXPIRED);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 1000)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REMOVE, 7, 2);
+    ck_assert(!call.op.any_version);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 8, 10)), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_LOST); /* renewed in between */
+    idem__protocol_clear(&call);
+    start_operator(&call, IDEM__CALL_FORGET_EXPIRED);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 1000)), IDEM__STEP_NEXT);
+    ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_OK);
+    idem__protocol_clear(&call);
+    start_operator(&call, IDEM__CALL_FORGET_EXPIRED);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_OK);
+}
+END_TEST
+
+START_TEST(settle_completes_under_a_token_of_its_own)
+{
+    idem__call call;
+    idem_record dead = record_of(theirs, 7, 1000);
+    dead.checkpoint = idem_str("1");
+    dead.fingerprint = idem_str("f");
+    start_operator(&call, IDEM__CALL_SETTLE);
+    ck_assert_int_eq(answer_found(&call, dead), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REPLACE, 7, 8);
+    const idem_record *stored = call.op.record;
+    ck_assert(stored->status == IDEM_STATUS_COMPLETED && stored->attempt == 4);
+    ck_assert(stored->created_at_ms == 77 && stored->ttl_ms == 9000 && call.op.live_ms == 9000);
+    ck_assert(stored->response.len == 2 && stored->checkpoint.len == 0);
+    ck_assert_uint_eq(stored->fingerprint.len, 1);
+    ck_assert_mem_eq(stored->token, mine, sizeof mine);
+    idem_record settled = *stored;
+    ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
+    idem__protocol_again(&call);
+    assert_wants(&call, IDEM_OP_GET, 0, 9);
+    ck_assert_int_eq(answer_found(&call, settled), IDEM__STEP_DONE); /* the reply was lost */
+    ck_assert_int_eq(call.code, IDEM_OK);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
+START_TEST(settle_needs_a_record_and_is_told_who_was_quicker)
+{
+    idem__call call;
+    idem_record completed = record_of(theirs, 8, 0);
+    completed.status = IDEM_STATUS_COMPLETED;
+    start_operator(&call, IDEM__CALL_SETTLE);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_NOT_FOUND);
+    start_operator(&call, IDEM__CALL_SETTLE);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 1000)), IDEM__STEP_NEXT);
+    ck_assert_int_eq(answer_found(&call, completed), IDEM__STEP_DONE); /* the late owner */
+    ck_assert_int_eq(call.code, IDEM_ERR_LOST);
+    idem__protocol_clear(&call);
+    start_operator(&call, IDEM__CALL_SETTLE);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 7, 1000)), IDEM__STEP_NEXT);
+    ck_assert_int_eq(answer_found(&call, record_of(theirs, 9, 5000)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REPLACE, 9, 10); /* another one that crashed */
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_NOT_FOUND);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------- reinstatement */
+
+static void start_reinstating(idem__call *call, idem__call_kind kind)
+{
+    start_on_claim(call, kind, 1);
+    call->reinstate = true;
+    call->held.checkpoint = idem_str("\"half\"");
+    idem__protocol_start(call);
+}
+
+START_TEST(what_the_store_has_lost_is_put_back)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_COMPLETE, IDEM__CALL_RENEW,
+                                            IDEM__CALL_CHECKPOINT};
+    for (int i = 0; i < 3; i++) {
+        idem__call call;
+        bool completes = kinds[i] == IDEM__CALL_COMPLETE;
+        start_reinstating(&call, kinds[i]);
+        assert_wants(&call, IDEM_OP_REPLACE, 1, 2);
+        ck_assert_int_eq(answer_absent(&call), IDEM__STEP_NEXT);
+        assert_wants(&call, IDEM_OP_INSERT, 0, 3);
+        const idem_record *stored = call.op.record;
+        ck_assert_int_eq(stored->status,
+                         completes ? IDEM_STATUS_COMPLETED : IDEM_STATUS_IN_PROGRESS);
+        ck_assert(stored->attempt == 4 && stored->created_at_ms == 77);
+        ck_assert_mem_eq(stored->token, mine, sizeof mine);
+        ck_assert_uint_eq(stored->response.len, completes ? 4 : 0);
+        ck_assert_uint_eq(stored->checkpoint.len, completes                           ? 0
+                                                  : kinds[i] == IDEM__CALL_CHECKPOINT ? 4
+                                                                                      : 6);
+        ck_assert(!call.reinstated);
+        ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
+        ck_assert(call.code == IDEM_OK && call.reinstated && call.held.version == 3);
+        idem__protocol_clear(&call);
+    }
+}
+END_TEST
+
+START_TEST(whoever_was_quicker_than_a_reinstatement_keeps_the_key)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_COMPLETE, IDEM__CALL_RENEW,
+                                            IDEM__CALL_CHECKPOINT};
+    for (int i = 0; i < 3; i++) {
+        idem__call call;
+        start_reinstating(&call, kinds[i]);
+        ck_assert_int_eq(answer_absent(&call), IDEM__STEP_NEXT);
+        ck_assert_int_eq(answer_found(&call, record_of(theirs, 9, 0)), IDEM__STEP_DONE);
+        ck_assert(call.code == IDEM_ERR_LOST && !call.reinstated);
+        idem__protocol_clear(&call);
+    }
+}
+END_TEST
+
+START_TEST(a_reinstatement_by_somebody_with_my_token_is_mine)
+{
+    idem__call call;
+    start_reinstating(&call, IDEM__CALL_COMPLETE);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_NEXT);
+    ck_assert_int_eq(answer_found(&call, record_of(mine, 9, 0)), IDEM__STEP_NEXT);
+    assert_wants(&call, IDEM_OP_REPLACE, 9, 10); /* the keepalive's */
+    ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
+    ck_assert(call.code == IDEM_OK && !call.reinstated);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
+START_TEST(a_reinstatement_whose_reply_was_lost_is_recognised)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_RENEW, IDEM__CALL_COMPLETE};
+    for (int i = 0; i < 2; i++) {
+        idem__call call;
+        start_reinstating(&call, kinds[i]);
+        ck_assert_int_eq(answer_absent(&call), IDEM__STEP_NEXT);
+        assert_wants(&call, IDEM_OP_INSERT, 0, 3);
+        ck_assert_int_eq(answer_error(&call, false, IDEM_ERR_UNCERTAIN), IDEM__STEP_AGAIN);
+        idem__protocol_again(&call);
+        assert_wants(&call, IDEM_OP_REPLACE, 1, 4);
+        idem_record own = record_of(mine, 3, 0);
+        if (kinds[i] == IDEM__CALL_COMPLETE)
+            own.status = IDEM_STATUS_COMPLETED;
+        idem__step step = answer_found(&call, own);
+        ck_assert(call.reinstated);
+        if (kinds[i] == IDEM__CALL_RENEW) {
+            ck_assert_int_eq(step, IDEM__STEP_NEXT);
+            assert_wants(&call, IDEM_OP_REPLACE, 3, 5);
+            step = answer_applied(&call);
+        }
+        ck_assert(step == IDEM__STEP_DONE && call.code == IDEM_OK && call.reinstated);
+        idem__protocol_clear(&call);
+    }
+}
+END_TEST
+
+START_TEST(what_has_ended_is_not_put_back)
+{
+    idem__call call;
+    start_reinstating(&call, IDEM__CALL_RENEW);
+    call.held.status = IDEM_STATUS_COMPLETED;
+    idem__protocol_start(&call);
+    assert_wants(&call, IDEM_OP_GET, 0, 1);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_NOT_FOUND);
+    start_reinstating(&call, IDEM__CALL_RELEASE);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_OK);
+}
+END_TEST
+
+/* ----------------------------------------------------------------------- stores that contradict */
+
+START_TEST(a_refusal_that_shows_what_was_named_is_an_error_at_once)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_COMPLETE, IDEM__CALL_RENEW,
+                                            IDEM__CALL_CHECKPOINT, IDEM__CALL_RELEASE};
+    for (int i = 0; i < 4; i++) {
+        idem__call call;
+        start_on_claim(&call, kinds[i], 5);
+        ck_assert_int_eq(answer_found(&call, record_of(mine, 5, 0)), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT);
+        ck_assert_ptr_nonnull(strstr(call.error.message, "\"k\""));
+        idem__protocol_clear(&call);
+    }
+    idem__call begin;
+    start_begin(&begin, false);
+    ck_assert_int_eq(answer_found(&begin, record_of(theirs, 5, 1000)), IDEM__STEP_NEXT);
+    ck_assert_int_eq(answer_found(&begin, record_of(theirs, 5, 1000)), IDEM__STEP_DONE);
+    ck_assert_int_eq(begin.code, IDEM_ERR_CORRUPT);
+    idem__protocol_clear(&begin);
+    static const idem__call_kind operators[] = {IDEM__CALL_FORGET_EXPIRED, IDEM__CALL_SETTLE};
+    for (int i = 0; i < 2; i++) {
+        idem__call call;
+        start_operator(&call, operators[i]);
+        ck_assert_int_eq(answer_found(&call, record_of(theirs, 5, 1000)), IDEM__STEP_NEXT);
+        ck_assert_int_eq(answer_found(&call, record_of(theirs, 5, 1000)), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, IDEM_ERR_CORRUPT);
+        idem__protocol_clear(&call);
+    }
+}
+END_TEST
+
+START_TEST(what_was_read_and_can_not_be_compared_is_forgotten_all_the_same)
+{
+    static const idem__call_kind kinds[] = {IDEM__CALL_FORGET, IDEM__CALL_FORGET_ANY};
+    for (int i = 0; i < 2; i++) {
+        idem__call call;
+        start_operator(&call, kinds[i]);
+        ck_assert_int_eq(answer_found(&call, record_of(theirs, 5, 0)), IDEM__STEP_NEXT);
+        assert_wants(&call, IDEM_OP_REMOVE, 5, 6);
+        ck_assert_int_eq(answer_found(&call, record_of(theirs, 5, 0)), IDEM__STEP_NEXT);
+        ck_assert(call.op.kind == IDEM_OP_REMOVE && call.op.any_version);
+        ck_assert_int_eq(answer_applied(&call), IDEM__STEP_DONE);
+        ck_assert_int_eq(call.code, IDEM_OK);
+        idem__protocol_clear(&call);
+    }
+}
+END_TEST
+
+START_TEST(a_call_that_is_sent_about_has_to_pause)
+{
+    idem__call call;
+    idem__step step = IDEM__STEP_NEXT;
+    start_begin(&call, false);
+    unsigned operations = 0;
+    for (; step == IDEM__STEP_NEXT && operations < 1000; operations++)
+        step = answer_absent(&call); /* refused, and nothing there: for ever */
+    ck_assert_int_eq(step, IDEM__STEP_AGAIN);
+    ck_assert_uint_le(operations, 32);
+    idem__protocol_again(&call);
+    assert_wants(&call, IDEM_OP_INSERT, 0, 3);
+    ck_assert_int_eq(answer_absent(&call), IDEM__STEP_NEXT);
+    idem__protocol_clear(&call);
 }
 END_TEST
 
@@ -466,7 +785,9 @@ int main(void)
     Suite *suite = suite_create("protocol");
     ADD(suite, an_absent_key_is_never_new_without_an_insert);
     ADD(suite, a_lost_insert_is_recognised_by_its_token);
-    ADD(suite, my_own_claim_is_new_even_when_its_lease_ran_out);
+    ADD(suite, my_own_lease_that_ran_out_starts_anew);
+    ADD(suite, my_own_lease_that_another_took_meanwhile_is_theirs);
+    ADD(suite, my_own_lease_that_is_live_is_left_as_it_is);
     ADD(suite, a_takeover_names_the_version_it_read);
     ADD(suite, a_claim_renewed_in_between_is_not_taken);
     ADD(suite, a_record_gone_before_the_takeover_leads_back_to_the_insert);
@@ -485,6 +806,19 @@ int main(void)
     ADD(suite, release_is_fine_with_whatever_is_not_mine);
     ADD(suite, forget_takes_away_what_it_saw_and_nothing_that_came_later);
     ADD(suite, forget_takes_away_what_has_no_version);
+    ADD(suite, forget_leaves_what_is_no_record_unless_it_is_forced);
+    ADD(suite, operators_decide_only_about_what_no_live_owner_holds);
+    ADD(suite, forget_expired_names_the_version_that_it_judged);
+    ADD(suite, settle_completes_under_a_token_of_its_own);
+    ADD(suite, settle_needs_a_record_and_is_told_who_was_quicker);
+    ADD(suite, what_the_store_has_lost_is_put_back);
+    ADD(suite, whoever_was_quicker_than_a_reinstatement_keeps_the_key);
+    ADD(suite, a_reinstatement_by_somebody_with_my_token_is_mine);
+    ADD(suite, a_reinstatement_whose_reply_was_lost_is_recognised);
+    ADD(suite, what_has_ended_is_not_put_back);
+    ADD(suite, a_refusal_that_shows_what_was_named_is_an_error_at_once);
+    ADD(suite, what_was_read_and_can_not_be_compared_is_forgotten_all_the_same);
+    ADD(suite, a_call_that_is_sent_about_has_to_pause);
     ADD(suite, an_attempt_counts_no_further_than_it_can);
     return run_suite(suite);
 }
