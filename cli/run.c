@@ -71,7 +71,7 @@ static int report_in_progress(const char *quoted_key, uint64_t retry_after_ms)
 static int report_in_doubt(const char *quoted_key, uint32_t attempt)
 {
     cli_say("%s is in doubt: attempt %" PRIu32 " stopped in the middle; find out what it did, then "
-            "'idem forget' the key to have it run again",
+            "answer for it with 'idem settle', or have it run again with 'idem forget'",
             quoted_key, attempt);
     return CLI_RETRY;
 }
