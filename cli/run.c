@@ -188,7 +188,7 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
     cli_child child;
     char **environment = NULL;
     int code = cli_environment_make(call->operands[0], outcome, &environment);
-    if (outcome->attempt > 1)
+    if (code == CLI_OK && outcome->attempt > 1)
         cli_say("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
                 outcome->attempt);
     if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
