@@ -199,7 +199,7 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count)
     pending left;
     uint64_t pause_ms = 0;
     /* A backend that is concurrent by itself is entered without others' operations in hand. */
-    bool direct = store->writers.concurrent;
+    bool direct = idem__lanes_are_concurrent(&store->writers);
     int cancel_state = direct ? 0 : idem__cancel_hold();
     left.count = 0;
     for (; left.count < count; left.count++) {

@@ -32,9 +32,9 @@ int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem
     lanes->ops = ops;
     lanes->config = *config;
     lanes->config.role = role;
-    lanes->concurrent = (ops->traits & IDEM_TRAIT_CONCURRENT) != 0;
+    atomic_init(&lanes->concurrent, false);
     lanes->max = max > IDEM__LANES_MAX ? IDEM__LANES_MAX : max;
-    if (lanes->concurrent && lanes->max > 1)
+    if ((ops->traits & IDEM_TRAIT_CONCURRENT) && lanes->max > 1)
         lanes->max = 1;
     idem__line_init(&lanes->line);
     if (pthread_mutex_init(&lanes->lock, NULL))
@@ -46,7 +46,8 @@ int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem
     return IDEM_OK;
 }
 
-/* Opens a lane that the caller has made busy, or that nobody else knows yet. */
+/* Opens a lane that the caller has made busy, or that nobody else knows yet.
+   @return the code, with IDEM_PERMANENT if it is of no use to try again */
 static int open_lane(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms, idem_error *error)
 {
     idem_backend *backend = NULL;
@@ -56,10 +57,14 @@ static int open_lane(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms,
     if (rc == IDEM_OK && !backend)
         rc = idem_error_set(error, IDEM_ERR_INTERNAL, "%s: open gave no instance",
                             lanes->ops->scheme);
-    if (rc == IDEM_OK)
+    if (rc == IDEM_OK) {
         lane->backend = backend;
-    else
-        (void)idem_error_set(error, rc, "%s: %s", lanes->ops->scheme, idem_strerror(rc));
+        /* Up to here callers queue for it, those of a concurrent backend too. */
+        atomic_store(&lanes->concurrent, (lanes->ops->traits & IDEM_TRAIT_CONCURRENT) != 0);
+        return rc;
+    }
+    (void)idem_error_set(error, rc & ~IDEM_PERMANENT, "%s: %s", lanes->ops->scheme,
+                         idem_strerror(rc & ~IDEM_PERMANENT));
     return rc;
 }
 
@@ -86,10 +91,14 @@ static void call_head(idem__lanes *lanes)
         idem__ticket_call(lanes->line.first);
 }
 
-/* The lock is held. */
+/* Whoever opens the lane of a concurrent backend is alone on it until here. The lock is held. */
 static void set_free(idem__lanes *lanes, idem__lane *lane)
 {
     lane->busy = false;
+    if (lane->backend && (lanes->ops->traits & IDEM_TRAIT_CONCURRENT)) {
+        lanes->open_to_all.backend = lane->backend;
+        atomic_store_explicit(&lanes->concurrent, true, memory_order_release);
+    }
     (void)pthread_cond_broadcast(&lanes->changed);
     call_head(lanes);
 }
@@ -142,9 +151,14 @@ void idem__lanes_destroy(idem__lanes *lanes)
     (void)pthread_mutex_destroy(&lanes->lock);
 }
 
+bool idem__lanes_are_concurrent(const idem__lanes *lanes)
+{
+    return atomic_load_explicit(&lanes->concurrent, memory_order_acquire);
+}
+
 bool idem__lanes_idle(idem__lanes *lanes)
 {
-    if (lanes->concurrent)
+    if (idem__lanes_are_concurrent(lanes))
         return true;
     (void)pthread_mutex_lock(&lanes->lock);
     const idem__lane *lane = free_lane(lanes);
@@ -199,11 +213,13 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
 
 /* --------------------------------------------------------------------------------- carrying out */
 
+/* `code` may have IDEM_PERMANENT added. */
 static void fail_unanswered(idem_op *const *ops, size_t count, int code, const char *message)
 {
     for (size_t i = 0; i < count; i++) {
         if (!ops[i]->applied && !ops[i]->has_found)
-            idem_op_fail(ops[i], false, code, "%s", message);
+            idem_op_fail(ops[i], (code & IDEM_PERMANENT) != 0, code & ~IDEM_PERMANENT, "%s",
+                         message);
     }
 }
 
@@ -214,7 +230,8 @@ static void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_o
     idem__error_clear(&error);
     int rc = ops->submit(backend, batch_ops, count, deadline_ms, &error);
     if (rc != IDEM_OK)
-        fail_unanswered(batch_ops, count, rc, error.code ? error.message : idem_strerror(rc));
+        fail_unanswered(batch_ops, count, rc,
+                        error.code ? error.message : idem_strerror(rc & ~IDEM_PERMANENT));
 }
 
 /* Carries a batch out on a lane that was made busy; the lock is open. False if this is a lane for
@@ -226,7 +243,7 @@ static bool carry_out(idem__lanes *lanes, idem__lane *lane, const idem__batch *t
     int rc = IDEM_OK;
     if (!lane->backend)
         rc = open_lane(lanes, lane, taken->deadline_ms, &error);
-    if (rc == IDEM_ERR_UNSUPPORTED && lanes->config.role == IDEM_ROLE_READER)
+    if ((rc & ~IDEM_PERMANENT) == IDEM_ERR_UNSUPPORTED && lanes->config.role == IDEM_ROLE_READER)
         return false;
     if (rc == IDEM_OK)
         submit_to(lane->backend, lanes->ops, taken->ops, taken->count, taken->deadline_ms);
@@ -287,8 +304,8 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, u
 {
     if (lanes->max == 0)
         return false;
-    if (lanes->concurrent) {
-        submit_to(lanes->lanes[0].backend, lanes->ops, ops, count, deadline_ms);
+    if (idem__lanes_are_concurrent(lanes)) {
+        submit_to(lanes->open_to_all.backend, lanes->ops, ops, count, deadline_ms);
         return true;
     }
     idem__ticket ticket;
@@ -325,8 +342,8 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
                       idem_error *error)
 {
     idem__ticket ticket;
-    if (lanes->concurrent) {
-        *lane = &lanes->lanes[0];
+    if (idem__lanes_are_concurrent(lanes)) {
+        *lane = &lanes->open_to_all;
         return IDEM_OK;
     }
     if (idem__ticket_init(&ticket, NULL, 0, deadline_ms))
@@ -351,7 +368,7 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
 
 void idem__lanes_leave(idem__lanes *lanes, idem__lane *lane)
 {
-    if (!lanes->concurrent)
+    if (lane != &lanes->open_to_all)
         vacate(lanes, lane);
 }
 

@@ -22,7 +22,8 @@ typedef struct {
 typedef struct {
     const idem_backend_ops *ops;
     idem_config config; /* what a lane is opened with */
-    bool concurrent;    /* one lane, entered by all at once */
+    atomic_bool concurrent; /* the one lane is open, and entered by all at once as `open_to_all` */
+    idem__lane open_to_all;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a lane is no longer busy: for open, close and fork */
     idem__lane lanes[IDEM__LANES_MAX];
@@ -38,7 +39,7 @@ typedef struct {
 int idem__lanes_init(idem__lanes *lanes, const idem_backend_ops *ops, const idem_config *config,
                      idem_role role, size_t max, idem_error *error);
 
-/** Opens the first lane. @return as idem_open() */
+/** Opens the first lane. @return as a backend's `open`, IDEM_PERMANENT included */
 int idem__lanes_open(idem__lanes *lanes, uint64_t deadline_ms, idem_error *error);
 
 /** Closes all instances; no call is under way. */
@@ -46,6 +47,9 @@ void idem__lanes_close(idem__lanes *lanes);
 
 /** Ends what idem__lanes_init() made; nobody knows the lanes any more. */
 void idem__lanes_destroy(idem__lanes *lanes);
+
+/** True if callers enter the backend all at once, without a queue. */
+bool idem__lanes_are_concurrent(const idem__lanes *lanes);
 
 /** True if an open lane is free at this moment. */
 bool idem__lanes_idle(idem__lanes *lanes);
@@ -59,7 +63,7 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count,
 
 /** Enters a lane alone, for scan, purge and check. The thread can't be cancelled until it leaves.
  *  @param[out] lane  end it with leave, by the same thread
- *  @return IDEM_ERR_UNAVAILABLE: none was free by the deadline; or as idem_open() */
+ *  @return IDEM_ERR_UNAVAILABLE: none was free by the deadline; or as a backend's `open` */
 int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lane,
                       idem_error *error);
 void idem__lanes_leave(idem__lanes *lanes, idem__lane *lane);

@@ -5,6 +5,7 @@
 #include "error.h"
 #include "fork.h"
 #include "registry.h"
+#include "repeat.h"
 #include "store.h"
 
 #include "cancel.h"
@@ -93,23 +94,53 @@ static void stop(idem_store *store)
     idem__cancel_restore(cancel_state);
 }
 
+static int try_to_open(idem_store *store, void *user, uint64_t deadline_ms, idem_error *error)
+{
+    (void)user;
+    return idem__lanes_open(&store->writers, deadline_ms, error);
+}
+
+/* What is in the process already is not waited for. */
+static bool is_lazy(const idem_store *store)
+{
+    return store->common[IDEM__PARAM_OPEN].number == IDEM__OPEN_LAZY &&
+           !(store->ops.traits & (IDEM_BACKEND_INSTANT | IDEM_BACKEND_NO_BACKGROUND));
+}
+
+/* fork() knows the store before it has an instance: so it can do so while another thread waits here for
+   a server. */
 static int start(idem_store *store, const idem_config *config, idem_error *error)
 {
+    const idem__attempt first = {.once = try_to_open};
     int rc = make_lanes(store, config, error);
     if (rc)
         return rc;
     int cancel_state = idem__cancel_hold();
     rc = idem__fork_add(store, error);
-    if (rc == IDEM_OK)
-        rc = idem__lanes_open(&store->writers, idem__clock_deadline(store->timeout_ms), error);
+    if (rc == IDEM_OK && !is_lazy(store))
+        rc = idem__repeat(store, &first, idem__clock_deadline(store->timeout_ms), error);
     idem__cancel_restore(cancel_state);
     if (rc)
         stop(store);
     return rc;
 }
 
+static int prepare(idem_store *store, idem_config *config, idem_error *error)
+{
+    if (!store->ops.prepare)
+        return IDEM_OK;
+    int rc = store->ops.prepare(config, &store->prepared, error);
+    config->prepared = store->prepared;
+    if (rc)
+        (void)idem_error_set(error, rc & ~IDEM_PERMANENT, "%s: %s", store->ops.scheme,
+                             idem_strerror(rc & ~IDEM_PERMANENT));
+    return rc & ~IDEM_PERMANENT;
+}
+
 static void destroy(idem_store *store)
 {
+    if (store->prepared && store->ops.dispose)
+        store->ops.dispose(store->prepared);
     idem__url_clear(&store->url);
     free(store->own);
     free(store);
@@ -144,7 +175,8 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         .context = context,
         .flags = read.flags,
     };
-    return start(store, &config, error);
+    rc = prepare(store, &config, error);
+    return rc ? rc : start(store, &config, error);
 }
 
 int idem_open_with(const char *url, const idem_options *options, idem_store **store,
@@ -188,6 +220,8 @@ int idem_open_backend(const idem_backend_ops *ops, void *context, const char *op
     if (!made)
         return idem__error_no_memory(error);
     int rc = idem__registry_adopt(ops, &made->ops, error);
+    if (rc == IDEM_OK && options)
+        rc = idem__url_check_bytes(options, "the list of options", error);
     if (rc == IDEM_OK && options) {
         made->url.memory = strdup(options);
         made->url.query = made->url.memory;

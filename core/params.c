@@ -32,6 +32,12 @@ static const idem_param common_params[IDEM__PARAM_COMMON] = {
                              .type = IDEM_PARAM_DURATION,
                              .fallback = "5s",
                              .help = "how long a call may take before it fails"},
+    [IDEM__PARAM_OPEN] = {.name = "open",
+                          .type = IDEM_PARAM_CHOICE,
+                          .fallback = "now",
+                          .help = "now: opening fails if the store can't be reached by the timeout; "
+                                  "lazy: the first call connects",
+                          .choices = "now|lazy"},
 };
 
 const idem_param *idem_common_params(size_t *count)

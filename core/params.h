@@ -12,8 +12,11 @@ enum {
     IDEM__PARAM_PREFIX,
     IDEM__PARAM_MAX_RESPONSE,
     IDEM__PARAM_TIMEOUT,
+    IDEM__PARAM_OPEN, /* its value.number is one of the two below */
     IDEM__PARAM_COMMON
 };
+
+enum { IDEM__OPEN_NOW, IDEM__OPEN_LAZY };
 
 /**
  * Reads a query into the values of the common parameters and of a backend's own, defaults filled

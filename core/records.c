@@ -11,6 +11,7 @@
 #include "error.h"
 #include "input.h"
 #include "random.h"
+#include "repeat.h"
 #include "store.h"
 
 #include <stdlib.h>
@@ -118,8 +119,9 @@ typedef struct {
     bool changes; /* it may leave a change behind; else it only reads */
 } alone;
 
-static int try_alone(idem_store *store, const alone *job, uint64_t deadline_ms, idem_error *error)
+static int try_alone(idem_store *store, void *user, uint64_t deadline_ms, idem_error *error)
 {
+    const alone *job = user;
     idem__lane *lane;
     int cancel_state = idem__cancel_hold();
     int rc = idem__lanes_enter(&store->writers, deadline_ms, &lane, error);
@@ -131,39 +133,11 @@ static int try_alone(idem_store *store, const alone *job, uint64_t deadline_ms, 
     return rc;
 }
 
-static void tell_repeat(const idem_store *store, const idem_error *why)
-{
-    idem_event event = {.kind = IDEM_EVENT_RETRY, .code = why->code, .message = why->message};
-    if (store->on_event)
-        store->on_event(store->event_user, &event);
-}
-
 /* Does it, and repeats what may succeed later, until the deadline. */
-static int do_alone(idem_store *store, const alone *job, idem_error *error)
+static int do_alone(idem_store *store, alone *job, idem_error *error)
 {
-    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
-    uint64_t repeat_at_ms;
-    uint64_t pause_ms = 0;
-    bool doubt = false;
-    idem_error last;
-    for (;;) {
-        idem__error_clear(&last);
-        int rc = try_alone(store, job, deadline_ms, &last);
-        if (rc == IDEM_OK)
-            return rc;
-        doubt = doubt || (rc == IDEM_ERR_UNCERTAIN && job->changes);
-        bool transient = rc == IDEM_ERR_UNCERTAIN || rc == IDEM_ERR_UNAVAILABLE;
-        if (transient)
-            rc = doubt ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE;
-        (void)idem_error_set(&last, rc, "%s", idem_strerror(rc));
-        last.code = rc;
-        repeat_at_ms =
-            transient ? idem__drive_repeat_at(&pause_ms, idem_monotonic_ms(), deadline_ms) : 0;
-        if (repeat_at_ms == 0)
-            return idem__error_copy(error, &last);
-        tell_repeat(store, &last);
-        idem__clock_sleep_until(repeat_at_ms);
-    }
+    const idem__attempt attempt = {.once = try_alone, .user = job, .changes = job->changes};
+    return idem__repeat(store, &attempt, idem__clock_deadline(store->timeout_ms), error);
 }
 
 /* ---------------------------------------------------------------------------------------- scan */
@@ -256,7 +230,7 @@ static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_e
     collection found = {0};
     idem_scan_page page = {
         .prefix = prefix, .limit = PAGE_RECORDS, .emit = collect, .emit_user = &found};
-    const alone job = {.once = read_page, .user = &page};
+    alone job = {.once = read_page, .user = &page};
     int rc;
     bool more;
     do {
@@ -311,7 +285,7 @@ static int purge_portion(idem_store *store, idem_backend *backend, void *user, u
 static int purge_portions(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
 {
     idem_purge_portion portion = {.limit = limit};
-    const alone job = {.once = purge_portion, .user = &portion, .changes = true};
+    alone job = {.once = purge_portion, .user = &portion, .changes = true};
     int rc;
     do {
         rc = do_alone(store, &job, error);
@@ -378,6 +352,6 @@ int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *er
     if (!store->ops.check)
         return IDEM_OK;
     findings all = {.fn = fn, .user = user};
-    const alone job = {.once = check, .user = &all};
+    alone job = {.once = check, .user = &all};
     return do_alone(store, &job, error);
 }

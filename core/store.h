@@ -16,6 +16,7 @@ struct idem_store {
     idem__url url;
     idem_value common[IDEM__PARAM_COMMON];
     idem_value *own;        /* the backend's parameters */
+    void *prepared;         /* by the backend, for all of its instances */
     idem__lanes writers;    /* every operation */
     idem__lanes readers;    /* gets and scans, when the writers are busy; may be none */
     bool look_first;        /* begin may do well to look before it inserts */

@@ -10,7 +10,7 @@ typedef struct {
     uint64_t factor;
 } unit;
 
-static const unit duration_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+static const unit duration_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 static const unit size_units[] = {
     {"", 1}, {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}};
 static const unit count_units[] = {{"", 1}};
@@ -48,8 +48,8 @@ int idem_duration_parse(const char *text, uint64_t *ms, idem_error *error)
     if (text && PARSE(text, duration_units, IDEM_DURATION_MAX_MS, ms))
         return IDEM_OK;
     return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                          "%s is no duration; write a whole number and ms, s, m or h, such as "
-                          "500ms, 30s, 5m or 24h, from 1ms to 100 years",
+                          "%s is no duration; write a whole number and ms, s, m, h or d, such as "
+                          "500ms, 30s, 5m, 24h or 7d, from 1ms to 100 years",
                           idem_quote(idem_str(text), quoted));
 }
 

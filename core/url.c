@@ -13,6 +13,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What no keyboard gives on purpose: white space of Unicode, the invisible, and the upper control characters,
+   in UTF-8. */
+static const char *const unseen[] = {
+    "\xc2\xa0",     "\xc2\xad",     "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
+    "\xe2\x81\x9f", "\xe2\x81\xa0", "\xe3\x80\x80", "\xef\xbb\xbf",
+};
+
+/* The bytes at `at` that may not stand in a URL as they are; 0: they may. */
+static size_t unseen_len(const char *at)
+{
+    const unsigned char *byte = (const unsigned char *)at;
+    if (byte[0] <= ' ' || byte[0] == 0x7f)
+        return 1;
+    if (byte[0] == 0xc2 && byte[1] >= 0x80 && byte[1] <= 0x9f)
+        return 2;
+    /* from U+2000 to U+200F, and U+202A to U+202E, which turn the direction of what is shown */
+    if (byte[0] == 0xe2 && byte[1] == 0x80 &&
+        ((byte[2] >= 0x80 && byte[2] <= 0x8f) || (byte[2] >= 0xaa && byte[2] <= 0xae)))
+        return 3;
+    for (size_t i = 0; i < sizeof unseen / sizeof unseen[0]; i++) {
+        if (strncmp(at, unseen[i], strlen(unseen[i])) == 0)
+            return strlen(unseen[i]);
+    }
+    return 0;
+}
+
+int idem__url_check_bytes(const char *text, const char *what, idem_error *error)
+{
+    const char *at = text;
+    while (*at && unseen_len(at) == 0)
+        at++;
+    if (!*at)
+        return IDEM_OK;
+    const char *kind = *at == '\n' || *at == '\r'                    ? "a line break"
+                       : *at == ' ' || *at == '\t' || (*at & 0x80) != 0 ? "white space"
+                                                                       : "a control character";
+    const char *where = at == text ? "begins with" : at[unseen_len(at)] ? "holds" : "ends with";
+    return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                          "%s %s %s, as what was read from a file often does; take it away, or write "
+                          "what is meant in percent (a blank as %%20)",
+                          what, where, kind);
+}
+
 static bool is_scheme_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
@@ -152,6 +195,10 @@ static int make_display(idem__url *url, idem_error *error)
         (void)snprintf(port, sizeof port, ":%u", (unsigned)url->port);
     (void)snprintf(url->display, size, "%s:%s%s%s%s", url->scheme, authority ? "//" : "",
                    url->host ? url->host : "", port, url->path ? url->path : "");
+    for (char *at = url->display; *at; at++) { /* a message is one line, whatever was decoded */
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    }
     return IDEM_OK;
 }
 
@@ -180,10 +227,13 @@ static int parse(char *text, idem__url *url, idem_error *error)
 
 int idem__url_parse(const char *text, idem__url *url, idem_error *error)
 {
+    int rc = idem__url_check_bytes(text, "the store URL", error);
+    if (rc)
+        return rc;
     idem__url parsed = {.memory = strdup(text)};
     if (!parsed.memory)
         return idem__error_no_memory(error);
-    int rc = parse(parsed.memory, &parsed, error);
+    rc = parse(parsed.memory, &parsed, error);
     if (rc)
         idem__url_clear(&parsed);
     else

@@ -18,6 +18,11 @@ typedef struct {
     char *memory;
 } idem__url;
 
+/** Refuses white space and control characters that are not percent-encoded: a line break behind a URL that
+ *  came from a file would lead to another store. @param what  what the text is, in the message
+ *  @return IDEM_ERR_ARGUMENT */
+int idem__url_check_bytes(const char *text, const char *what, idem_error *error);
+
 /** Takes a URL apart. No message holds a piece of it that could be a secret.
  *  @return IDEM_ERR_ARGUMENT; IDEM_ERR_NO_MEMORY */
 int idem__url_parse(const char *text, idem__url *url, idem_error *error);

@@ -25,7 +25,7 @@ static int set_flags(int fd)
 static int make(idem__wake *wake)
 {
 #ifdef WAKE_BY_EVENTFD
-    wake->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake->fd = idem_descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     wake->writer = wake->fd;
     return wake->fd < 0 ? -1 : 0;
 #else
@@ -34,9 +34,9 @@ static int make(idem__wake *wake)
     wake->writer = -1;
     if (pipe(ends))
         return -1;
-    wake->fd = ends[0];
-    wake->writer = ends[1];
-    return set_flags(ends[0]) || set_flags(ends[1]) ? -1 : 0;
+    wake->fd = idem_descriptor_raise(ends[0]);
+    wake->writer = idem_descriptor_raise(ends[1]);
+    return set_flags(wake->fd) || set_flags(wake->writer) ? -1 : 0;
 #endif
 }
 

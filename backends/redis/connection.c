@@ -195,10 +195,13 @@ int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
                                      "the deadline came before %s could be asked: set a longer "
                                      "timeout",
                                      self->name);
-    if (idem__redis_wire_is_warm(&self->wire, now_ms) || idem__redis_wire_usable(&self->wire))
+    if (idem__redis_wire_usable(&self->wire))
         return IDEM_OK;
     idem__redis_wire_close(&self->wire);
     self->no_nx_get = false;
+    self->proved = false;
+    self->no_names = false;
+    self->no_scripts = false;
     uint64_t limit_ms = now_ms + self->config->values[IDEM__REDIS_CONNECT_TIMEOUT].number;
     if (limit_ms > deadline_ms)
         limit_ms = deadline_ms;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From an address to a connected socket: TCP, trying the addresses of a host one after the other
- * with a fair share of the time each, or a unix socket. No descriptor outlives exec().
+ * with a fair share of the time each, or a unix socket. No descriptor outlives exec(), and none is below
+ * 3. What getaddrinfo() opens while it looks a name up is the C library's, and closed when it returns; a
+ * host that is written as a number opens nothing.
  */
 #include "dial.h"
 
@@ -21,12 +23,13 @@
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES     3
 
+/* Whatever the program has closed, the socket is none of its own three descriptors. */
 static int make_socket(int family)
 {
 #if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
-    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return idem_descriptor_raise(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 #else
-    int fd = socket(family, SOCK_STREAM, 0);
+    int fd = idem_descriptor_raise(socket(family, SOCK_STREAM, 0));
     if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0)) {
         (void)close(fd);
         return -1;

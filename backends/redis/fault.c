@@ -11,59 +11,79 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define QUOTED_MAX 90u /* of the server's words */
+
+/* What else a row says, beside its code and its words. */
+enum {
+    PERMANENT = 1, /* repeating does not help */
+    DROP = 2,      /* the connection is of no more use */
+    QUOTED = 4,    /* the server's own words can be shown */
+    LOOK = 8,      /* of a refused change: the record may be there all the same */
+    STALE = 16,    /* and may be an old one */
+    RIGHTS = 32    /* the user lacks a right */
+};
+
 typedef struct {
     const char *beginning;
     int code;
-    bool permanent;
-    bool drop;
-    bool quoted;      /* its words can be shown */
+    unsigned flags;
     const char *says; /* behind the server's name */
 } translation;
 
+#define CLUSTER "is a node of a cluster, and clusters are not supported yet: name a single server"
+#define NO_RIGHT \
+    "does not let this user work: allow set, get, pttl, del, eval, evalsha and scan on the keys"
+#define NO_COMMAND                                                                              \
+    "does not know a command that is needed: it has to be Redis 6.2 or later, or Valkey, with " \
+    "set, get, pttl, del, eval, evalsha and scan"
+
 /* The first row that fits; the last fits all. */
 static const translation translations[] = {
-    {"LOADING", IDEM_ERR_UNAVAILABLE, false, false, false,
+    {"LOADING", IDEM_ERR_UNAVAILABLE, 0,
      "is still loading its data from disk: wait for it, or set a longer timeout"},
-    {"BUSY", IDEM_ERR_UNAVAILABLE, false, false, false,
-     "is busy with somebody's script: SCRIPT KILL ends it"},
-    {"MASTERDOWN", IDEM_ERR_UNAVAILABLE, false, true, false,
+    {"BUSY", IDEM_ERR_UNAVAILABLE, 0, "is busy with somebody's script: SCRIPT KILL ends it"},
+    {"MASTERDOWN", IDEM_ERR_UNAVAILABLE, DROP | LOOK | STALE,
      "is a replica that has lost its primary: name the primary in the URL"},
-    {"READONLY", IDEM_ERR_UNAVAILABLE, false, true, false,
+    {"READONLY", IDEM_ERR_UNAVAILABLE, DROP | LOOK | STALE,
      "is a read-only replica: name the primary in the URL; if there was a failover, the name has "
      "to lead to the new one"},
-    {"NOREPLICAS", IDEM_ERR_UNAVAILABLE, false, false, false,
-     "takes no writes: it has fewer replicas than min-replicas-to-write asks for; mend them"},
-    {"TRYAGAIN", IDEM_ERR_UNAVAILABLE, false, false, false, "is moving this key to another node"},
-    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, false, false, false, "belongs to a cluster that is down"},
-    {"MOVED", IDEM_ERR_UNSUPPORTED, true, false, false,
-     "is a node of a cluster, and clusters are not supported yet: name a single server"},
-    {"ASK ", IDEM_ERR_UNSUPPORTED, true, false, false,
-     "is a node of a cluster, and clusters are not supported yet: name a single server"},
-    {"CROSSSLOT", IDEM_ERR_UNSUPPORTED, true, false, false,
-     "is a node of a cluster, and clusters are not supported yet: name a single server"},
-    {"NOAUTH", IDEM_ERR_UNAVAILABLE, true, true, false,
+    {"NOREPLICAS", IDEM_ERR_UNAVAILABLE, LOOK,
+     "takes no writes: it has fewer replicas than min-replicas-to-write asks for; repair them"},
+    {"TRYAGAIN", IDEM_ERR_UNAVAILABLE, 0, "is moving this key to another node"},
+    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, LOOK, "belongs to a cluster that is down"},
+    {"MOVED", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
+    {"ASK ", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
+    {"CROSSSLOT", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
+    {"NOAUTH", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP,
      "wants a password: write it in the URL, as in redis://:password@host"},
-    {"WRONGPASS", IDEM_ERR_UNAVAILABLE, true, true, false,
+    {"WRONGPASS", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP,
      "refused the user or the password: correct them in the URL"},
-    {"NOPERM", IDEM_ERR_UNAVAILABLE, true, false, true,
-     "does not let this user work: allow set, get, pttl, del, eval, evalsha and scan on the keys"},
-    {"DENIED", IDEM_ERR_UNAVAILABLE, true, true, false,
+    {"NOPERM", IDEM_ERR_UNAVAILABLE, PERMANENT | QUOTED | LOOK | RIGHTS, NO_RIGHT},
+    /* The same within a script: Redis 7.0, 6, and 7.2. */
+    {"ERR The user executing the script", IDEM_ERR_UNAVAILABLE, PERMANENT | QUOTED | LOOK | RIGHTS,
+     NO_RIGHT},
+    {"The user executing the script", IDEM_ERR_UNAVAILABLE, PERMANENT | QUOTED | LOOK | RIGHTS,
+     NO_RIGHT},
+    {"ERR ACL failure in script", IDEM_ERR_UNAVAILABLE, PERMANENT | QUOTED | LOOK | RIGHTS,
+     NO_RIGHT},
+    {"DENIED", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP,
      "is in protected mode, and answers to its own host alone: give it a password"},
-    {"ERR max number of clients", IDEM_ERR_UNAVAILABLE, false, true, false,
+    {"ERR max number of clients", IDEM_ERR_UNAVAILABLE, DROP,
      "has as many clients as it may: raise its maxclients"},
-    {"OOM", IDEM_ERR_FULL, true, false, false,
+    {"OOM", IDEM_ERR_FULL, PERMANENT | LOOK,
      "is full: raise its maxmemory; keep maxmemory-policy at noeviction, or it would drop records"},
-    {"MISCONF", IDEM_ERR_UNAVAILABLE, true, false, false,
+    {"MISCONF", IDEM_ERR_UNAVAILABLE, PERMANENT | LOOK,
      "refuses writes since it could not write its own files: look at its disk and its log"},
-    {"ERR Protocol error: invalid bulk length", IDEM_ERR_TOO_LARGE, true, true, false,
+    {"ERR Protocol error: invalid bulk length", IDEM_ERR_TOO_LARGE, PERMANENT | DROP,
      "takes no value of this size: raise its proto-max-bulk-len, or store less"},
-    {"ERR string exceeds maximum", IDEM_ERR_TOO_LARGE, true, false, false,
+    {"ERR string exceeds maximum", IDEM_ERR_TOO_LARGE, PERMANENT,
      "takes no value of this size: raise its proto-max-bulk-len, or store less"},
-    {"ERR unknown command", IDEM_ERR_UNSUPPORTED, true, false, false,
-     "does not know a command that is needed: it has to be Redis 6.2 or later, or Valkey, with "
-     "set, get, pttl, del, eval, evalsha and scan"},
-    {"ERR Protocol error", IDEM_ERR_INTERNAL, true, true, true, "did not understand a command"},
-    {"", IDEM_ERR_INTERNAL, true, false, true, "answered with an error that is not known here"},
+    {"ERR unknown command", IDEM_ERR_UNSUPPORTED, PERMANENT | LOOK, NO_COMMAND},
+    {"ERR Unknown Redis command called", IDEM_ERR_UNSUPPORTED, PERMANENT | LOOK, NO_COMMAND},
+    {"ERR Protocol error", IDEM_ERR_INTERNAL, PERMANENT | DROP | QUOTED,
+     "did not understand a command"},
+    {"", IDEM_ERR_INTERNAL, PERMANENT | QUOTED | LOOK,
+     "answered with an error that is not known here"},
 };
 
 int idem__redis_fault_set(idem__redis_fault *fault, bool permanent, int code, const char *format,
@@ -117,19 +137,23 @@ static int take(idem__redis_fault *fault, const char *name, idem_bytes key, idem
     char quoted[IDEM_QUOTE_SIZE];
     if (key.len > 0 && idem__redis_fault_is(text, "WRONGTYPE"))
         return idem__redis_fault_set(fault, true, IDEM_ERR_CORRUPT,
-                                     "%s holds something else than a record at the key %s: use "
-                                     "another prefix, or look at what it is and delete it",
+                                     "%s holds something else than a record at the key %s: look at "
+                                     "whose it is, or use another prefix",
                                      name, idem_quote(key, quoted));
     const translation *row = translations;
     while (!idem__redis_fault_is(text, row->beginning))
         row++;
-    fault->drop = fault->drop || row->drop;
+    bool permanent = (row->flags & PERMANENT) != 0;
+    fault->drop = fault->drop || (row->flags & DROP);
+    fault->look = (row->flags & LOOK) != 0;
+    fault->stale = (row->flags & STALE) != 0;
+    fault->rights = (row->flags & RIGHTS) != 0;
     idem_bytes shown = without_script(text);
-    if (shown.len > 60)
-        shown.len = 60;
-    if (!row->quoted || !may_quote)
-        return idem__redis_fault_set(fault, row->permanent, row->code, "%s %s", name, row->says);
-    return idem__redis_fault_set(fault, row->permanent, row->code, "%s %s: %s", name, row->says,
+    if (shown.len > QUOTED_MAX)
+        shown.len = QUOTED_MAX;
+    if (!(row->flags & QUOTED) || !may_quote)
+        return idem__redis_fault_set(fault, permanent, row->code, "%s %s", name, row->says);
+    return idem__redis_fault_set(fault, permanent, row->code, "%s %s: %s", name, row->says,
                                  idem_quote(shown, quoted));
 }
 

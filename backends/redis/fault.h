@@ -8,8 +8,12 @@
 /** Why a call failed. All zero: it did not. */
 typedef struct {
     idem_error error;
-    bool permanent; /**< repeating does not mend it */
+    bool permanent; /**< repeating does not help */
     bool drop;      /**< the connection is of no more use */
+    bool distrust;  /**< answers were out of step: those before it prove nothing either */
+    bool look;      /**< of a refused change: what is there may answer it as well */
+    bool stale;     /**< what this server holds may be older than what was acknowledged */
+    bool rights;    /**< the user lacks a right */
 } idem__redis_fault;
 
 /** Takes down a fault, unless there is one. @return the fault's IDEM_ERR code */

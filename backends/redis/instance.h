@@ -11,6 +11,14 @@ enum { IDEM__REDIS_CONNECT_TIMEOUT, IDEM__REDIS_DB, IDEM__REDIS_PARAMS };
 /** Room for "Redis at ", a quoted host or path, and a port. */
 #define IDEM__REDIS_NAME_SIZE (IDEM_QUOTE_SIZE + 32)
 
+/** The way of a scan, which must not lead back to where it was. */
+typedef struct {
+    uint64_t last;  /**< where the last page ended */
+    uint64_t mark;  /**< a cursor that must not come again */
+    uint64_t steps; /**< since the mark was set, and when the next is */
+    uint64_t limit;
+} idem__redis_trail;
+
 typedef struct {
     idem_backend base;
     const idem_config *config;
@@ -19,7 +27,14 @@ typedef struct {
     uint32_t port;
     uint32_t db;
     char name[IDEM__REDIS_NAME_SIZE]; /**< the server in messages */
-    bool no_nx_get;   /**< this connection's server refuses SET with NX and GET: before Redis 7.0 */
+    /* What this connection has shown. */
+    bool no_nx_get;  /**< the server refuses SET with NX and GET: before Redis 7.0 */
+    bool proved;     /**< the user has all rights that complete and release need */
+    bool no_names;   /**< the user has no right to EVALSHA: scripts are sent by their text */
+    bool no_scripts; /**< the user has no right to read by a script */
+    /* What is kept from one connection to the next. */
+    size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
+    idem__redis_trail trail;
     idem_buffer text; /**< of one record, while its command is made */
     idem__redis_wire wire;
 } idem__redis;

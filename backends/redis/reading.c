@@ -46,13 +46,29 @@ int idem__redis_read_record(idem_bytes key, idem_bytes text, long long pttl, ide
     return IDEM_OK;
 }
 
-bool idem__redis_read_found(const redisReply *reply, idem_bytes *text, long long *pttl)
+/* A text and how long it lives, at the front of an array. What is there has a life, or one without end. */
+static bool read_pair(const redisReply *reply, size_t elements, idem_bytes *text, long long *pttl)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != elements ||
         reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_INTEGER)
+        reply->element[1]->type != REDIS_REPLY_INTEGER ||
+        reply->element[1]->integer < IDEM__REDIS_NO_END)
         return false;
     *text = (idem_bytes){reply->element[0]->str, reply->element[0]->len};
     *pttl = reply->element[1]->integer;
     return true;
+}
+
+bool idem__redis_read_found(const redisReply *reply, idem_bytes *text, long long *pttl)
+{
+    return read_pair(reply, 2, text, pttl);
+}
+
+bool idem__redis_read_proof(const redisReply *reply, idem_bytes *text, long long *pttl,
+                            long long *rights)
+{
+    if (!read_pair(reply, 3, text, pttl) || reply->element[2]->type != REDIS_REPLY_INTEGER)
+        return false;
+    *rights = reply->element[2]->integer;
+    return *rights >= -1 && *rights <= 1;
 }

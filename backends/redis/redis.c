@@ -31,7 +31,8 @@ static const idem_param params[] = {
 
 static int report(const idem__redis_fault *fault, idem_error *error)
 {
-    return idem_error_set(error, fault->error.code, "%s", fault->error.message);
+    int rc = idem_error_set(error, fault->error.code, "%s", fault->error.message);
+    return fault->permanent && rc == IDEM_ERR_UNAVAILABLE ? rc | IDEM_PERMANENT : rc;
 }
 
 static void close_instance(idem_backend *backend)
@@ -40,6 +41,15 @@ static void close_instance(idem_backend *backend)
     idem__redis_wire_close(&self->wire);
     idem_buffer_clear(&self->text);
     free(self);
+}
+
+/* Also where the server is asked later: what is wrong with the URL is wrong now. */
+static int prepare_as(const idem_backend_ops *ops, const idem_config *config, idem_error *error)
+{
+    idem__redis_fault fault = {0};
+    idem__redis self = {.config = config};
+    int rc = idem__redis_locate(&self, ops == &idem__redis_unix_backend, &fault);
+    return rc ? report(&fault, error) : IDEM_OK;
 }
 
 static int open_as(const idem_backend_ops *ops, const idem_config *config, idem_backend **backend,
@@ -72,6 +82,18 @@ static int open_tcp(const idem_config *config, idem_backend **backend, idem_erro
 static int open_unix(const idem_config *config, idem_backend **backend, idem_error *error)
 {
     return open_as(&idem__redis_unix_backend, config, backend, error);
+}
+
+static int prepare_tcp(const idem_config *config, void **prepared, idem_error *error)
+{
+    (void)prepared;
+    return prepare_as(&idem__redis_backend, config, error);
+}
+
+static int prepare_unix(const idem_config *config, void **prepared, idem_error *error)
+{
+    (void)prepared;
+    return prepare_as(&idem__redis_unix_backend, config, error);
 }
 
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
@@ -137,6 +159,7 @@ const idem_backend_ops idem__redis_backend = {
     .example = "redis://user:password@localhost:6379/0",
     .params_count = IDEM__REDIS_DB,
     .open = open_tcp,
+    .prepare = prepare_tcp,
 };
 
 const idem_backend_ops idem__redis_unix_backend = {
@@ -146,4 +169,5 @@ const idem_backend_ops idem__redis_unix_backend = {
     .example = "redis+unix:///run/redis/redis.sock?db=0",
     .params_count = IDEM__REDIS_PARAMS,
     .open = open_unix,
+    .prepare = prepare_unix,
 };

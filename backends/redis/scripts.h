@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 typedef enum {
+    IDEM__REDIS_PROVE,   /**< as INSERT; refuses where this user could not complete or release */
     IDEM__REDIS_INSERT,  /**< record, life in ms: stores it if the key is absent */
     IDEM__REDIS_REPLACE, /**< beginning of the expected record, record, life in ms */
     IDEM__REDIS_REMOVE,  /**< beginning of the expected record */
@@ -22,7 +23,8 @@ typedef struct {
 } idem__redis_source;
 
 /** Each takes one key, and answers with a status or 1 if it made the change, with nothing if the
- *  key is absent, with the text there and its PTTL, or with an error. */
+ *  key is absent, with the text there and its PTTL, or with an error. PROVE adds a number to what it
+ *  found: 1 if this user has the rights to complete and release, 0 if not, -1 if the server can't tell. */
 extern const idem__redis_source idem__redis_sources[IDEM__REDIS_SCRIPTS];
 
 #endif

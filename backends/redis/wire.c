@@ -37,7 +37,6 @@
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 #define NAP_MS       40u     /* the longest sleep in recv() */
-#define WARM_MS      10u     /* a connection that was answered within it is not looked at */
 #define FED_MAX      4096u   /* handed to the reader at a time */
 
 /* --------------------------------------------------------------------------------- commands */
@@ -140,6 +139,18 @@ static void *create_limited_array(const redisReadTask *task, idem__redis_count c
     return wire->create_array(task, count);
 }
 
+/* An array that is nothing would be taken for a key that is absent. Nothing that we ask for is answered
+   with one, nor with RESP3's nothing. */
+static void *create_nil_text(const redisReadTask *task)
+{
+    idem__redis_wire *wire = task->privdata;
+    if (task->type != REDIS_REPLY_STRING) {
+        wire->excessive = true;
+        return NULL;
+    }
+    return wire->create_nil(task);
+}
+
 /* Makes recv() sleep for a nap. False: it can't, and poll() has to. */
 static bool allow_naps(int fd)
 {
@@ -159,7 +170,6 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->chunk_len = 0;
     wire->fed = 0;
     wire->expected = 0;
-    wire->heard_ms = 0;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
@@ -168,7 +178,9 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     }
     wire->functions = *wire->reader->fn;
     wire->create_array = wire->functions.createArray;
+    wire->create_nil = wire->functions.createNil;
     wire->functions.createArray = create_limited_array;
+    wire->functions.createNil = create_nil_text;
     wire->reader->fn = &wire->functions;
     wire->reader->privdata = wire;
     return IDEM_OK;
@@ -186,23 +198,38 @@ void idem__redis_wire_close(idem__redis_wire *wire)
     idem_buffer_clear(&wire->out);
 }
 
-static bool is_open(const idem__redis_wire *wire)
+static int refuse_excess(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
-    return wire->fd >= 0 && !wire->broken && wire->expected == 0;
+    fault->distrust = true;
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s sent more answers than it was asked for: is it Redis?",
+                                 wire->name);
 }
 
-bool idem__redis_wire_is_warm(const idem__redis_wire *wire, uint64_t now_ms)
+static int tell_closed(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
-    return is_open(wire) && now_ms - wire->heard_ms < WARM_MS;
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s closed the connection before it answered: look at its "
+                                 "log and at what is between",
+                                 wire->name);
+}
+
+int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    char byte;
+    ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got > 0)
+        return refuse_excess(wire, fault);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return IDEM_OK;
+    return tell_closed(wire, fault);
 }
 
 bool idem__redis_wire_usable(idem__redis_wire *wire)
 {
-    char byte;
-    if (!is_open(wire))
-        return false;
-    ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    idem__redis_fault fault = {0};
+    return wire->fd >= 0 && !wire->broken && wire->expected == 0 &&
+           idem__redis_wire_quiet(wire, &fault) == IDEM_OK;
 }
 
 /* ---------------------------------------------------------------------------------- the socket */
@@ -243,6 +270,7 @@ static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
     if (wire->reader->err == REDIS_ERR_OOM && !wire->excessive)
         return idem__redis_fault_set(fault, false, IDEM_ERR_NO_MEMORY,
                                      "there is no memory for the answer of %s", wire->name);
+    fault->distrust = true;
     return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                  "%s sent something that is no answer: is it Redis?", wire->name);
 }
@@ -255,10 +283,7 @@ static int receive_some(idem__redis_wire *wire, int flags, bool *got, idem__redi
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return IDEM_OK;
     if (count <= 0)
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "%s closed the connection before it answered: look at its "
-                                     "log and at what is between",
-                                     wire->name);
+        return tell_closed(wire, fault);
     wire->chunk_len = (size_t)count;
     wire->fed = 0;
     wire->received += (size_t)count;
@@ -348,11 +373,7 @@ static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fa
         if (got)
             freeReplyObject(got);
         *reply = NULL;
-        if (!too_many)
-            return refuse_answer(wire, fault);
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "%s sent more answers than it was asked for: is it Redis?",
-                                     wire->name);
+        return too_many ? refuse_excess(wire, fault) : refuse_answer(wire, fault);
     }
     if (got) {
         wire->elements = 0;
@@ -371,8 +392,7 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     while (rc == IDEM_OK && !got) {
         /* What is there at the deadline still counts; who sends on and on is not listened to. */
         rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
-        wire->heard_ms = idem_monotonic_ms();
-        late = wire->heard_ms >= deadline_ms;
+        late = idem_monotonic_ms() >= deadline_ms;
         if (rc == IDEM_OK)
             rc = take_whole(wire, &got, fault);
     }

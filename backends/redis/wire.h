@@ -25,16 +25,17 @@ typedef struct {
     bool broken;      /**< nothing more can be sent; replies may still come */
     bool secret;      /**< the pipeline has to be overwritten when it is done */
     bool naps;        /**< recv() sleeps, for a bounded time */
-    bool excessive;   /**< an array of the server's was refused for its length */
+    bool
+        excessive; /**< an array of the server's was refused for its length, or a nothing for its kind */
     redisReader *reader;
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, idem__redis_count count);
+    void *(*create_nil)(const redisReadTask *task);
     size_t elements; /**< of the reply that is being read, all arrays together */
     size_t received; /**< its bytes, or a little more */
     idem_buffer out; /**< commands since the last begin; sent up to `sent` */
     size_t sent;
-    size_t expected;   /**< replies that are still to come */
-    uint64_t heard_ms; /**< when the last reply had come */
+    size_t expected; /**< replies that are still to come */
     idem_patience patience;
     size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
     size_t fed;
@@ -48,13 +49,13 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 /** Closes it without a word to the server. */
 void idem__redis_wire_close(idem__redis_wire *wire);
 
+/** Looks whether the server has closed it, or has sent what nobody asked for, while no answer is due.
+ *  @return IDEM_OK: neither; IDEM_ERR_UNAVAILABLE */
+int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault);
+
 /** True if it is open, and the server has neither closed it nor sent what nobody asked for. That takes a
  *  system call. */
 bool idem__redis_wire_usable(idem__redis_wire *wire);
-
-/** True if it is open and was answered a moment ago, so that it need not be looked at: a server that has
- *  closed it since is a lost reply. */
-bool idem__redis_wire_is_warm(const idem__redis_wire *wire, uint64_t now_ms);
 
 /** Begins a pipeline and forgets the last one. `secret`: a password will be in it. */
 void idem__redis_wire_begin(idem__redis_wire *wire, bool secret);

@@ -54,6 +54,12 @@ int idem__sqlite_fault_set(idem__sqlite_fault *fault, bool permanent, int code, 
     return code;
 }
 
+int idem__sqlite_fault_report(const idem__sqlite_fault *fault, idem_error *error)
+{
+    int rc = idem_error_set(error, fault->error.code, "%s", fault->error.message);
+    return fault->permanent && rc == IDEM_ERR_UNAVAILABLE ? rc | IDEM_PERMANENT : rc;
+}
+
 static bool is_lock(int code)
 {
     int primary = code & 0xff;

@@ -54,7 +54,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     sqlite3_set_last_insert_rowid(self->db, rowid);
     if (rc) {
         close_instance(&self->base);
-        return idem_error_set(error, rc, "%s", fault.error.message);
+        return idem__sqlite_fault_report(&fault, error);
     }
     *backend = &self->base;
     return IDEM_OK;

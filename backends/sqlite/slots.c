@@ -9,7 +9,7 @@
 
 static int report(int rc, const idem__sqlite_fault *fault, idem_error *error)
 {
-    return rc ? idem_error_set(error, rc, "%s", fault->error.message) : IDEM_OK;
+    return rc ? idem__sqlite_fault_report(fault, error) : IDEM_OK;
 }
 
 int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,

@@ -49,6 +49,13 @@ static int check_url(const idem_config *config, idem_error *error)
     return IDEM_OK;
 }
 
+/* Also where the file is opened later: what is wrong with the URL is wrong now. */
+static int prepare(const idem_config *config, void **prepared, idem_error *error)
+{
+    (void)prepared;
+    return check_url(config, error);
+}
+
 /* SQLite gives some names a meaning (`file:…`); behind a folder they have none. */
 static char *path_for_sqlite(const idem_config *config, bool in_memory)
 {
@@ -100,7 +107,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
                     : idem__sqlite_fault_set(&fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
     if (rc) {
         close_instance(&self->base);
-        return idem_error_set(error, rc, "%s", fault.error.message);
+        return idem__sqlite_fault_report(&fault, error);
     }
     *backend = &self->base;
     return IDEM_OK;
@@ -138,6 +145,7 @@ const idem_backend_ops idem__sqlite_backend = {
     .lanes = 1,
     .readers = 4,
     .open = open_instance,
+    .prepare = prepare,
     .submit = submit,
     .close = close_instance,
     .scan = idem__sqlite_slot_scan,

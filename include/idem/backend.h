@@ -20,7 +20,8 @@
  * -# A record to be stored has a fresh version, a token that is not zero, a response only if it is
  *    completed, and `live_ms` at least 1. No duration is longer than IDEM_DURATION_MAX_MS.
  * -# An operation that failed with IDEM_ERR_UNAVAILABLE or IDEM_ERR_UNCERTAIN is repeated by the
- *    store until the caller's deadline, unless the backend said that this can't help.
+ *    store until the caller's deadline, unless the backend said that this can't help: by
+ *    idem_op_fail(), or by IDEM_PERMANENT where a slot fails as a whole.
  * -# `at_fork` (if there is one) is called while no open or close is under way, nor, unless the
  *    backend has the trait IDEM_TRAIT_CONCURRENT, any other call. Forks come one at a time.
  *
@@ -41,6 +42,7 @@
  *    for that op, with its key in the message (idem_quote()), and is left as it is; only a remove
  *    with `any_version` takes it away.
  * -# *Quiet.* No output, no signals, no exit; no secret in a message.
+ * -# *Apart.* Its descriptors are close-on-exec, and 3 or above (idem_descriptor_raise()).
  * -# *Forkable.* After fork(), parent and child share nothing that would disturb the other.
  */
 #ifndef IDEM_BACKEND_H
@@ -221,11 +223,18 @@ typedef struct {
     void *context;            /**< what idem_open_backend() was given; else NULL */
     uint64_t deadline_ms;     /**< open returns by then (idem_monotonic_ms()) */
     uint64_t flags;           /**< IDEM_OPEN_EXISTING */
+    void *prepared;           /**< what `prepare` left for all instances of the store; else NULL */
 } idem_config;
 
 /* --------------------------------------------------------------------------------- backends */
 
 typedef struct idem_backend_ops idem_backend_ops;
+
+/** May be added to the code that `open`, `submit`, `scan`, `purge` and `check` return, as in
+ *  `return idem_error_set(error, IDEM_ERR_UNAVAILABLE, …) | IDEM_PERMANENT`: repeating does not help (wrong
+ *  password, no such file, no right). Without it IDEM_ERR_UNAVAILABLE and IDEM_ERR_UNCERTAIN are repeated
+ *  until the caller's deadline; no other code is, with or without it. `error` has the code alone. */
+#define IDEM_PERMANENT 0x10000
 
 /** What every instance begins with; `open` sets it. */
 typedef struct idem_backend {
@@ -285,9 +294,10 @@ struct idem_backend_ops {
     /**
      * Opens an instance. Must be provided.
      * @param[out] backend  the instance, which begins with an ::idem_backend
-     * @return as idem_open(); IDEM_ERR_UNAVAILABLE if there is nothing to connect to;
-     *         IDEM_ERR_UNSUPPORTED for an IDEM_ROLE_READER where this store can have none, and
-     *         the store then reads where it writes
+     * @return as idem_open(); IDEM_ERR_UNAVAILABLE if there is nothing to connect to, which is
+     *         repeated until `deadline_ms` unless IDEM_PERMANENT is added; IDEM_ERR_UNSUPPORTED for
+     *         an IDEM_ROLE_READER where this store can have none, and the store then reads where
+     *         it writes
      */
     int (*open)(const idem_config *config, idem_backend **backend, idem_error *error);
 
@@ -331,6 +341,20 @@ struct idem_backend_ops {
      * parent and child as it is, which is right for one that keeps no descriptor and no lock.
      */
     void (*at_fork)(idem_backend *backend, idem_fork_phase phase);
+
+    /**
+     * Looks at the configuration, once for a store and before its first `open`, without touching a
+     * server or a file: with `open=lazy` in the URL the first `open` comes with the first call, and
+     * what is wrong with the URL is to be known before. What holds for all instances, such as a
+     * path made absolute, can be left in `prepared`. May be provided.
+     * @param[in] config     its role, deadline_ms and prepared mean nothing yet
+     * @param[out] prepared  goes into the configuration of each instance
+     * @return IDEM_ERR_ARGUMENT, IDEM_ERR_UNSUPPORTED, IDEM_ERR_NO_MEMORY
+     */
+    int (*prepare)(const idem_config *config, void **prepared, idem_error *error);
+
+    /** Ends what `prepare` left, if that is not NULL, behind the last `close`. May be provided. */
+    void (*dispose)(void *prepared);
 };
 
 /** A get costs much less than an insert that finds something: begin looks before it inserts, unless the
@@ -423,6 +447,15 @@ IDEM_API bool idem_patience_yield(idem_patience *patience);
 
 /** Ends a wait, whether it came or not. */
 IDEM_API void idem_patience_end(idem_patience *patience);
+
+/**
+ * Moves a descriptor that the backend has just made to 3 or above. Every one goes through it before it is
+ * used: where the program has closed its own 0, 1 or 2, the system gives these numbers out again, and what
+ * the program prints would go into the backend's socket or file. Make the descriptor close-on-exec; what it
+ * is moved to is so too. Safe to be called with what the system gave: -1 is given back as it is, errno too.
+ * @return the descriptor; -1 with errno: none was left, and `fd` is closed
+ */
+IDEM_API IDEM_MUST_CHECK int idem_descriptor_raise(int fd);
 
 /** Fills a buffer from the system's random source. @return IDEM_ERR_INTERNAL */
 IDEM_API IDEM_MUST_CHECK int idem_random(void *buf, size_t len, idem_error *error);

@@ -111,7 +111,7 @@ scene 'values that are wrong'
 for value in 3x 0s '' -5s 5 5S 1.5s 99999999999999999999h; do
     expect 64 begin k "--lease=$value"
     err_has '--lease:'
-    err_has '500ms, 30s, 5m or 24h'
+    err_has '500ms, 30s, 5m, 24h or 7d'
 done
 expect 64 begin k --ttl 1y
 expect 64 begin k --wait soon

@@ -166,8 +166,10 @@ START_TEST(a_server_that_accepts_and_says_nothing_is_given_up_after_connect_time
     char url[200];
     idem_store *opened = NULL;
     always("PING", PROXY_STALL, NULL);
-    (void)snprintf(url, sizeof url, "%s?connect_timeout=200ms", proxy_url(between));
-    assert_in_time(200, assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &opened, &err)));
+    (void)snprintf(url, sizeof url, "%s?connect_timeout=50ms&timeout=400ms", proxy_url(between));
+    int before = proxy_connections(between);
+    assert_in_time(400, assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &opened, &err)));
+    ck_assert_int_gt(proxy_connections(between), before + 1); /* by another connection, too */
     (void)snprintf(url, sizeof url, "%s?timeout=150ms", proxy_url(between));
     assert_in_time(150, assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &opened, &err)));
     ck_assert_ptr_null(opened);

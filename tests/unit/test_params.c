@@ -40,12 +40,12 @@ END_TEST
 
 START_TEST(values_are_read)
 {
-    ck_assert_int_eq(parse("lease=500ms&ttl=24h&timeout=5m&max_response=64KiB&prefix=a%3Ab%26"
+    ck_assert_int_eq(parse("lease=500ms&ttl=2d&timeout=5m&max_response=64KiB&prefix=a%3Ab%26"
                            "&mode=normal&capacity=10&label=",
                            NULL),
                      IDEM_OK);
     ck_assert(common[IDEM__PARAM_LEASE].number == 500);
-    ck_assert(common[IDEM__PARAM_TTL].number == 86400000);
+    ck_assert(common[IDEM__PARAM_TTL].number == 2u * 86400000);
     ck_assert(common[IDEM__PARAM_TIMEOUT].number == 300000);
     ck_assert(common[IDEM__PARAM_MAX_RESPONSE].number == 65536);
     ck_assert_str_eq(common[IDEM__PARAM_PREFIX].text, "a:b&");
@@ -60,17 +60,19 @@ typedef struct {
 } refusal;
 
 static const refusal refusals[] = {
-    {"colour=red", "\"colour\"; known ones: lease, ttl, prefix, max_response, timeout, mode, "
-                   "capacity, label"},
+    {"colour=red", "\"colour\"; known ones: lease, ttl, prefix, max_response, timeout, open, "
+                   "mode, capacity, label"},
     {"hunter2@host", "of this name; known ones: lease"},
     {"lease", "no value"},
-    {"lease=", "500ms, 30s, 5m or 24h"},
-    {"lease=30", "500ms, 30s, 5m or 24h"},
+    {"lease=", "500ms, 30s, 5m, 24h or 7d"},
+    {"lease=30", "500ms, 30s, 5m, 24h or 7d"},
     {"lease=30sec", "option lease: \"30sec\" is no duration"},
     {"lease=-1s", "is no duration"},
     {"lease=0s", "is no duration"},
     {"lease=1.5s", "is no duration"},
     {"lease=%201s", "is no duration"},
+    {"lease=36526d", "100 years"},
+    {"open=later", "option open: it is one of now|lazy"},
     {"lease=99999999999999999999h", "is no duration"},
     {"lease=876601h", "100 years"},
     {"max_response=8MB", "64KiB or 8MiB"},

@@ -113,11 +113,66 @@ START_TEST(no_password_comes_out_of_a_malformed_url)
 }
 END_TEST
 
+/* Behind, before and within every part; none of it names a store that is meant. */
+static const char *const unseen[] = {
+    "sqlite:///a.db\n",
+    "sqlite:///a.db ",
+    "sqlite:///a.db\r\n",
+    "\tsqlite:///a.db",
+    " sqlite:///a.db",
+    "sqlite:///a b.db",
+    "sqlite:///a.db?prefix=a:\n",
+    "sqlite:///a.db?pre fix=a",
+    "memory://\n",
+    "memory:// ?prefix=a",
+    "redis://h:6379\n",
+    "redis://h :6379/0",
+    "redis://u:hunter2\n@h",
+    "redis://u:hunter2@h\v",
+    "redis://u:hunter2@h\f/1",
+    "redis://u:hunter2@h\x7f",
+    "redis://u:hunter2@h\x1b[0m",
+    "redis://u:hunter2@h\xc2\x85",
+    "redis://u:hunter2@h\xc2\xa0",
+    "redis://u:hunter2@h\xe2\x80\xa8",
+    "redis://u:hunter2@h\xe2\x80\xae",
+    "redis://u:hunter2@h\xe3\x80\x80",
+    "\xef\xbb\xbfredis://u:hunter2@h",
+    "redis://u:hunter2@h\xe2\x80\x8b",
+    "\n",
+    "  ",
+};
+
+START_TEST(white_space_and_control_characters_are_refused)
+{
+    idem__url url = {0};
+    idem_error error = {0};
+    ck_assert_msg(idem__url_parse(unseen[_i], &url, &error) == IDEM_ERR_ARGUMENT, "row %d", _i);
+    ck_assert_msg(strstr(error.message, "white space") || strstr(error.message, "line break") ||
+                      strstr(error.message, "control character"),
+                  "row %d says %s", _i, error.message);
+    ck_assert_ptr_null(strstr(error.message, "hunter2"));
+    ck_assert_ptr_null(url.memory);
+}
+END_TEST
+
+/* In percent it is meant; and letters beyond ASCII are none. */
+START_TEST(what_is_percent_encoded_is_taken)
+{
+    idem__url url = {0};
+    ck_assert_int_eq(idem__url_parse("sqlite:///a%20b%0a\xc3\xa4\xe2\x82\xac.db", &url, NULL), IDEM_OK);
+    ck_assert_str_eq(url.path, "/a b\n\xc3\xa4\xe2\x82\xac.db");
+    idem__url_clear(&url);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("url");
     ADD_ROWS(suite, urls_are_taken_apart, good);
     ADD_ROWS(suite, malformed_urls_are_refused, bad);
     ADD_ROWS(suite, no_password_comes_out_of_a_malformed_url, leaky);
+    ADD_ROWS(suite, white_space_and_control_characters_are_refused, unseen);
+    ADD(suite, what_is_percent_encoded_is_taken);
     return run_suite(suite);
 }
