@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "error.h"
 #include "patience.h"
+#include "verify.h"
 
 #define FEW 8u /* callers in the queue */
 
@@ -300,14 +301,10 @@ static bool see_through(idem__lanes *lanes, idem__ticket *ticket)
     return !ticket->refused;
 }
 
-bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, uint64_t deadline_ms)
+/* As a ticket in the queue. False if there can be no lanes of this role. */
+static bool submit_queued(idem__lanes *lanes, idem_op *const *ops, size_t count,
+                          uint64_t deadline_ms)
 {
-    if (lanes->max == 0)
-        return false;
-    if (idem__lanes_are_concurrent(lanes)) {
-        submit_to(lanes->open_to_all.backend, lanes->ops, ops, count, deadline_ms);
-        return true;
-    }
     idem__ticket ticket;
     int rc = idem__ticket_init(&ticket, ops, count, deadline_ms);
     if (rc) {
@@ -319,6 +316,19 @@ bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, u
     idem__cancel_restore(cancel_state);
     idem__ticket_destroy(&ticket);
     return !refused;
+}
+
+bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, uint64_t deadline_ms)
+{
+    if (lanes->max == 0)
+        return false;
+    if (idem__lanes_are_concurrent(lanes))
+        submit_to(lanes->open_to_all.backend, lanes->ops, ops, count, deadline_ms);
+    else if (!submit_queued(lanes, ops, count, deadline_ms))
+        return false;
+    /* By each caller for its own: no leader looks at the bytes of others. */
+    idem__verify_found(ops, count, !(lanes->ops->traits & IDEM_BACKEND_INSTANT));
+    return true;
 }
 
 /* ----------------------------------------------------------------------------- alone on a lane */

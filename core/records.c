@@ -13,6 +13,7 @@
 #include "random.h"
 #include "repeat.h"
 #include "store.h"
+#include "verify.h"
 
 #include <stdlib.h>
 
@@ -140,18 +141,59 @@ static int do_alone(idem_store *store, alone *job, idem_error *error)
     return idem__repeat(store, &attempt, idem__clock_deadline(store->timeout_ms), error);
 }
 
+/* A way through the whole store, step by step. */
+typedef struct {
+    uint64_t moved_ms; /* when the cursor last was another one */
+} walk;
+
+static walk begin_walk(void)
+{
+    return (walk){.moved_ms = idem_monotonic_ms()};
+}
+
+/* Goes on to where a step has left off. A store that stays where it is for as long as a call may take would
+   keep its caller for ever. */
+static int get_on(const idem_store *store, walk *way, uint64_t *cursor, uint64_t next,
+                  idem_error *error)
+{
+    uint64_t now = idem_monotonic_ms();
+    if (next != *cursor)
+        way->moved_ms = now;
+    *cursor = next;
+    if (next == 0 || now - way->moved_ms < store->timeout_ms)
+        return IDEM_OK;
+    return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                          "%s: the store got no further within the timeout; call again, or set a "
+                          "longer timeout",
+                          store->ops.scheme);
+}
+
 /* ---------------------------------------------------------------------------------------- scan */
 
 /* The records of one page. */
 typedef struct {
+    const idem_bytes *own; /* the store's prefix */
+    bool whole;            /* see verify.h */
     idem_record *records;
     size_t count;
     size_t capacity;
 } collection;
 
+static bool begins_with(const idem_bytes *key, const idem_bytes *prefix)
+{
+    return prefix->len == 0 || memcmp(key->data, prefix->data, prefix->len) == 0;
+}
+
+/* What can't be believed is shown by its key alone, and what has no key of this store is not shown. */
 static int collect(void *user, const idem_record *record, idem_error *error)
 {
     collection *page = user;
+    idem_record known = {.key = record->key, .status = IDEM_STATUS_CORRUPT};
+    if (!record->key.data || record->key.len <= page->own->len ||
+        record->key.len > IDEM_KEY_MAX + page->own->len || !begins_with(&record->key, page->own))
+        return IDEM_OK;
+    if (record->status != IDEM_STATUS_CORRUPT && !idem__verify_record(record, page->whole))
+        known = *record;
     if (page->count == page->capacity) {
         size_t capacity = page->capacity ? page->capacity * 2 : PAGE_RECORDS;
         idem_record *grown = realloc(page->records, capacity * sizeof *grown);
@@ -160,7 +202,7 @@ static int collect(void *user, const idem_record *record, idem_error *error)
         page->records = grown;
         page->capacity = capacity;
     }
-    int rc = idem_record_copy(record, &page->records[page->count], error);
+    int rc = idem_record_copy(&known, &page->records[page->count], error);
     if (rc == IDEM_OK)
         page->count++;
     return rc;
@@ -198,8 +240,6 @@ static bool deliver(const idem_store *store, const collection *page, delivery *t
         shown.memory = NULL; /* borrowed by the caller */
         if (to->status && shown.status != (idem_status)to->status)
             continue;
-        if (shown.key.len == store->prefix.len) /* another user's key, which is our prefix */
-            continue;
         make_public(store, &shown);
         if (to->fn(&shown, to->user) || --to->left == 0)
             return false;
@@ -217,7 +257,7 @@ static int read_filter(const idem_filter *filter, idem_filter *read, idem_error 
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the filter's size is not set; write .size = sizeof(idem_filter)");
     memcpy(read, filter, filter->size < sizeof *read ? filter->size : sizeof *read);
-    if (read->status > IDEM_STATUS_COMPLETED || read->prefix.len > IDEM_KEY_MAX ||
+    if (read->status > IDEM_STATUS_CORRUPT || read->prefix.len > IDEM_KEY_MAX ||
         (read->prefix.len > 0 && !read->prefix.data))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the filter's status is unknown, or its prefix is no beginning of a "
@@ -227,18 +267,20 @@ static int read_filter(const idem_filter *filter, idem_filter *read, idem_error 
 
 static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_error *error)
 {
-    collection found = {0};
+    collection found = {.own = &store->prefix, .whole = !store->instant};
     idem_scan_page page = {
         .prefix = prefix, .limit = PAGE_RECORDS, .emit = collect, .emit_user = &found};
     alone job = {.once = read_page, .user = &page};
+    walk way = begin_walk();
     int rc;
     bool more;
     do {
         rc = do_alone(store, &job, error);
         more = rc == IDEM_OK && deliver(store, &found, to) && page.next != 0;
         clear_page(&found);
-        page.cursor = page.next;
-    } while (more);
+        if (more)
+            rc = get_on(store, &way, &page.cursor, page.next, error);
+    } while (more && rc == IDEM_OK);
     free(found.records);
     return rc;
 }
@@ -281,17 +323,21 @@ static int purge_portion(idem_store *store, idem_backend *backend, void *user, u
     return store->ops.purge(backend, portion, deadline_ms, error);
 }
 
-/* Portion by portion, so that other callers of the store get their turns in between. */
+/* Portion by portion, so that other callers of the store get their turns in between. A try whose reply was
+   lost is made again from where it began, and counts for nothing. */
 static int purge_portions(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
 {
     idem_purge_portion portion = {.limit = limit};
     alone job = {.once = purge_portion, .user = &portion, .changes = true};
+    walk way = begin_walk();
     int rc;
     do {
         rc = do_alone(store, &job, error);
+        if (rc)
+            break;
         *removed += portion.removed;
-        portion.limit -= portion.removed;
-        portion.cursor = portion.next;
+        portion.limit -= portion.removed < portion.limit ? portion.removed : portion.limit;
+        rc = get_on(store, &way, &portion.cursor, portion.next, error);
     } while (rc == IDEM_OK && portion.next != 0 && portion.limit > 0);
     return rc;
 }

@@ -250,7 +250,7 @@ END_TEST
 START_TEST(scan_refuses_bad_arguments)
 {
     scan_result result;
-    idem_filter filter = {.size = sizeof filter, .status = 3};
+    idem_filter filter = {.size = sizeof filter, .status = IDEM_STATUS_CORRUPT + 1};
     assert_error(IDEM_ERR_ARGUMENT, idem_scan(NULL, NULL, take, &result, &err));
     assert_error(IDEM_ERR_ARGUMENT, idem_scan(one, NULL, NULL, &result, &err));
     assert_error(IDEM_ERR_ARGUMENT, idem_scan(one, &filter, take, &result, &err));

@@ -68,7 +68,8 @@ static const char *message_of(const faulty_rule *rule)
 static int fail_slot(const faulty_rule *rule, idem_error *error)
 {
     const char *message = message_of(rule);
-    return *message ? idem_error_set(error, rule->code, "%s", message) : rule->code;
+    int rc = *message ? idem_error_set(error, rule->code, "%s", message) : rule->code;
+    return rule->permanent ? rc | IDEM_PERMANENT : rc;
 }
 
 static void call_hook(void (*hook)(void *user, const idem_op *op), const faulty_rule *rule,

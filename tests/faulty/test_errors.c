@@ -64,7 +64,8 @@ START_TEST(an_open_that_fails_without_a_message_is_given_one)
 {
     idem_store *store = NULL;
     set_up();
-    FAULTY(.kind = FAULTY_BEFORE, .places = FAULTY_ON(FAULTY_OPEN), .message = "");
+    FAULTY(.kind = FAULTY_BEFORE, .places = FAULTY_ON(FAULTY_OPEN), .message = "",
+           .permanent = true);
     ck_assert_int_eq(idem_open(url, &store, &err), IDEM_ERR_UNAVAILABLE);
     ck_assert_int_eq(err.code, IDEM_ERR_UNAVAILABLE);
     ck_assert(err.message[0] != '\0');
@@ -78,10 +79,23 @@ START_TEST(an_open_whose_reply_was_lost_leaves_nothing_behind)
     idem_store *store = NULL;
     set_up();
     FAULTY(.kind = FAULTY_AFTER, .places = FAULTY_ON(FAULTY_OPEN), .code = IDEM_ERR_UNAVAILABLE,
-           .message = "lost");
+           .message = "lost", .permanent = true);
     ck_assert_int_eq(idem_open(url, &store, &err), IDEM_ERR_UNAVAILABLE);
     ck_assert_str_eq(err.message, "lost");
     ck_assert_int_eq(idem_open(url, &store, &err), IDEM_OK);
+    idem_close(store);
+    faulty_clear();
+}
+END_TEST
+
+START_TEST(an_open_that_fails_or_whose_reply_is_lost_is_repeated)
+{
+    idem_store *store = NULL;
+    set_up();
+    FAULTY(.kind = FAULTY_BEFORE, .places = FAULTY_ON(FAULTY_OPEN));
+    FAULTY(.kind = FAULTY_AFTER, .places = FAULTY_ON(FAULTY_OPEN), .nth = 2, .times = 2);
+    ck_assert_int_eq(idem_open(url, &store, &err), IDEM_OK);
+    ck_assert_uint_eq(faulty_seen(FAULTY_OPEN), 4);
     idem_close(store);
     faulty_clear();
 }
@@ -99,6 +113,7 @@ int main(void)
              second_tries);
     ADD(suite, an_open_that_fails_without_a_message_is_given_one);
     ADD(suite, an_open_whose_reply_was_lost_leaves_nothing_behind);
+    ADD(suite, an_open_that_fails_or_whose_reply_is_lost_is_repeated);
     int failed = run_suite(suite);
     place_end();
     return failed;

@@ -72,6 +72,8 @@ static int slow_submit(idem_backend *backend, idem_op *const *ops, size_t count,
     for (size_t i = 0; i < count; i++) {
         if (ops[i]->has_found)
             atomic_fetch_add(&twice, 1);
+        ops[i]->found = (idem_record){
+            .key = ops[i]->key, .status = IDEM_STATUS_IN_PROGRESS, .attempt = 1, .token = "mine"};
         memcpy(&ops[i]->found.version, ops[i]->key.data, sizeof ops[i]->found.version);
         ops[i]->has_found = true;
         size_t at = atomic_fetch_add(&ordered, 1);
