@@ -52,13 +52,24 @@ static void add_record(cli_text *text, const idem_record *record)
         add_details(text, record);
 }
 
+/* What can't be read may be what another program lives by, so that nobody is told to remove it
+   without looking. */
+static int report_on_key(const idem_error *error)
+{
+    int code = cli_report_call(error);
+    if (error->code == IDEM_ERR_CORRUPT)
+        cli_say("'idem forget --force' removes whatever is stored there; make sure before that it "
+                "is no other program's");
+    return code;
+}
+
 int cli_get(idem_store *store, const cli_call *call)
 {
     idem_record record;
     idem_error error;
     cli_text text = {0};
     if (idem_get(store, call->key, &record, &error))
-        return cli_report_call(&error);
+        return report_on_key(&error);
     add_record(&text, &record);
     if (record.status == IDEM_STATUS_COMPLETED) {
         cli_text_add(&text, ",\"response\":");
@@ -79,7 +90,7 @@ int cli_forget(idem_store *store, const cli_call *call)
     int rc = options->force     ? idem_forget_any(store, call->key, &error)
              : options->expired ? idem_forget_expired(store, call->key, &error)
                                 : idem_forget(store, call->key, &error);
-    return rc ? cli_report_call(&error) : cli_answer_constant("{\"forgotten\":true}");
+    return rc ? report_on_key(&error) : cli_answer_constant("{\"forgotten\":true}");
 }
 
 int cli_purge(idem_store *store, const cli_call *call)
