@@ -237,14 +237,18 @@ typedef struct {
     idem__begin *begins[IDEM_BATCH_MAX]; /* those that are not answered */
     size_t index[IDEM_BATCH_MAX];        /* of each in the caller's arrays */
     size_t count;
+    uint8_t context; /* of the whole batch, for the backend: one call of the caller's */
 } portion;
 
-static void drive_portion(idem_store *store, const portion *part)
+static void drive_portion(idem_store *store, portion *part)
 {
     idem__call *calls[IDEM_BATCH_MAX];
-    for (size_t i = 0; i < part->count; i++)
+    for (size_t i = 0; i < part->count; i++) {
         calls[i] = &part->begins[i]->call;
+        calls[i]->context = part->context;
+    }
     idem__drive(store, calls, part->count);
+    part->context = calls[0]->context;
 }
 
 /* Answers those that are done, and waits for the first of the others. */
@@ -296,6 +300,7 @@ static void begin_portion(idem_store *store, const idem_request *requests, size_
 {
     portion part;
     part.count = 0;
+    part.context = many->context;
     uint64_t now = idem_monotonic_ms();
     for (size_t i = first; i < first + count; i++) {
         idem__begin *begin = &begins[i - first];
@@ -311,6 +316,7 @@ static void begin_portion(idem_store *store, const idem_request *requests, size_
         drive_portion(store, &part);
         answer_portion(store, &part, outcomes, many);
     }
+    many->context = part.context;
 }
 
 int idem_begin_many(idem_store *store, const idem_request *requests, size_t count,

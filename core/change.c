@@ -195,13 +195,16 @@ static void complete_portion(idem_store *store, idem_claim *const *claims,
         if (idem__change_make_at(store, &request, now, &changes[made], idem__many_error(many, i)) ==
             IDEM_OK) {
             calls[made] = &changes[made].call;
+            calls[made]->context = many->context;
             made++;
         } else {
             idem__many_settle(many, i);
         }
     }
-    if (made > 0)
+    if (made > 0) {
         idem__drive(store, calls, made);
+        many->context = calls[0]->context;
+    }
     for (size_t i = 0; i < made; i++) {
         (void)idem__change_finish(store, &changes[i], idem__many_error(many, index[i]));
         idem__many_settle(many, index[i]);

@@ -13,6 +13,7 @@ void idem__many_init(idem__many *many, size_t count, idem_error *errors, idem_er
     many->error = error;
     many->first = 0;
     many->code = IDEM_OK;
+    many->context = 0;
     idem__error_clear(error);
 }
 

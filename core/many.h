@@ -5,6 +5,8 @@
 
 #include <idem/idem.h>
 
+#include <stdint.h>
+
 typedef struct {
     size_t count;
     idem_error *errors; /* the caller's, or NULL */
@@ -12,6 +14,7 @@ typedef struct {
     idem_error spare;
     size_t first; /* the number of the first item that failed, in the caller's order */
     int code;     /* why it did; IDEM_OK: none has */
+    uint8_t context; /* what the backend left in the last portion, which is one call with the next */
 } idem__many;
 
 /** Clears `error`. */

@@ -26,6 +26,7 @@ static void set_op(idem__call *call, idem_op_kind kind)
     op->error.code = IDEM_OK;
     op->error.message[0] = '\0';
     op->kind = kind;
+    op->context = call->context;
     op->key = call->key;
 }
 
@@ -445,6 +446,7 @@ static idem__step take_breath(idem__call *call)
 
 idem__step idem__protocol_answer(idem__call *call)
 {
+    call->context = call->op.context;
     if (call->op.error.code != IDEM_OK) {
         idem_record_clear(&call->op.found);
         return op_failed(call);

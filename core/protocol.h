@@ -49,6 +49,7 @@ typedef struct {
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
     uint64_t deadline_ms;           /**< the driver's */
+    uint8_t context;                /**< what the backend left in the last op */
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
 

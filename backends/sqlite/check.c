@@ -7,6 +7,8 @@
  */
 #include "check.h"
 
+#include "guard.h"
+
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #ifdef __linux__
@@ -137,5 +139,6 @@ int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user
     check_file_system(&at, path);
     check_space(&at, path);
     check_permissions(&at, path);
+    idem__sqlite_guard_report(self, path, emit, emit_user);
     return IDEM_OK;
 }

@@ -4,16 +4,18 @@
  *
  * SQLite's connections must not cross a fork(), and neither must what it remembers of a file's
  * locks, which belongs to the process: so the connection is closed before the fork, and each side
- * opens its own when it needs one. The path is made absolute when it is first opened, and a file
- * is created only then: if it is gone later, that is an error and no new, empty store.
+ * opens its own when it needs one. Which file that has to be is place.c's to say.
  *
  * A file that is not ours is looked at and left alone: it is read before anything is written.
  */
 #include "connection.h"
 
 #include "clock.h"
+#include "guard.h"
 #include "lock.h"
 #include "log.h"
+#include "origin.h"
+#include "place.h"
 #include "schema.h"
 
 #include <stdio.h>
@@ -26,7 +28,7 @@ static void name_it(idem__sqlite *self)
         (void)snprintf(self->name, sizeof self->name, "SQLite's database in memory");
     else
         (void)snprintf(self->name, sizeof self->name, "SQLite file %s",
-                       idem_quote(idem_str(self->path), quoted));
+                       idem_quote(idem_str(idem__sqlite_place_path(self->place)), quoted));
 }
 
 /* Tells the errors of a statement from those of its commit, where it has one of its own. */
@@ -37,11 +39,24 @@ static int note_commit(void *user)
     return 0;
 }
 
-static int open_file(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
+/* Opens the file, which place.c has created if need be; `quiet`: as one that nobody writes. */
+static int open_connection(idem__sqlite *self)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-                (create ? SQLITE_OPEN_CREATE : 0);
-    int code = idem__sqlite_lock_open(self->path, &self->db, flags);
+    const char *path = idem__sqlite_place_path(self->place);
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    if (!self->quiet)
+        return idem__sqlite_lock_open(path, &self->db, flags | SQLITE_OPEN_READWRITE);
+    char *uri = idem__sqlite_place_uri(self->place, "immutable=1");
+    int code = uri ? idem__sqlite_lock_open(uri, &self->db,
+                                            flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI)
+                   : SQLITE_NOMEM;
+    free(uri);
+    return code;
+}
+
+static int open_file(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    int code = open_connection(self);
     if (code == SQLITE_OK)
         code = sqlite3_busy_handler(self->db, idem__sqlite_lock_wait, self);
     if (code == SQLITE_OK)
@@ -67,7 +82,9 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
         self, normal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", answer, fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_pragma(self, SET_CACHE, answer, fault);
-    if (rc || sqlite3_db_readonly(self->db, "main") == 1)
+    /* Who only looks changes no settings. */
+    if (rc || sqlite3_db_readonly(self->db, "main") == 1 ||
+        (self->config->flags & IDEM_OPEN_EXISTING))
         return rc;
     rc = idem__sqlite_pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
     if (rc == IDEM_OK && strcmp(answer, "wal") != 0)
@@ -78,28 +95,35 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
     return rc;
 }
 
-static int keep_absolute_path(idem__sqlite *self, idem__sqlite_fault *fault)
+/* Makes sure that the right file is open, and that its log is, before anything is read. */
+static int identify(idem__sqlite *self, idem__sqlite_fault *fault)
 {
-    const char *path = sqlite3_db_filename(self->db, "main");
-    if (self->in_memory || !path || !*path)
-        return IDEM_OK;
-    char *copy = strdup(path);
-    if (!copy)
-        return idem__sqlite_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
-    free(self->path);
-    self->path = copy;
-    name_it(self);
-    return IDEM_OK;
+    int rc = idem__sqlite_place_settle(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_guard_take(self, fault);
+    return rc ? rc : idem__sqlite_origin_check(self, fault);
 }
 
-static int connect_to(idem__sqlite *self, bool create, idem__sqlite_fault *fault)
+static int make_tables(idem__sqlite *self, bool current, idem__sqlite_fault *fault)
+{
+    if (current)
+        return idem__sqlite_schema_try(self, fault);
+    if (!(self->config->flags & IDEM_OPEN_EXISTING))
+        return idem__sqlite_schema_ensure(self, fault);
+    return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                  "%s holds no records yet, or tables of an older version: begin a "
+                                  "key in it first",
+                                  self->name);
+}
+
+static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     bool current = false;
-    name_it(self);
-    self->boot_id = idem__sqlite_clock_boot_id(self->config);
-    int rc = open_file(self, create, fault);
+    int rc = idem__sqlite_place_look(self, fault);
     if (rc == IDEM_OK)
-        rc = keep_absolute_path(self, fault);
+        rc = open_file(self, fault);
+    if (rc == IDEM_OK)
+        rc = identify(self, fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_schema_inspect(self, &current, fault);
     if (rc == IDEM_OK)
@@ -107,26 +131,28 @@ static int connect_to(idem__sqlite *self, bool create, idem__sqlite_fault *fault
     if (rc == IDEM_OK)
         rc = idem__sqlite_log_secure(self, fault);
     if (rc == IDEM_OK)
-        rc = current ? idem__sqlite_schema_try(self, fault)
-                     : idem__sqlite_schema_ensure(self, fault);
-    if (rc)
+        rc = make_tables(self, current, fault);
+    if (rc == IDEM_OK)
+        idem__sqlite_origin_note(self);
+    else
         idem__sqlite_disconnect(self);
     return rc;
 }
 
+/* SQLite makes a log for whoever reads, and one who may only look can't write the folder. Where there
+   is no log, nobody has the file open, and it can be read as it is. */
 int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
 {
-    return connect_to(self, true, fault);
-}
-
-/* True if the path leads to another file by now, or to none. */
-static bool was_moved(idem__sqlite *self)
-{
-    int moved = 0;
-    if (self->in_memory)
-        return false;
-    return sqlite3_file_control(self->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-           moved;
+    name_it(self);
+    self->boot_id = idem__sqlite_clock_boot_id(self->config);
+    self->quiet = false;
+    int rc = connect_once(self, fault);
+    if (rc != IDEM_ERR_UNAVAILABLE || !(self->config->flags & IDEM_OPEN_EXISTING) ||
+        !idem__sqlite_place_is_quiet(self->place))
+        return rc;
+    memset(fault, 0, sizeof *fault);
+    self->quiet = true;
+    return connect_once(self, fault);
 }
 
 int idem__sqlite_ready(idem__sqlite *self, bool reads, uint64_t deadline_ms,
@@ -135,12 +161,16 @@ int idem__sqlite_ready(idem__sqlite *self, bool reads, uint64_t deadline_ms,
     idem__sqlite_lock_enter(self, deadline_ms);
     if (self->joined)
         return IDEM_OK;
+    /* What was quiet may be written by now. */
+    if (self->db && (self->broken || self->quiet))
+        idem__sqlite_disconnect(self);
+    if (!self->db)
+        return idem__sqlite_connect(self, fault);
     /* To look at the path costs a replay as much as its locks. */
     bool looked = reads && self->looked_ms == self->entered_ms;
-    self->looked_ms = self->entered_ms;
-    if (self->db && (self->broken || (!looked && was_moved(self))))
-        idem__sqlite_disconnect(self);
-    return self->db ? IDEM_OK : connect_to(self, false, fault);
+    int rc = looked ? IDEM_OK : idem__sqlite_place_look(self, fault);
+    self->looked_ms = rc ? 0 : self->entered_ms;
+    return rc;
 }
 
 void idem__sqlite_disconnect(idem__sqlite *self)
@@ -148,6 +178,7 @@ void idem__sqlite_disconnect(idem__sqlite *self)
     idem__sqlite_statements_close(self);
     if (self->db)
         (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    idem__sqlite_guard_release(self);
     (void)sqlite3_close(self->db);
     self->db = NULL;
     self->broken = false;

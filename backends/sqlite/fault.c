@@ -3,7 +3,7 @@
  * What goes wrong in SQLite, told in the library's words: one table from result codes to error
  * codes, to whether repeating helps, and to what a person can do.
  */
-#include "instance.h"
+#include "transaction.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -34,6 +34,10 @@ static const translation translations[] = {
      "is guarded by an authorizer that refused: allow the tables idem_record and idem_schema"},
     {SQLITE_NOMEM, IDEM_ERR_NO_MEMORY, true, false, "needs more memory than there is"},
     {SQLITE_TOOBIG, IDEM_ERR_TOO_LARGE, true, true, "can't hold a value of this size"},
+    {SQLITE_BUSY, IDEM_ERR_UNAVAILABLE, false, false, "is locked"}, /* take_lock() says more */
+    {SQLITE_LOCKED, IDEM_ERR_UNAVAILABLE, false, false, "is locked"},
+    {SQLITE_PROTOCOL, IDEM_ERR_UNAVAILABLE, false, false, "is locked"},
+    {SQLITE_ABORT, IDEM_ERR_UNAVAILABLE, false, false, "gave the call up"},
     {SQLITE_INTERRUPT, IDEM_ERR_UNAVAILABLE, false, false, "was interrupted"},
     {SQLITE_ERROR, IDEM_ERR_CORRUPT, true, true, "has tables that this library did not make"},
     {SQLITE_SCHEMA, IDEM_ERR_UNAVAILABLE, false, true, "has tables that keep being changed"},
@@ -128,25 +132,32 @@ static int refine(idem__sqlite *self, int code)
     return number == ENOSPC || number == EDQUOT ? SQLITE_FULL : code;
 }
 
-static const char *rolled_back(idem__sqlite *self)
+/* Whatever the cause was: nothing of the transaction is left, what others in the batch did included. */
+static int take_cut_off(idem__sqlite *self, const translation *row, int code,
+                        idem__sqlite_fault *fault)
 {
-    bool gone = self->nested && sqlite3_get_autocommit(self->db);
-    return gone ? "; SQLite has rolled back your whole transaction" : "";
+    char buf[80];
+    return idem__sqlite_fault_set(fault, true, row->code,
+                                  "SQLite has rolled back your whole transaction, and nothing was "
+                                  "written: begin it again; the cause: %.60s, in %s",
+                                  detail(self, code, buf, sizeof buf), self->name);
 }
 
 int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fault)
 {
     char buf[80];
+    bool cut_off = idem__sqlite_is_cut_off(self);
     code = refine(self, code);
-    if (is_lock(code))
+    if (is_lock(code) && !cut_off)
         return take_lock(self, code, fault);
     const translation *row = translations;
     while (row->sqlite && row->sqlite != (code & 0xff))
         row++;
+    if (cut_off)
+        return take_cut_off(self, row, code, fault);
     fault->of_one_op = row->of_one_op;
-    return idem__sqlite_fault_set(fault, row->permanent, row->code, "%s %s (%.60s)%s", self->name,
-                                  row->says, detail(self, code, buf, sizeof buf),
-                                  rolled_back(self));
+    return idem__sqlite_fault_set(fault, row->permanent, row->code, "%s %s (%.60s)", self->name,
+                                  row->says, detail(self, code, buf, sizeof buf));
 }
 
 /* A commit that could not write its last frame is void. One that failed behind that (syncing,

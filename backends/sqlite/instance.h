@@ -7,16 +7,26 @@
 #include "statements.h"
 
 /** The rows of the table of URL parameters. */
-enum { IDEM__SQLITE_SYNCHRONOUS, IDEM__SQLITE_BUSY_TIMEOUT, IDEM__SQLITE_PARAMS };
+enum {
+    IDEM__SQLITE_SYNCHRONOUS,
+    IDEM__SQLITE_BUSY_TIMEOUT,
+    IDEM__SQLITE_MODE,
+    IDEM__SQLITE_CREATE,
+    IDEM__SQLITE_PARAMS
+};
 
 /** Room for "SQLite file " and a quoted path. */
 #define IDEM__SQLITE_NAME_SIZE (IDEM_QUOTE_SIZE + 32)
+
+typedef struct idem__sqlite_place idem__sqlite_place;
 
 typedef struct idem__sqlite {
     idem_backend base;
     const idem_config *config;
     sqlite3 *db;       /**< NULL: closed across a fork; the next call opens it again */
-    char *path;        /**< what to open; absolute once it was opened */
+    idem__sqlite_place *place; /**< which file it is; NULL on a caller's connection */
+    bool own_place;            /**< nobody shares it */
+    bool quiet;        /**< the file is read without locks: nobody writes it, and this user can't */
     bool joined;       /**< db is the caller's, and so is the transaction that may be open */
     bool in_memory;    /**< the connection is the database */
     bool nested;       /**< the call began in a transaction of the caller's */

@@ -8,6 +8,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "guard.h"
 #include "lock.h"
 #include "schema.h"
 #include "slots.h"
@@ -50,7 +51,9 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     name_it(self);
     idem__sqlite_lock_enter(self, config->deadline_ms);
     int64_t rowid = sqlite3_last_insert_rowid(self->db);
-    int rc = idem__sqlite_schema_ensure(self, &fault);
+    int rc = idem__sqlite_guard_take(self, &fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_schema_ensure(self, &fault);
     sqlite3_set_last_insert_rowid(self->db, rowid);
     if (rc) {
         close_instance(&self->base);
@@ -60,14 +63,53 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     return IDEM_OK;
 }
 
+/* Where a call began, as its ops carry it along. */
+enum { OUTSIDE = 1, INSIDE };
+
+/* A call that has lost the transaction that it began in must not go on: by itself it would claim or
+   complete without the rows that were to stand or fall with it. Nor does it enter another one. */
+static void fail_displaced(const idem__sqlite *self, idem_op *op)
+{
+    if (op->context == INSIDE)
+        idem_op_fail(op, true, IDEM_ERR_UNAVAILABLE,
+                     "your transaction was rolled back in the middle of the call, and nothing was "
+                     "written: begin it again (%s)",
+                     self->name);
+    else
+        idem_op_fail(op, true, IDEM_ERR_UNAVAILABLE,
+                     "a transaction was begun on the connection in the middle of the call; use the "
+                     "connection by one thread at a time (%s)",
+                     self->name);
+}
+
+/* @return how many ops may be carried out */
+static size_t keep_in_place(const idem__sqlite *self, idem_op *const *ops, size_t count,
+                            idem_op **kept)
+{
+    uint8_t here = self->nested ? INSIDE : OUTSIDE;
+    size_t kept_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->context != 0 && ops[i]->context != here) {
+            fail_displaced(self, ops[i]);
+            continue;
+        }
+        ops[i]->context = here;
+        kept[kept_count++] = ops[i];
+    }
+    return kept_count;
+}
+
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
                   idem_error *error)
 {
+    idem_op *kept[IDEM_BATCH_MAX];
     idem__sqlite *self = (idem__sqlite *)backend;
     int64_t rowid = sqlite3_last_insert_rowid(self->db);
     (void)error; /* every op gets an answer of its own */
     idem__sqlite_lock_enter(self, deadline_ms);
-    idem__sqlite_batch_run(self, ops, count);
+    size_t kept_count = keep_in_place(self, ops, count, kept);
+    if (kept_count > 0)
+        idem__sqlite_batch_run(self, kept, kept_count);
     sqlite3_set_last_insert_rowid(self->db, rowid);
     return IDEM_OK;
 }

@@ -61,6 +61,24 @@ int idem__sqlite_lock_open(const char *path, sqlite3 **db, int flags)
     return code;
 }
 
+void idem__sqlite_lock_opening(void)
+{
+    (void)pthread_mutex_lock(&opening);
+}
+
+void idem__sqlite_unlock_opening(void)
+{
+    (void)pthread_mutex_unlock(&opening);
+}
+
+bool idem__sqlite_lock_is_unix(const sqlite3_vfs *vfs)
+{
+    const char *name = vfs ? vfs->zName : NULL;
+    if (vfs == &patient && copied)
+        name = copied->zName;
+    return name && strncmp(name, "unix", 4) == 0;
+}
+
 /* SQLite's own pauses grow to 100 ms. Where eight processes write without a break, one of them then
    waits for 2.5 s; with these it is 0.3 s, and as much is written. */
 int idem__sqlite_lock_wait(void *user, int tries)

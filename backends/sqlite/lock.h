@@ -13,6 +13,13 @@ void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms);
  *  sqlite3_open_v2() */
 int idem__sqlite_lock_open(const char *path, sqlite3 **db, int flags);
 
+/** Keeps all of these from being opened meanwhile. */
+void idem__sqlite_lock_opening(void);
+void idem__sqlite_unlock_opening(void);
+
+/** True if the files of this VFS are SQLite's own for Unix. */
+bool idem__sqlite_lock_is_unix(const sqlite3_vfs *vfs);
+
 /** Pauses before one more try. @param user  the ::idem__sqlite; SQLite calls this as its busy
  *  handler. @return 0: the time is over */
 int idem__sqlite_lock_wait(void *user, int tries);

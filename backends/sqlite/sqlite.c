@@ -8,7 +8,10 @@
  */
 #include "batch.h"
 #include "connection.h"
+#include "guard.h"
 #include "lock.h"
+#include "origin.h"
+#include "place.h"
 #include "slots.h"
 
 #include <idem/sqlite.h>
@@ -28,6 +31,15 @@ static const idem_param params[] = {
                                    .type = IDEM_PARAM_DURATION,
                                    .help = "how long to wait for another process's lock; not set: "
                                            "until the call's deadline"},
+    [IDEM__SQLITE_MODE] = {.name = "mode",
+                           .type = IDEM_PARAM_TEXT,
+                           .fallback = "0600",
+                           .help = "who may use a file that is created, in octal as for chmod"},
+    [IDEM__SQLITE_CREATE] = {.name = "create",
+                             .type = IDEM_PARAM_CHOICE,
+                             .fallback = "yes",
+                             .help = "no: a file that is not there is an error",
+                             .choices = "yes|no"},
 };
 
 static int refuse(const char *what, idem_error *error)
@@ -52,21 +64,12 @@ static int check_url(const idem_config *config, idem_error *error)
 /* Also where the file is opened later: what is wrong with the URL is wrong now. */
 static int prepare(const idem_config *config, void **prepared, idem_error *error)
 {
-    (void)prepared;
-    return check_url(config, error);
-}
-
-/* SQLite gives some names a meaning (`file:…`); behind a folder they have none. */
-static char *path_for_sqlite(const idem_config *config, bool in_memory)
-{
-    const char *before = in_memory || config->path[0] == '/' ? "" : "./";
-    size_t size = strlen(before) + strlen(config->path) + 1;
-    char *path = malloc(size);
-    if (path) {
-        memcpy(path, before, strlen(before));
-        memcpy(path + strlen(before), config->path, size - strlen(before));
-    }
-    return path;
+    idem__sqlite_place *place = NULL;
+    int rc = check_url(config, error);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_place_make(config, false, &place, error);
+    *prepared = place;
+    return rc;
 }
 
 static void close_instance(idem_backend *backend)
@@ -75,8 +78,13 @@ static void close_instance(idem_backend *backend)
     /* The last connection moves the log into the file. It must not wait for anybody. */
     idem__sqlite_lock_enter(self, 0);
     idem__sqlite_statements_close(self);
+    idem__sqlite_guard_release(self);
+    bool was_open = self->db != NULL;
     (void)sqlite3_close(self->db);
-    free(self->path);
+    if (self->place && was_open)
+        idem__sqlite_origin_forget(idem__sqlite_place_path(self->place));
+    if (self->own_place)
+        idem__sqlite_place_free(self->place);
     free(self);
 }
 
@@ -99,12 +107,16 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     self->base.ops = &idem__sqlite_backend;
     self->config = config;
     self->in_memory = in_memory;
-    self->path = path_for_sqlite(config, in_memory);
+    self->place = config->prepared;
     const idem_value *busy = &config->values[IDEM__SQLITE_BUSY_TIMEOUT];
     self->busy_timeout_ms = busy->text ? busy->number : UINT64_MAX;
     idem__sqlite_lock_enter(self, config->deadline_ms);
-    rc = self->path ? idem__sqlite_connect(self, &fault)
-                    : idem__sqlite_fault_set(&fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    if (!self->place) {
+        self->own_place = true;
+        rc = idem__sqlite_place_make(config, true, &self->place, &fault.error);
+    }
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_connect(self, &fault);
     if (rc) {
         close_instance(&self->base);
         return idem__sqlite_fault_report(&fault, error);
@@ -146,6 +158,7 @@ const idem_backend_ops idem__sqlite_backend = {
     .readers = 4,
     .open = open_instance,
     .prepare = prepare,
+    .dispose = idem__sqlite_place_free,
     .submit = submit,
     .close = close_instance,
     .scan = idem__sqlite_slot_scan,

@@ -12,6 +12,7 @@
 #include "statements.h"
 
 #include "lock.h"
+#include "transaction.h"
 
 #include <stdio.h>
 
@@ -86,6 +87,8 @@ sqlite3_stmt *idem__sqlite_statement(idem__sqlite *self, idem__sqlite_sql which,
 int idem__sqlite_step(idem__sqlite *self, sqlite3_stmt *statement)
 {
     for (int tries = 0;; tries++) {
+        if (idem__sqlite_is_cut_off(self))
+            return SQLITE_ABORT_ROLLBACK;
         int code = sqlite3_step(statement);
         if (code == SQLITE_ROW || code == SQLITE_DONE)
             return code;

@@ -80,7 +80,8 @@ sqlite3_stmt *idem__sqlite_statement(struct idem__sqlite *self, idem__sqlite_sql
 int idem__sqlite_prepare(struct idem__sqlite *self, const char *sql, unsigned flags,
                          sqlite3_stmt **statement);
 
-/** One step; the first of a statement waits for locks. @return as SQLite */
+/** One step; the first of a statement waits for locks. @return as SQLite; SQLITE_ABORT_ROLLBACK if
+ *  the caller's transaction is gone that the call began in */
 int idem__sqlite_step(struct idem__sqlite *self, sqlite3_stmt *statement);
 
 /** Ends a run of a statement: no lock and no borrowed bytes stay behind. */

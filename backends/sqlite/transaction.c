@@ -2,9 +2,16 @@
 /*
  * Transactions. On a connection of the caller's on which a transaction is open, ours is a
  * savepoint in it: whatever happens, the caller's transaction is neither committed nor rolled
- * back by us. SQLite itself may roll it back when the disk is full or fails; the fault says so.
+ * back by us. SQLite itself may roll it back when the disk is full or fails, or when the call is
+ * interrupted. From then on no statement of that call runs: idem__sqlite_step() refuses it, since
+ * outside of the transaction it would stand by itself. The fault says so, and is not repeated.
  */
 #include "transaction.h"
+
+bool idem__sqlite_is_cut_off(const idem__sqlite *self)
+{
+    return self->nested && sqlite3_get_autocommit(self->db);
+}
 
 /* What ends a transaction is prepared before it begins: then no memory is needed to end it. */
 static int prepare_end(idem__sqlite *self, idem__sqlite_fault *fault)
@@ -19,9 +26,6 @@ static int prepare_end(idem__sqlite *self, idem__sqlite_fault *fault)
 int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault)
 {
     idem__sqlite_sql which = write ? IDEM__SQLITE_BEGIN_WRITE : IDEM__SQLITE_BEGIN_READ;
-    if (self->nested && sqlite3_get_autocommit(self->db))
-        return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
-                                      "%s: your transaction has been rolled back", self->name);
     int rc = prepare_end(self, fault);
     if (rc)
         return rc;

@@ -5,6 +5,9 @@
 
 #include "instance.h"
 
+/** True if the call began in a transaction of the caller's, and SQLite has rolled that back. */
+bool idem__sqlite_is_cut_off(const idem__sqlite *self);
+
 /** Begins; with `write` the lock is ours, unless it is the caller's transaction. */
 int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault);
 

@@ -84,6 +84,8 @@ typedef struct {
     /* for the backend to read */
     idem_op_kind kind;
     bool any_version;          /**< remove: delete whatever is there */
+    uint8_t context;           /**< 0 in the first op of a call. What the backend leaves here comes
+                                    back with the later ops of that call, its repeats included */
     idem_bytes key;            /**< the same as record->key where there is a record */
     const idem_record *record; /**< insert, replace: what to store */
     uint64_t live_ms;          /**< insert, replace: how long from now until it counts as absent */

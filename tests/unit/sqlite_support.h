@@ -176,7 +176,7 @@ static inline uint64_t read_test_clock(void *user)
 
 typedef struct {
     const idem_backend_ops *ops;
-    idem_value values[2]; /* synchronous, busy_timeout */
+    idem_value values[4]; /* synchronous, busy_timeout; of no use here: mode, create */
     idem_config config;
     idem_backend *backend;
 } instance;

@@ -550,32 +550,6 @@ START_TEST(nothing_is_written_to_a_file_that_was_removed)
 }
 END_TEST
 
-START_TEST(a_file_that_was_put_in_its_place_is_used)
-{
-    char other[96];
-    idem_error error;
-    idem_store *store = open_store("");
-    ck_assert_idem_ok(book(store, "old", idem_str("1"), &error), error);
-    (void)snprintf(other, sizeof other, "%s/other.db", folder);
-    (void)snprintf(store_path, sizeof store_path, "%s", other);
-    idem_store *second = open_store("");
-    ck_assert_idem_ok(book(second, "new", idem_str("2"), &error), error);
-    idem_close(second);
-    (void)snprintf(store_path, sizeof store_path, "%s/store.db", folder);
-    static const char *const logs[] = {"-wal", "-shm"};
-    for (size_t i = 0; i < 2; i++) {
-        char log[128];
-        (void)snprintf(log, sizeof log, "%s%s", store_path, logs[i]);
-        ck_assert_int_eq(unlink(log), 0);
-    }
-    ck_assert_int_eq(rename(other, store_path), 0);
-    let_a_millisecond_pass();
-    ck_assert(is_booked(store, "new", idem_str("2")));
-    ck_assert(!is_booked(store, "old", idem_str("1")));
-    idem_close(store);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("sqlite_file");
@@ -601,6 +575,5 @@ int main(void)
     ADD_IN_FOLDER(suite, damage_fails_the_op_that_meets_it_and_no_other);
     ADD_IN_FOLDER(suite, a_file_that_was_removed_is_no_empty_store);
     ADD_IN_FOLDER(suite, nothing_is_written_to_a_file_that_was_removed);
-    ADD_IN_FOLDER(suite, a_file_that_was_put_in_its_place_is_used);
     return run_suite(suite);
 }

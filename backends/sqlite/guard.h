@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* One database under one name, by one clock: what tells of those who use it otherwise. */
+#ifndef IDEM_SQLITE_GUARD_H
+#define IDEM_SQLITE_GUARD_H
+
+#include "instance.h"
+
+/** The descriptor that SQLite has of the database's file. It stays SQLite's: never close it.
+ *  @return -1: it can't be told */
+int idem__sqlite_guard_descriptor(sqlite3 *db);
+
+/** Takes hold of the file under the name and by the boot id of this connection, for as long as that
+ *  is open. @return IDEM_ERR_UNAVAILABLE: somebody uses it under another name, or by another clock */
+int idem__sqlite_guard_take(idem__sqlite *self, idem__sqlite_fault *fault);
+
+/** Lets go of it before the connection is closed. */
+void idem__sqlite_guard_release(idem__sqlite *self);
+
+/** Reports names of the file that nobody must use, in use or not: links, and a mount of its own. */
+void idem__sqlite_guard_report(const idem__sqlite *self, const char *path, idem_finding_fn emit,
+                               void *emit_user);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside it. When
+ * another file was put there (a backup, after a crash that left the log), it writes the log's pages into
+ * it: keys that the backup knew are gone, and the file may be damaged. And when a file is opened under
+ * another name than before the crash, its log is not found. Neither is to be seen in what SQLite writes.
+ *
+ * So both bear an attribute. The log's has the inode of its database and its own: a log that is where it
+ * was written, beside a file that it was not written for, is refused. Both inodes are new where file and
+ * log were copied together, and then the log belongs. The database's has its own inode and the log's
+ * path; it is taken off by whoever closes the file as the last one. Without attributes nothing is refused.
+ */
+#include "origin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+
+#define OF_LOG  "user.idem.origin" /* "FILE:LOG", inodes in hexadecimal */
+#define OF_FILE "user.idem.log"    /* "FILE:PATH" */
+
+typedef struct {
+    const char *path;
+    char log[PATH_MAX];
+    uint64_t file_inode;
+    uint64_t log_inode; /* 0: there is none, or nothing is in it */
+} origin;
+
+static bool find(const char *path, origin *is)
+{
+    struct stat file;
+    struct stat log;
+    memset(is, 0, sizeof *is);
+    is->path = path;
+    if (!path || !*path ||
+        snprintf(is->log, sizeof is->log, "%s-wal", path) >= (int)sizeof is->log ||
+        stat(path, &file))
+        return false;
+    is->file_inode = (uint64_t)file.st_ino;
+    if (stat(is->log, &log) == 0 && log.st_size > 0)
+        is->log_inode = (uint64_t)log.st_ino;
+    return true;
+}
+
+/* Reads an attribute. @return what stands behind its first number; NULL if there is none */
+static char *read_note(const char *path, const char *name, char text[PATH_MAX + 20],
+                       uint64_t *inode)
+{
+    char *end = NULL;
+    ssize_t len = getxattr(path, name, text, PATH_MAX + 19);
+    if (len <= 0)
+        return NULL;
+    text[len] = '\0';
+    *inode = strtoull(text, &end, 16);
+    return *end == ':' ? end + 1 : NULL;
+}
+
+static void write_note(const char *path, const char *name, const char *text)
+{
+    char there[PATH_MAX + 20];
+    ssize_t len = getxattr(path, name, there, sizeof there);
+    if (len < 0 || (size_t)len != strlen(text) || memcmp(there, text, (size_t)len) != 0)
+        (void)setxattr(path, name, text, strlen(text), 0);
+}
+
+static bool log_is_anothers(const origin *is)
+{
+    char text[PATH_MAX + 20];
+    uint64_t file_inode = 0;
+    const char *log_inode = read_note(is->log, OF_LOG, text, &file_inode);
+    return log_inode && strtoull(log_inode, NULL, 16) == is->log_inode &&
+           file_inode != is->file_inode;
+}
+
+/* The path of a log under another name, if this file has one that is not known to be empty. */
+static const char *log_elsewhere(const origin *is, char text[PATH_MAX + 20])
+{
+    struct stat found;
+    uint64_t file_inode = 0;
+    char *log = read_note(is->path, OF_FILE, text, &file_inode);
+    if (!log || file_inode != is->file_inode || strcmp(log, is->log) == 0)
+        return NULL;
+    if (stat(log, &found) == 0)
+        return found.st_size > 0 ? log : NULL;
+    /* Where its folder can be seen, it is gone. Else it is out of reach, in another container. */
+    char *slash = strrchr(log, '/');
+    if (errno != ENOENT || !slash)
+        return log;
+    *slash = '\0';
+    bool gone = stat(slash > log ? log : "/", &found) == 0;
+    *slash = '/';
+    return gone ? NULL : log;
+}
+
+int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    origin is;
+    char text[PATH_MAX + 20];
+    char quoted[IDEM_QUOTE_SIZE];
+    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is))
+        return IDEM_OK;
+    if (is.log_inode && log_is_anothers(&is))
+        return idem__sqlite_fault_set(
+            fault, true, IDEM_ERR_CORRUPT,
+            "%s has a write-ahead log beside it that belongs to the file that was here before: "
+            "after a restore remove the old -wal and -shm, then open it again",
+            self->name);
+    const char *elsewhere = is.log_inode ? NULL : log_elsewhere(&is, text);
+    if (!elsewhere)
+        return IDEM_OK;
+    return idem__sqlite_fault_set(
+        fault, true, IDEM_ERR_UNAVAILABLE,
+        "%.60s has records under another name, in the log %s: use one path for all, or mount the "
+        "folder, not the file",
+        self->name, idem_quote(idem_str(elsewhere), quoted));
+}
+
+void idem__sqlite_origin_note(idem__sqlite *self)
+{
+    origin is;
+    char text[PATH_MAX + 20];
+    struct stat log;
+    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) ||
+        stat(is.log, &log))
+        return;
+    (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64, is.file_inode, (uint64_t)log.st_ino);
+    write_note(is.log, OF_LOG, text);
+    (void)snprintf(text, sizeof text, "%" PRIx64 ":%s", is.file_inode, is.log);
+    write_note(is.path, OF_FILE, text);
+}
+
+void idem__sqlite_origin_forget(const char *path)
+{
+    origin is;
+    struct stat log;
+    char text[PATH_MAX + 20];
+    uint64_t file_inode = 0;
+    if (!find(path, &is) || stat(is.log, &log) == 0)
+        return;
+    const char *noted = read_note(path, OF_FILE, text, &file_inode);
+    if (noted && file_inode == is.file_inode && strcmp(noted, is.log) == 0)
+        (void)removexattr(path, OF_FILE);
+}
+
+#else
+
+int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    (void)self, (void)fault;
+    return IDEM_OK;
+}
+
+void idem__sqlite_origin_note(idem__sqlite *self)
+{
+    (void)self;
+}
+
+void idem__sqlite_origin_forget(const char *path)
+{
+    (void)path;
+}
+
+#endif

@@ -1,0 +1,732 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One store is one store: whatever is opened later is the file that was opened first, with its own log
+ * and under one name, or the call is an error. And who may use a file that the library creates.
+ */
+#define _GNU_SOURCE /* unshare() */
+
+#include "sqlite_support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define KEYS 300
+
+static char other_path[96];
+
+/* "folder/name", static. */
+static const char *in_folder(const char *name)
+{
+    (void)snprintf(other_path, sizeof other_path, "%s/%s", folder, name);
+    return other_path;
+}
+
+static int open_at(const char *path, const char *options, idem_store **store, idem_error *error)
+{
+    char url[300];
+    (void)snprintf(url, sizeof url, "sqlite:%s?timeout=5s%s", path, options);
+    return idem_open(url, store, error);
+}
+
+static void book_keys(idem_store *store, int from, int to)
+{
+    char key[16];
+    idem_error error;
+    for (int i = from; i < to; i++) {
+        (void)snprintf(key, sizeof key, "%d", i);
+        ck_assert_idem_ok(book(store, key, idem_str("1"), &error), error);
+    }
+}
+
+/* How many of the keys that were completed a begin calls new. */
+static int count_new(idem_store *store, int count)
+{
+    char key[16];
+    int fresh = 0;
+    for (int i = 0; i < count; i++) {
+        idem_outcome outcome;
+        (void)snprintf(key, sizeof key, "%d", i);
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &outcome, NULL))
+            continue;
+        fresh += outcome.kind == IDEM_NEW;
+        idem_outcome_clear(&outcome);
+    }
+    return fresh;
+}
+
+static void let_a_millisecond_pass(void)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    while (idem_monotonic_ms() == now_ms)
+        (void)sched_yield();
+}
+
+/* -------------------------------------------------------------------------------------- readers */
+
+#define THREADS 6
+
+static atomic_int answers_wrong;
+static atomic_bool busy;
+
+/* Enough callers that readers are opened too. */
+static void *ask_on(void *user)
+{
+    idem_store *store = user;
+    while (atomic_load(&busy)) {
+        idem_record record;
+        idem_outcome outcome;
+        int rc = idem_get(store, idem_str("0"), &record, NULL);
+        if (rc == IDEM_OK)
+            idem_record_clear(&record);
+        atomic_fetch_add(&answers_wrong, rc == IDEM_ERR_NOT_FOUND);
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str("0")), &outcome, NULL) == IDEM_OK) {
+            atomic_fetch_add(&answers_wrong, outcome.kind != IDEM_COMPLETED);
+            idem_outcome_clear(&outcome);
+        }
+    }
+    return NULL;
+}
+
+static void ask_in_threads(idem_store *store, unsigned ms)
+{
+    pthread_t threads[THREADS];
+    atomic_store(&busy, true);
+    atomic_store(&answers_wrong, 0);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_on, store), 0);
+    sleep_ms(ms);
+    atomic_store(&busy, false);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+}
+
+START_TEST(no_reader_makes_a_new_file)
+{
+    char moved[96];
+    (void)snprintf(moved, sizeof moved, "%s", in_folder("moved.db"));
+    idem_store *store = open_store("timeout=1s");
+    book_keys(store, 0, 1);
+    ck_assert_int_eq(rename(store_path, moved), 0);
+    ask_in_threads(store, 300);
+    ck_assert_int_eq(atomic_load(&answers_wrong), 0);
+    ck_assert_int_ne(access(store_path, F_OK), 0);
+    ck_assert_int_eq(rename(moved, store_path), 0);
+    let_a_millisecond_pass();
+    ck_assert(is_booked(store, "0", idem_str("1")));
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_relative_path_is_one_file_for_readers_too)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_int_eq(chdir(folder), 0);
+    ck_assert_idem_ok(idem_open("sqlite:store.db", &store, &error), error);
+    book_keys(store, 0, 1);
+    ck_assert_int_eq(mkdir("elsewhere", 0700), 0);
+    ck_assert_int_eq(chdir("elsewhere"), 0);
+    ask_in_threads(store, 300);
+    ck_assert_int_eq(atomic_load(&answers_wrong), 0);
+    ck_assert_int_ne(access("store.db", F_OK), 0);
+    idem_close(store);
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(rmdir(in_folder("elsewhere")), 0);
+}
+END_TEST
+
+START_TEST(a_lazy_store_means_the_folder_it_was_opened_in)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_int_eq(chdir(folder), 0);
+    ck_assert_idem_ok(idem_open("sqlite:store.db?open=lazy", &store, &error), error);
+    ck_assert_int_eq(chdir("/"), 0);
+    book_keys(store, 0, 1);
+    idem_close(store);
+    ck_assert_int_eq(access(store_path, F_OK), 0);
+}
+END_TEST
+
+/* A link to a folder is followed once. */
+START_TEST(a_folder_link_that_is_switched_leads_nowhere_else)
+{
+    char link[96];
+    char first[96];
+    char second[96];
+    char path[400];
+    idem_store *store = NULL;
+    idem_store *stranger = NULL;
+    idem_error error;
+    (void)snprintf(link, sizeof link, "%s", in_folder("current"));
+    (void)snprintf(first, sizeof first, "%s", in_folder("1"));
+    (void)snprintf(second, sizeof second, "%s", in_folder("2"));
+    (void)snprintf(path, sizeof path, "%s/x.db", link);
+    ck_assert_int_eq(mkdir(first, 0700) | mkdir(second, 0700) | symlink(second, link), 0);
+    ck_assert_idem_ok(open_at(path, "", &stranger, &error), error);
+    ck_assert_int_eq(unlink(link) | symlink(first, link), 0);
+    ck_assert_idem_ok(open_at(path, "", &store, &error), error);
+    book_keys(store, 0, 1);
+    ck_assert_int_eq(unlink(link) | symlink(second, link), 0);
+    ask_in_threads(store, 200);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(is_booked(store, "0", idem_str("1")) ? 0 : 1);
+    join_child(child);
+    ck_assert_int_eq(atomic_load(&answers_wrong), 0);
+    ck_assert_int_eq(count_new(stranger, 1), 1);
+    idem_close(store);
+    idem_close(stranger);
+    ck_assert_int_eq(unlink(link), 0);
+    (void)snprintf(path, sizeof path, "rm -rf %s %s", first, second);
+    ck_assert_int_eq(system(path), 0);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------ a file in its place */
+
+/* Makes a backup as the documents say. */
+static void back_up(const char *path)
+{
+    char sql[160];
+    (void)snprintf(sql, sizeof sql, "VACUUM INTO '%s'", path);
+    file_exec(sql);
+}
+
+static void remove_log(void)
+{
+    char path[112];
+    (void)snprintf(path, sizeof path, "%s-wal", store_path);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s-shm", store_path);
+    (void)unlink(path);
+}
+
+static void assert_restored(void)
+{
+    idem_store *store = open_store("");
+    ck_assert_int_eq(count_new(store, KEYS), 0);
+    idem_close(store);
+    ck_assert_int_eq(file_number("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+}
+
+static void assert_log_refused(void)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_int_eq(open_at(store_path, "", &store, &error), IDEM_ERR_CORRUPT);
+    ck_assert_says(error, "remove the old -wal and -shm");
+}
+
+START_TEST(a_backup_put_under_an_open_store_is_an_error)
+{
+    idem_error error;
+    idem_record record;
+    idem_store *store = open_store("synchronous=normal");
+    book_keys(store, 0, KEYS);
+    const char *backup = in_folder("backup.db");
+    back_up(backup);
+    book_keys(store, KEYS, KEYS + 50);
+    ck_assert_int_eq(rename(backup, store_path), 0);
+    let_a_millisecond_pass();
+    ck_assert_int_eq(count_new(store, KEYS), 0);
+    ck_assert_int_eq(idem_get(store, idem_str("0"), &record, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, "was replaced by another file");
+    ck_assert_says(error, "-wal");
+    pid_t child = fork(); /* which opens its own connection */
+    if (child == 0)
+        _exit(count_new(store, KEYS));
+    join_child(child);
+    ask_in_threads(store, 100); /* and so do readers */
+    ck_assert_int_eq(atomic_load(&answers_wrong), 0);
+    /* Another process, before the old log is gone, and afterwards. */
+    assert_log_refused();
+    idem_close(store);
+    assert_log_refused();
+    remove_log();
+    assert_restored();
+}
+END_TEST
+
+/* Fills a store and dies. */
+static void crash(void)
+{
+    char key[16];
+    idem_store *store = NULL;
+    CHILD_CHECK(idem_open(store_url("synchronous=normal"), &store, NULL) == IDEM_OK);
+    for (int i = 0; i < KEYS + 50; i++) {
+        (void)snprintf(key, sizeof key, "%d", i);
+        CHILD_CHECK(book(store, key, idem_str("1"), NULL) == IDEM_OK);
+        if (i == KEYS - 1)
+            back_up(in_folder("backup.db"));
+    }
+    (void)fflush(NULL);
+    _exit(0);
+}
+
+START_TEST(a_log_that_a_crash_left_is_not_taken_for_the_backups)
+{
+    run_in_child(crash);
+    ck_assert_int_eq(rename(in_folder("backup.db"), store_path), 0);
+    assert_log_refused();
+    remove_log();
+    assert_restored();
+}
+END_TEST
+
+START_TEST(a_file_and_its_log_may_be_moved_and_copied_together)
+{
+    char command[400];
+    run_in_child(crash);
+    (void)snprintf(command, sizeof command,
+                   "cd %s && mkdir c && cp -a store.db store.db-wal c && mkdir m && "
+                   "mv store.db* m && mv m/* . && rmdir m && mv c/store.db copy.db && mv c/store.db-wal copy.db-wal "
+                   "&& rmdir c",
+                   folder);
+    ck_assert_int_eq(system(command), 0);
+    idem_store *store = open_store("");
+    ck_assert_int_eq(count_new(store, KEYS + 50), 0);
+    idem_close(store);
+    (void)snprintf(store_path, sizeof store_path, "%s", in_folder("copy.db"));
+    store = open_store("");
+    ck_assert_int_eq(count_new(store, KEYS + 50), 0);
+    idem_close(store);
+}
+END_TEST
+
+/* The store that is closed last must not take the new file's log along. */
+START_TEST(what_replaced_the_file_keeps_its_own_log)
+{
+    idem_error error;
+    idem_store *old = open_store("");
+    book_keys(old, 0, 1);
+    back_up(in_folder("backup.db"));
+    remove_log();
+    ck_assert_int_eq(rename(in_folder("backup.db"), store_path), 0);
+    idem_store *store = open_store("");
+    ck_assert_idem_ok(book(store, "new", idem_str("2"), &error), error);
+    idem_close(old);
+    sqlite3 *second = raw_open(store_path);
+    ck_assert_int_eq(raw_number(second, "SELECT count(*) FROM idem_record"), 2);
+    (void)sqlite3_close(second);
+    idem_close(store);
+    ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record"), 2);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------ two names */
+
+static void assert_second_name_refused(const char *path)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_msg(open_at(path, "", &store, &error) == IDEM_ERR_UNAVAILABLE, "%d %s", error.code,
+                  error.message);
+    ck_assert_says(error, "under another name");
+    ck_assert_says(error, "mount the folder");
+}
+
+START_TEST(a_second_name_is_refused_while_the_first_is_in_use)
+{
+    char second[96];
+    idem_error error;
+    idem_store *store = open_store("");
+    (void)snprintf(second, sizeof second, "%s", in_folder("second.db"));
+    book_keys(store, 0, 1);
+    ck_assert_int_eq(link(store_path, second), 0);
+    assert_second_name_refused(second);
+    pid_t child = fork();
+    if (child == 0) {
+        idem_store *other = NULL;
+        _exit(open_at(second, "", &other, NULL) == IDEM_ERR_UNAVAILABLE ? 0 : 1);
+    }
+    join_child(child);
+    ck_assert(is_booked(store, "0", idem_str("1")));
+    book_keys(store, 1, 2);
+    idem_close(store);
+    /* Nobody uses the first one any more. */
+    ck_assert_idem_ok(open_at(second, "", &store, &error), error);
+    ck_assert_int_eq(count_new(store, 2), 0);
+    assert_second_name_refused(store_path);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_backups_hard_link_does_no_harm)
+{
+    idem_store *store = open_store("");
+    ck_assert_int_eq(link(store_path, in_folder("backup.db")), 0);
+    book_keys(store, 0, 5);
+    idem_store *second = open_store("");
+    ck_assert_int_eq(count_new(second, 5), 0);
+    idem_close(second);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_connection_of_the_callers_has_a_name_too)
+{
+    idem_store *store = open_store("");
+    idem_store *joined = NULL;
+    idem_error error;
+    ck_assert_int_eq(link(store_path, in_folder("second.db")), 0);
+    sqlite3 *db = raw_open(in_folder("second.db"));
+    ck_assert_int_eq(idem_sqlite_open_on(db, NULL, &joined, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, "in use under another name");
+    idem_close(store);
+    ck_assert_idem_ok(idem_sqlite_open_on(db, NULL, &joined, &error), error);
+    assert_second_name_refused(store_path);
+    idem_close(joined);
+    (void)sqlite3_close(db);
+    idem_close(open_store(""));
+}
+END_TEST
+
+/* A file that is renamed while it is in use has a second name, and its log has not. */
+START_TEST(a_file_that_was_renamed_is_refused_while_it_is_in_use)
+{
+    char moved[96];
+    idem_error error;
+    (void)snprintf(moved, sizeof moved, "%s", in_folder("moved.db"));
+    idem_store *store = open_store("");
+    idem_store *second = NULL;
+    book_keys(store, 0, 5);
+    ck_assert_int_eq(rename(store_path, moved), 0);
+    assert_second_name_refused(moved);
+    idem_close(store);
+    assert_second_name_refused(moved); /* the log is still beside where it was */
+    char log[112];
+    char moved_log[112];
+    (void)snprintf(log, sizeof log, "%s-wal", store_path);
+    (void)snprintf(moved_log, sizeof moved_log, "%s-wal", moved);
+    ck_assert_int_eq(rename(log, moved_log), 0);
+    ck_assert_idem_ok(open_at(moved, "", &second, &error), error);
+    ck_assert_int_eq(count_new(second, 5), 0);
+    idem_close(second);
+}
+END_TEST
+
+START_TEST(a_process_that_was_killed_holds_no_name)
+{
+    char second[96];
+    int ready[2];
+    char byte;
+    idem_store *store = NULL;
+    idem_error error;
+    (void)snprintf(second, sizeof second, "%s", in_folder("second.db"));
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHILD_CHECK(idem_open(store_url(""), &store, NULL) == IDEM_OK);
+        CHILD_CHECK(book(store, "0", idem_str("1"), NULL) == IDEM_OK);
+        CHILD_CHECK(write(ready[1], "x", 1) == 1);
+        for (;;)
+            (void)pause();
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    ck_assert_int_eq(link(store_path, second), 0);
+    assert_second_name_refused(second);
+    ck_assert_int_eq(kill(child, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    assert_second_name_refused(second); /* what it had written is in the log of the first */
+    idem_close(open_store(""));
+    ck_assert_idem_ok(open_at(second, "", &store, &error), error);
+    ck_assert_int_eq(count_new(store, 1), 0);
+    idem_close(store);
+}
+END_TEST
+
+/* Of two that come at once under two names never both come in. */
+START_TEST(two_names_at_once_are_never_both_accepted)
+{
+    char names[2][96];
+    idem_close(open_store(""));
+    (void)snprintf(names[0], sizeof names[0], "%s", store_path);
+    (void)snprintf(names[1], sizeof names[1], "%s", in_folder("second.db"));
+    ck_assert_int_eq(link(names[0], names[1]), 0);
+    for (int round = 0; round < 50; round++) {
+        int start[2];
+        int told[2];
+        char answer;
+        int opened = 0;
+        pid_t children[2];
+        ck_assert_int_eq(pipe(start) | pipe(told), 0);
+        for (int i = 0; i < 2; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                idem_store *store = NULL;
+                (void)close(start[1]);
+                CHILD_CHECK(read(start[0], &answer, 1) == 0);
+                answer = open_at(names[i], "", &store, NULL) == IDEM_OK;
+                CHILD_CHECK(write(told[1], &answer, 1) == 1);
+                for (;;)
+                    (void)pause();
+            }
+        }
+        (void)close(start[0]);
+        (void)close(start[1]);
+        for (int i = 0; i < 2; i++) {
+            ck_assert_int_eq(read(told[0], &answer, 1), 1);
+            opened += answer;
+        }
+        for (int i = 0; i < 2; i++) {
+            ck_assert_int_eq(kill(children[i], SIGKILL), 0);
+            ck_assert_int_eq(waitpid(children[i], NULL, 0), children[i]);
+        }
+        (void)close(told[0]);
+        (void)close(told[1]);
+        ck_assert_int_le(opened, 1);
+        remove_log();
+    }
+}
+END_TEST
+
+/* The file alone, mounted into another folder, as `docker -v x.db:/data/x.db` does. */
+static void open_mounted_file(void)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    const char *target = in_folder("mounted.db");
+    if (unshare(CLONE_NEWNS))
+        CHILD_CHECK(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0);
+    CHILD_CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHILD_CHECK(close(open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) == 0);
+    CHILD_CHECK(mount(store_path, target, NULL, MS_BIND, NULL) == 0);
+    CHILD_CHECK(open_at(target, "", &store, &error) == IDEM_ERR_UNAVAILABLE);
+    CHILD_CHECK(strstr(error.message, "mount the folder"));
+}
+
+static void open_mounted_folder(void)
+{
+    char target[96];
+    char path[112];
+    idem_store *store = NULL;
+    idem_error error;
+    (void)snprintf(target, sizeof target, "%s", in_folder("data"));
+    (void)snprintf(path, sizeof path, "%s/store.db", target);
+    if (unshare(CLONE_NEWNS))
+        CHILD_CHECK(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0);
+    CHILD_CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHILD_CHECK(mkdir(target, 0700) == 0 && mount(folder, target, NULL, MS_BIND, NULL) == 0);
+    CHILD_CHECK(open_at(path, "", &store, &error) == IDEM_OK);
+    CHILD_CHECK(count_new(store, 1) == 0);
+    idem_close(store);
+}
+
+START_TEST(a_mounted_file_is_refused_and_a_mounted_folder_is_not)
+{
+    idem_store *store = open_store("");
+    book_keys(store, 0, 1);
+    run_in_child(open_mounted_file);
+    run_in_child(open_mounted_folder);
+    ck_assert_int_eq(rmdir(in_folder("data")), 0);
+    idem_close(store);
+}
+END_TEST
+
+static char found[4096];
+
+static void take_finding(void *user, const idem_finding *finding)
+{
+    size_t len = strlen(found);
+    (void)user;
+    (void)snprintf(found + len, sizeof found - len, "%s | %s\n", finding->what, finding->mend);
+}
+
+START_TEST(a_second_name_that_nobody_uses_is_found)
+{
+    idem_store *store = open_store("");
+    ck_assert_int_eq(idem_check(store, take_finding, NULL, NULL), IDEM_OK);
+    ck_assert_ptr_null(strstr(found, "hard links"));
+    ck_assert_ptr_null(strstr(found, "mounted by itself"));
+    ck_assert_int_eq(link(store_path, in_folder("backup.db")), 0);
+    ck_assert_int_eq(idem_check(store, take_finding, NULL, NULL), IDEM_OK);
+    ck_assert_msg(strstr(found, "has 2 names (hard links)") != NULL, "%s", found);
+    idem_close(store);
+}
+END_TEST
+
+static void examine_mounted_file(void)
+{
+    idem_store *store = NULL;
+    const char *target = in_folder("mounted.db");
+    if (unshare(CLONE_NEWNS))
+        CHILD_CHECK(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0);
+    CHILD_CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHILD_CHECK(close(open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) == 0);
+    CHILD_CHECK(mount(store_path, target, NULL, MS_BIND, NULL) == 0);
+    CHILD_CHECK(open_at(target, "", &store, NULL) == IDEM_OK);
+    CHILD_CHECK(idem_check(store, take_finding, NULL, NULL) == IDEM_OK);
+    CHILD_CHECK(strstr(found, "mounted by itself") && strstr(found, "mount the folder"));
+    idem_close(store);
+}
+
+START_TEST(a_file_that_is_mounted_by_itself_is_found)
+{
+    idem_close(open_store(""));
+    run_in_child(examine_mounted_file);
+}
+END_TEST
+
+/* ---------------------------------------------------------------------------------- who may use it */
+
+static unsigned mode_of(const char *path)
+{
+    struct stat file;
+    ck_assert_int_eq(stat(path, &file), 0);
+    return file.st_mode & 07777;
+}
+
+static const struct {
+    const char *options;
+    unsigned mode;
+} modes[] = {{"", 0600}, {"mode=0660", 0660}, {"mode=640", 0640}};
+
+START_TEST(a_new_file_is_for_its_owner_unless_the_url_says_else)
+{
+    char log[112];
+    mode_t mask = umask(_i == 1 ? 077 : 0);
+    idem_store *store = open_store(modes[_i].options);
+    (void)umask(mask);
+    ck_assert_uint_eq(mode_of(store_path), modes[_i].mode);
+    (void)snprintf(log, sizeof log, "%s-wal", store_path);
+    ck_assert_uint_eq(mode_of(log), modes[_i].mode);
+    (void)snprintf(log, sizeof log, "%s-shm", store_path);
+    ck_assert_uint_eq(mode_of(log), modes[_i].mode);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_mode_that_is_none_is_refused)
+{
+    static const char *const wrong[] = {"mode=rw", "mode=0888", "mode=0400", "mode=01777", "mode=-1",
+                                        "mode=%200600"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        idem_store *store = NULL;
+        idem_error error;
+        ck_assert_msg(idem_open(store_url(wrong[i]), &store, &error) == IDEM_ERR_ARGUMENT, "%s",
+                      wrong[i]);
+        ck_assert_int_ne(access(store_path, F_OK), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_link_that_leads_to_nothing_is_followed)
+{
+    ck_assert_int_eq(symlink(in_folder("target.db"), store_path), 0);
+    idem_store *store = open_store("");
+    book_keys(store, 0, 1);
+    ck_assert_uint_eq(mode_of(in_folder("target.db")), 0600);
+    idem_store *second = open_store("");
+    ck_assert_int_eq(count_new(second, 1), 0);
+    idem_close(second);
+    idem_close(store);
+}
+END_TEST
+
+static int open_existing(const char *options, idem_store **store, idem_error *error)
+{
+    idem_options with = {.size = sizeof with, .flags = IDEM_OPEN_EXISTING};
+    return idem_open_with(store_url(options), &with, store, error);
+}
+
+START_TEST(a_file_that_is_not_there_is_not_created_where_it_must_not_be)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    uint64_t before_ms = idem_monotonic_ms();
+    ck_assert_int_eq(idem_open(store_url("create=no"), &store, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, "there is no such file");
+    ck_assert_int_eq(open_existing("", &store, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, "there is no such file");
+    ck_assert_uint_lt(idem_monotonic_ms() - before_ms, 3000); /* not repeated */
+    ck_assert_int_ne(access(store_path, F_OK), 0);
+    idem_close(open_store(""));
+    ck_assert_idem_ok(idem_open(store_url("create=no"), &store, &error), error);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(who_only_looks_changes_no_settings)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    store = open_store("");
+    book_keys(store, 0, 1);
+    idem_close(store);
+    file_exec("PRAGMA journal_mode = delete");
+    ck_assert_idem_ok(open_existing("", &store, &error), error);
+    ck_assert(is_booked(store, "0", idem_str("1")));
+    idem_close(store);
+    ck_assert_int_eq(file_number("SELECT journal_mode = 'delete' FROM pragma_journal_mode"), 1);
+    ck_assert_int_eq(truncate(store_path, 0), 0); /* a database without tables */
+    ck_assert_int_eq(open_existing("", &store, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, "holds no records yet");
+    struct stat file;
+    ck_assert_int_eq(stat(store_path, &file), 0);
+    ck_assert_int_eq(file.st_size, 0);
+}
+END_TEST
+
+#define NOBODY 65534
+
+static void look_as_nobody(void)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    if (geteuid() == 0)
+        CHILD_CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    CHILD_CHECK(open_existing("", &store, &error) == IDEM_OK);
+    CHILD_CHECK(is_booked(store, "0", idem_str("1")) && count_new(store, 1) == 0);
+    idem_close(store);
+}
+
+START_TEST(the_right_to_read_is_enough_to_look)
+{
+    idem_store *store = open_store("mode=0644");
+    book_keys(store, 0, 1);
+    ck_assert_int_eq(chmod(folder, 0555), 0);
+    run_in_child(look_as_nobody); /* in use */
+    book_keys(store, 1, 2);
+    idem_close(store);
+    run_in_child(look_as_nobody); /* at rest: without a log */
+    char log[112];
+    (void)snprintf(log, sizeof log, "%s-wal", store_path);
+    ck_assert_int_ne(access(log, F_OK), 0);
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sqlite_place");
+    ADD_IN_FOLDER(suite, no_reader_makes_a_new_file);
+    ADD_IN_FOLDER(suite, a_relative_path_is_one_file_for_readers_too);
+    ADD_IN_FOLDER(suite, a_lazy_store_means_the_folder_it_was_opened_in);
+    ADD_IN_FOLDER(suite, a_folder_link_that_is_switched_leads_nowhere_else);
+    ADD_IN_FOLDER(suite, a_backup_put_under_an_open_store_is_an_error);
+    ADD_IN_FOLDER(suite, a_log_that_a_crash_left_is_not_taken_for_the_backups);
+    ADD_IN_FOLDER(suite, a_file_and_its_log_may_be_moved_and_copied_together);
+    ADD_IN_FOLDER(suite, what_replaced_the_file_keeps_its_own_log);
+    ADD_IN_FOLDER(suite, a_second_name_is_refused_while_the_first_is_in_use);
+    ADD_IN_FOLDER(suite, a_backups_hard_link_does_no_harm);
+    ADD_IN_FOLDER(suite, a_connection_of_the_callers_has_a_name_too);
+    ADD_IN_FOLDER(suite, a_file_that_was_renamed_is_refused_while_it_is_in_use);
+    ADD_IN_FOLDER(suite, a_process_that_was_killed_holds_no_name);
+    ADD_IN_FOLDER(suite, two_names_at_once_are_never_both_accepted);
+    ADD_IN_FOLDER(suite, a_mounted_file_is_refused_and_a_mounted_folder_is_not);
+    ADD_IN_FOLDER(suite, a_second_name_that_nobody_uses_is_found);
+    ADD_IN_FOLDER(suite, a_file_that_is_mounted_by_itself_is_found);
+    ADD_ROWS_IN_FOLDER(suite, a_new_file_is_for_its_owner_unless_the_url_says_else, modes);
+    ADD_IN_FOLDER(suite, a_mode_that_is_none_is_refused);
+    ADD_IN_FOLDER(suite, a_link_that_leads_to_nothing_is_followed);
+    ADD_IN_FOLDER(suite, a_file_that_is_not_there_is_not_created_where_it_must_not_be);
+    ADD_IN_FOLDER(suite, who_only_looks_changes_no_settings);
+    ADD_IN_FOLDER(suite, the_right_to_read_is_enough_to_look);
+    return run_suite(suite);
+}
