@@ -17,6 +17,7 @@ crashed() {
 # ------------------------------------------------------------------------------------- settle
 
 scene 'settle: a key that is absent, that has a live owner, that is completed'
+make_store
 expect 14 settle absent '{}'
 err_has absent
 claim live --lease 1h
