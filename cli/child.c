@@ -1,156 +1,101 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CMD as a child process. It stays in idem's process group, so that the terminal treats the two as
- * one. It must not outlive idem, since then it would work on without a claim; on Linux the kernel
- * sees to that.
+ * CMD as a child process, and what it has started. None of these must work on when the claim has
+ * ended: the keeper (keeper.c) stands between idem and CMD, and sees to that when idem can't. What
+ * CMD leaves behind has a second to end by itself; then it is asked to, and ten seconds later
+ * killed. A process that has made a session of its own is left alone.
  *
- * Processes that CMD leaves behind may hold its output open for ever. What is in the pipes when
- * CMD ends is read in any case; for more than that idem waits a second and no longer.
+ * Such a process may hold CMD's output open for ever. What is in the pipes when CMD ends is read
+ * in any case; for more than that idem waits a second and no longer.
  */
 #include "child.h"
 
+#include "descriptors.h"
 #include "signals.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
-#define TICK_MS    200  /* how often the claim is looked at */
-#define LINGER_MS  1000 /* how long output may come after CMD's end */
-#define PATIENCE_S 10   /* between asking CMD to stop and making it */
+#define TICK_MS     200  /* how often the claim is looked at */
+#define LINGER_MS   1000 /* how long output may come after CMD's end */
+#define PATIENCE_S  10   /* between asking processes to stop and making them */
+#define LAST_WAIT_S 5    /* for those that were killed */
 
-extern char **environ;
+enum { OUT, ERR, STREAMS_COUNT };
 
 /* -------------------------------------------------------------------------------- starting */
 
-/* The pipes between idem and the child: its stdout, its stderr, and one for the error if it can't
-   be executed, which closes when it is. Each has an end to read and one to write. */
-enum { TO_STDOUT, TO_STDERR, TO_REPORT, PIPES_COUNT };
-
-typedef struct {
-    int ends[PIPES_COUNT][2];
-} pipes;
-
-static void close_end(int *end)
+/* One file behind stdout and stderr (>log 2>&1) means that the order of what is written to the two
+   counts, and one pipe keeps it. /dev/null and the like have none. */
+static bool is_one_file(void)
 {
-    if (*end >= 0)
-        (void)close(*end);
-    *end = -1;
+    struct stat out;
+    struct stat err;
+    if (fstat(STDOUT_FILENO, &out) != 0 || fstat(STDERR_FILENO, &err) != 0 ||
+        out.st_dev != err.st_dev || out.st_ino != err.st_ino)
+        return false;
+    return S_ISREG(out.st_mode) || S_ISFIFO(out.st_mode) || S_ISSOCK(out.st_mode) ||
+           isatty(STDOUT_FILENO);
 }
 
-static void close_pipes(pipes *all)
+/* @param[out] to  where CMD writes */
+static int open_stream(cli_child *child, int index, size_t limit, int *to)
 {
-    for (int i = 0; i < PIPES_COUNT; i++) {
-        close_end(&all->ends[i][0]);
-        close_end(&all->ends[i][1]);
-    }
-}
-
-static bool open_pipes(pipes *all)
-{
-    bool opened = true;
-    for (int i = 0; i < PIPES_COUNT; i++)
-        all->ends[i][0] = all->ends[i][1] = -1;
-    for (int i = 0; i < PIPES_COUNT && opened; i++) {
-        opened = pipe(all->ends[i]) == 0 && fcntl(all->ends[i][0], F_SETFD, FD_CLOEXEC) == 0 &&
-                 fcntl(all->ends[i][1], F_SETFD, FD_CLOEXEC) == 0;
-    }
-    return opened;
-}
-
-/* In the child, where only async-signal-safe calls are left. execvp() with a name that has no
-   slash searches $PATH, with memory on the stack. */
-static _Noreturn void become(char *const *program, char **environment, const pipes *all,
-                             pid_t parent)
-{
-    int problem;
-#ifdef __linux__
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-#endif
-    if (getppid() != parent)
-        _exit(CLI_INTERNAL); /* idem was killed before the kernel knew that it mattered */
-    if (dup2(all->ends[TO_STDOUT][1], STDOUT_FILENO) >= 0 &&
-        dup2(all->ends[TO_STDERR][1], STDERR_FILENO) >= 0) {
-        environ = environment;
-        cli_signals_restore();
-        (void)execvp(program[0], program);
-    }
-    problem = errno;
-    ssize_t written = write(all->ends[TO_REPORT][1], &problem, sizeof problem);
-    (void)written;
-    _exit(CLI_NO_PROGRAM);
-}
-
-/* Waits until the child executes CMD, or says why it can't. @return 0 or errno */
-static int read_report(int fd)
-{
-    int problem = 0;
-    ssize_t got;
-    do {
-        got = read(fd, &problem, sizeof problem);
-    } while (got < 0 && errno == EINTR);
-    return got == (ssize_t)sizeof problem ? problem : 0;
-}
-
-static int refuse(const char *name, int problem)
-{
-    char quoted[IDEM_QUOTE_SIZE];
-    bool missing = problem == ENOENT || problem == ENOTDIR;
-    cli_say("%s can't be run: %s", idem_quote(idem_str(name), quoted),
-            missing ? "there is no such program" : strerror(problem));
-    return missing ? CLI_NO_PROGRAM : CLI_NOT_EXECUTABLE;
-}
-
-static int start(char *const *program, char **environment, pipes *all, cli_child *child)
-{
-    pid_t parent = getpid();
-    cli_signals_hold();
-    child->pid = fork();
-    if (child->pid == 0)
-        become(program, environment, all, parent);
-    int problem = errno;
-    cli_signals_let_through();
-    if (child->pid < 0) {
-        cli_say("no process can be made: %s", strerror(problem));
+    static const char *const names[] = {"stdout", "stderr"};
+    int ends[2];
+    if (!cli_descriptors_pipe(ends)) {
+        cli_say("no pipe can be made for the command's output: %s", strerror(errno));
         return CLI_INTERNAL;
     }
-    for (int i = 0; i < PIPES_COUNT; i++)
-        close_end(&all->ends[i][1]);
-    problem = read_report(all->ends[TO_REPORT][0]);
-    if (problem == 0)
-        return CLI_OK;
-    while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR) {
+    if (!cli_stream_open(&child->streams[index], names[index], ends[0],
+                         index == OUT ? STDOUT_FILENO : STDERR_FILENO, limit)) {
+        cli_descriptors_close(&ends[0]);
+        cli_descriptors_close(&ends[1]);
+        return cli_report_no_memory();
     }
-    return refuse(program[0], problem);
+    *to = ends[1];
+    return CLI_OK;
 }
 
-static bool open_stream(cli_child *child, int index, int to, size_t limit, int *from)
+static int open_streams(cli_child *child, size_t limit, cli_launch *launch)
 {
-    const char *name = index == TO_STDOUT ? "stdout" : "stderr";
-    if (!cli_stream_open(&child->streams[index], name, *from, to, limit))
-        return false;
-    *from = -1;
-    return true;
+    child->merged = is_one_file();
+    int code = open_stream(child, OUT, limit, &launch->out);
+    if (code == CLI_OK && !child->merged)
+        code = open_stream(child, ERR, limit, &launch->err);
+    return code;
 }
 
-int cli_child_start(char *const *program, char **environment, size_t limit, cli_child *child)
+/* Of a claim that is renewed in time two thirds of the lease are left at least. */
+static uint64_t grace_ms(uint64_t lease_ms)
 {
-    pipes all;
-    int code = CLI_INTERNAL;
-    *child = (cli_child){.pid = -1};
-    if (!open_pipes(&all))
-        cli_say("no pipe can be made: %s", strerror(errno));
-    else if (!open_stream(child, TO_STDOUT, STDOUT_FILENO, limit, &all.ends[TO_STDOUT][0]) ||
-             !open_stream(child, TO_STDERR, STDERR_FILENO, limit, &all.ends[TO_STDERR][0]))
-        (void)cli_report_no_memory();
-    else
-        code = start(program, environment, &all, child);
-    close_pipes(&all);
+    uint64_t patience_ms = PATIENCE_S * 1000;
+    return lease_ms / 3 < patience_ms ? lease_ms / 3 : patience_ms;
+}
+
+int cli_child_start(char *const *program, char **environment, size_t limit, uint64_t lease_ms,
+                    cli_child *child)
+{
+    cli_launch launch = {
+        .program = program, .environment = environment, .out = -1, .err = -1, .report = -1};
+    memset(child, 0, sizeof *child);
+    child->keeper.pid = child->witness.pid = -1;
+    child->keeper.orders = child->keeper.reports = -1;
+    child->witness.questions = child->witness.answers = -1;
+    child->streams[OUT].from = child->streams[ERR].from = -1;
+    int code = open_streams(child, limit, &launch);
+    if (code == CLI_OK) {
+        cli_launch whole = launch;
+        if (child->merged)
+            whole.err = launch.out;
+        cli_witness_start(&child->witness);
+        code = cli_keeper_start(&child->keeper, &whole, grace_ms(lease_ms));
+    }
+    cli_descriptors_close(&launch.out);
+    cli_descriptors_close(&launch.err);
     if (code)
         cli_child_clear(child);
     return code;
@@ -158,14 +103,77 @@ int cli_child_start(char *const *program, char **environment, size_t limit, cli_
 
 void cli_child_clear(cli_child *child)
 {
-    cli_stream_close(&child->streams[TO_STDOUT]);
-    cli_stream_close(&child->streams[TO_STDERR]);
+    cli_keeper_end(&child->keeper);
+    cli_witness_end(&child->witness);
+    cli_stream_close(&child->streams[OUT]);
+    cli_stream_close(&child->streams[ERR]);
+}
+
+/* -------------------------------------------------------------------------------- stopping */
+
+static const cli_guard_state *state_of(const cli_child *child)
+{
+    return &child->keeper.guard.now;
+}
+
+static void stop_tree(cli_child *child)
+{
+    if (child->keeper.guard.stopping)
+        return;
+    cli_keeper_stop(&child->keeper, SIGTERM);
+    child->kill_at = idem_monotonic_ms() + PATIENCE_S * 1000;
+}
+
+static void watch_patience(cli_child *child)
+{
+    uint64_t now = idem_monotonic_ms();
+    if (child->kill_at && now >= child->kill_at && !state_of(child)->gone) {
+        if (child->ended)
+            cli_say("%u of them have not ended in %ds; killing them", state_of(child)->living,
+                    PATIENCE_S);
+        else
+            cli_say("the command has not stopped in %ds; killing it", PATIENCE_S);
+        child->kill_at = 0;
+        child->give_up_at = now + LAST_WAIT_S * 1000;
+        cli_keeper_stop(&child->keeper, SIGKILL);
+    }
+    child->left_alive =
+        child->give_up_at && now >= child->give_up_at && !state_of(child)->gone;
+}
+
+static void watch_claim(cli_child *child, const idem_claim *claim)
+{
+    if (child->ended || child->claim_lost || !idem_claim_lost(claim))
+        return;
+    cli_say("the claim is lost: another caller holds the key now, or it was forgotten; "
+            "stopping the command");
+    child->claim_lost = true;
+    stop_tree(child);
+}
+
+static void watch_leftovers(cli_child *child)
+{
+    unsigned left = state_of(child)->living;
+    if (!child->ended || state_of(child)->gone || child->keeper.guard.stopping || left == 0 ||
+        idem_monotonic_ms() < child->linger_until)
+        return;
+    cli_say("the command has left %u %s behind, which must not work on without its claim; ending "
+            "%s (what is to stay needs a session of its own: setsid)",
+            left, left == 1 ? "process" : "processes", left == 1 ? "it" : "them");
+    stop_tree(child);
 }
 
 /* ------------------------------------------------------------------------------- following */
 
-/* A signal that came from the terminal has reached CMD already. Once CMD has ended, a signal can
-   only mean that nobody wants to wait for its output to be passed on. */
+/* Once CMD has ended, a signal can only mean that nobody wants to wait for the rest. */
+static void hurry(cli_child *child)
+{
+    cli_stream_mute(&child->streams[OUT]);
+    cli_stream_mute(&child->streams[ERR]);
+    child->linger_until = idem_monotonic_ms();
+}
+
+/* A signal that came from the terminal has reached CMD already. */
 static void take_signals(cli_child *child)
 {
     cli_signal arrived;
@@ -173,91 +181,95 @@ static void take_signals(cli_child *child)
         if (arrived.number == SIGCHLD)
             continue;
         if (!child->ended && !arrived.from_terminal)
-            (void)kill(child->pid, arrived.number);
-        if (child->ended && cli_signal_ends(arrived.number)) {
-            cli_stream_mute(&child->streams[TO_STDOUT]);
-            cli_stream_mute(&child->streams[TO_STDERR]);
-        }
+            cli_witness_add(&child->witness, &arrived);
+        if (child->ended && cli_signal_ends(arrived.number))
+            hurry(child);
+    }
+    cli_witness_listen(&child->witness);
+    while (cli_witness_next(&child->witness, &arrived)) {
+        if (!child->ended)
+            cli_keeper_signal(&child->keeper, arrived.number);
     }
 }
 
 static void look_for_end(cli_child *child)
 {
-    int status = 0;
-    pid_t reaped = child->ended ? 0 : waitpid(child->pid, &status, WNOHANG);
-    if (reaped == 0 || (reaped < 0 && errno == EINTR))
+    if (!cli_keeper_listen(&child->keeper)) {
+        cli_say("the process that keeps the command was killed; stopping the command");
+        stop_tree(child);
+    }
+    const cli_guard_state *state = state_of(child);
+    if (child->ended || !state->ended)
         return;
     child->ended = true;
-    child->code = reaped < 0            ? CLI_INTERNAL
-                  : WIFSIGNALED(status) ? CLI_SIGNAL + WTERMSIG(status)
-                                        : WEXITSTATUS(status);
-    cli_stream_end(&child->streams[TO_STDOUT]);
-    cli_stream_end(&child->streams[TO_STDERR]);
-}
-
-/* @param[in,out] kill_at  when patience ends; 0 until the claim is lost */
-static void watch_claim(cli_child *child, const idem_claim *claim, uint64_t *kill_at)
-{
-    if (child->ended || !idem_claim_lost(claim))
-        return;
-    if (!child->claim_lost) {
-        cli_say("the claim is lost: another caller holds the key now, or it was forgotten; "
-                "stopping the command");
-        child->claim_lost = true;
-        *kill_at = idem_monotonic_ms() + PATIENCE_S * 1000;
-        (void)kill(child->pid, SIGTERM);
-        (void)kill(child->pid, SIGCONT); /* a stopped process takes TERM only then */
-    } else if (*kill_at && idem_monotonic_ms() >= *kill_at) {
-        cli_say("the command has not stopped in %ds; killing it", PATIENCE_S);
-        *kill_at = 0;
-        (void)kill(child->pid, SIGKILL);
-    }
+    child->signal = WIFSIGNALED(state->status) ? WTERMSIG(state->status) : 0;
+    child->code = child->signal ? CLI_SIGNAL + child->signal : WEXITSTATUS(state->status);
+    child->linger_until = idem_monotonic_ms() + LINGER_MS;
+    cli_stream_end(&child->streams[OUT]);
+    cli_stream_end(&child->streams[ERR]);
 }
 
 static bool is_done(const cli_child *child)
 {
-    return child->ended && cli_stream_is_done(&child->streams[TO_STDOUT]) &&
-           cli_stream_is_done(&child->streams[TO_STDERR]);
+    return child->left_alive ||
+           (child->ended && state_of(child)->gone && cli_stream_is_done(&child->streams[OUT]) &&
+            cli_stream_is_done(&child->streams[ERR]));
+}
+
+static int timeout(const cli_child *child)
+{
+    int witness = cli_witness_timeout(&child->witness);
+    int keeper = cli_keeper_timeout(&child->keeper);
+    int least = TICK_MS;
+    least = witness >= 0 && witness < least ? witness : least;
+    return keeper >= 0 && keeper < least ? keeper : least;
 }
 
 static void wait_and_pass_on(cli_child *child)
 {
     struct pollfd fds[] = {{.fd = cli_signals_fd(), .events = POLLIN},
-                           cli_stream_wants(&child->streams[TO_STDOUT]),
-                           cli_stream_wants(&child->streams[TO_STDERR])};
-    if (poll(fds, sizeof fds / sizeof fds[0], TICK_MS) <= 0)
+                           {.fd = child->keeper.reports, .events = POLLIN},
+                           {.fd = child->witness.answers, .events = POLLIN},
+                           cli_stream_wants(&child->streams[OUT]),
+                           cli_stream_wants(&child->streams[ERR])};
+    if (poll(fds, sizeof fds / sizeof fds[0], timeout(child)) <= 0)
         return;
-    cli_stream_step(&child->streams[TO_STDOUT], &fds[1]);
-    cli_stream_step(&child->streams[TO_STDERR], &fds[2]);
+    cli_stream_step(&child->streams[OUT], &fds[3]);
+    cli_stream_step(&child->streams[ERR], &fds[4]);
 }
 
 static void say_what_is_amiss(const cli_child *child)
 {
     bool held = false;
-    for (int i = TO_STDOUT; i <= TO_STDERR; i++) {
+    for (int i = OUT; i < STREAMS_COUNT; i++) {
         const cli_stream *stream = &child->streams[i];
-        held = held || stream->from >= 0;
+        held = held || (stream->chunk && stream->from >= 0);
         if (stream->problem && stream->problem != EPIPE)
             cli_say("%s could not be passed on: %s", stream->name, strerror(stream->problem));
     }
-    if (held)
+    if (child->left_alive)
+        cli_say("%u processes of the command can't be ended%s", state_of(child)->living,
+                state_of(child)->refused ? ", since they are another user's" : "");
+    else if (held)
         cli_say("a process that the command left behind holds its output open; what comes from "
                 "now on is neither passed on nor stored");
 }
 
 void cli_child_follow(cli_child *child, const idem_claim *claim)
 {
-    uint64_t kill_at = 0;
-    uint64_t linger_until = 0;
     while (!is_done(child)) {
         wait_and_pass_on(child);
         take_signals(child);
-        watch_claim(child, claim, &kill_at);
         look_for_end(child);
-        if (child->ended && linger_until == 0)
-            linger_until = idem_monotonic_ms() + LINGER_MS;
-        bool late = linger_until && idem_monotonic_ms() >= linger_until;
-        child->streams[TO_STDOUT].late = child->streams[TO_STDERR].late = late;
+        watch_claim(child, claim);
+        watch_leftovers(child);
+        watch_patience(child);
+        bool late = child->ended && state_of(child)->gone &&
+                    idem_monotonic_ms() >= child->linger_until;
+        for (int i = OUT; i < STREAMS_COUNT; i++) {
+            child->streams[i].late = late;
+            cli_stream_settle(&child->streams[i]);
+        }
     }
     say_what_is_amiss(child);
 }

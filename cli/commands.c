@@ -48,6 +48,8 @@ static const cli_option run_options[] = {OPTION_TTL,
                                          OPTION_FINGERPRINT,
                                          OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
                                                 "store and replay a CMD that fails, too"),
+                                         OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
+                                                "replay output that was cut with CMD's own exit code"),
                                          OPTION_NO_TAKEOVER,
                                          OPTION_END};
 static const cli_option begin_options[] = {

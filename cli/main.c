@@ -80,7 +80,7 @@ int main(int argc, char **argv)
     int code = hold_standard_descriptors();
     if (code)
         return code;
-    cli_signals_ignore_pipe();
+    cli_signals_set_up();
     cli_frugal_sqlite();
     code = cli_globals_parse(argv, &call.options, &at);
     if (code)
@@ -96,5 +96,5 @@ int main(int argc, char **argv)
         return cli_command_unknown(argv[at]);
     code = run_command(argc - at, argv + at, &call);
     cli_call_clear(&call);
-    return code;
+    return code > CLI_DIED ? cli_signals_die(code - CLI_DIED) : code;
 }

@@ -41,6 +41,7 @@ typedef struct {
     uint64_t code;   /**< an exit code, plus 1 */
     cli_token token;
     bool keep_failures;
+    bool allow_cut;
     bool no_takeover;
     bool expired;
     bool force;

@@ -18,10 +18,12 @@ typedef enum {
     CLI_DATA = 65,
     CLI_UNAVAILABLE = 69,
     CLI_INTERNAL = 70,
+    CLI_CUT = 74,
     CLI_RETRY = 75,
     CLI_NOT_EXECUTABLE = 126,
     CLI_NO_PROGRAM = 127,
-    CLI_SIGNAL = 128 /* + the signal's number */
+    CLI_SIGNAL = 128, /* + the signal's number */
+    CLI_DIED = 256    /* + the number of the signal that the command itself is to die of */
 } cli_exit;
 
 /** Room for what cli_duration_format() writes. */

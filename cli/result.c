@@ -2,13 +2,16 @@
 /*
  * The stored form of a run: `{"exit":0,"stdout":"…","stderr":"…"}`. Output that is no UTF-8, or
  * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
- * as `stdout_total`. So the longest form of N bytes is their base64, and what fits is known before
+ * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if that
+ * is not the end; `stdout_closed` says that its reader went away, and CMD could write no more. A CMD
+ * that died has `signal`, and `merged` says that stdout is both, in their order. So the longest form of N bytes is their base64, and what fits is known before
  * CMD is run.
  */
 #include "result.h"
 
 #include "base64.h"
 #include "json.h"
+#include "report.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -51,11 +54,24 @@ static void add_stream(cli_text *text, const char *name, const cli_result_stream
     }
     if (stream->total > stream->kept.len)
         cli_text_addf(text, ",\"%s_total\":%" PRIu64, name, stream->total);
+    if (stream->first < stream->kept.len)
+        cli_text_addf(text, ",\"%s_head\":%zu", name, stream->first);
+    if (stream->closed)
+        cli_text_addf(text, ",\"%s_closed\":true", name);
+}
+
+bool cli_result_is_cut(const cli_result_stream *stream)
+{
+    return stream->closed || stream->total > stream->kept.len;
 }
 
 void cli_result_encode(const cli_result *result, cli_text *text)
 {
     cli_text_addf(text, "{\"exit\":%d", result->code);
+    if (result->signal)
+        cli_text_addf(text, ",\"signal\":%d", result->signal);
+    if (result->merged)
+        cli_text_add(text, ",\"merged\":true");
     add_stream(text, "stdout", &result->out);
     add_stream(text, "stderr", &result->err);
     cli_text_add(text, "}");
@@ -65,16 +81,37 @@ void cli_result_encode(const cli_result *result, cli_text *text)
 
 /* The members that are known. Each may be there once: which of two would count is a matter of
    taste, and the two who read it may not share it. Members of other names are passed over. */
-enum { EXIT, OUT, OUT_BASE64, OUT_TOTAL, ERR, ERR_BASE64, ERR_TOTAL, MEMBERS_COUNT };
+enum {
+    EXIT,
+    SIGNAL,
+    MERGED,
+    OUT,
+    OUT_BASE64,
+    OUT_TOTAL,
+    OUT_HEAD,
+    OUT_CLOSED,
+    ERR,
+    ERR_BASE64,
+    ERR_TOTAL,
+    ERR_HEAD,
+    ERR_CLOSED,
+    MEMBERS_COUNT
+};
 
 static const char *const member_names[MEMBERS_COUNT] = {
     [EXIT] = "exit",
+    [SIGNAL] = "signal",
+    [MERGED] = "merged",
     [OUT] = "stdout",
     [OUT_BASE64] = "stdout_base64",
     [OUT_TOTAL] = "stdout_total",
+    [OUT_HEAD] = "stdout_head",
+    [OUT_CLOSED] = "stdout_closed",
     [ERR] = "stderr",
     [ERR_BASE64] = "stderr_base64",
     [ERR_TOTAL] = "stderr_total",
+    [ERR_HEAD] = "stderr_head",
+    [ERR_CLOSED] = "stderr_closed",
 };
 
 #define NAME_MAX_WRITTEN 128 /* a longer name is none of ours, even with each letter as an escape */
@@ -125,15 +162,40 @@ static bool read_kept(idem_bytes text, idem_bytes base64, cli_result_stream *str
     return true;
 }
 
-/* @param values  of the stream as text, as base64, and its total */
+static bool is_true(idem_bytes written)
+{
+    return written.len == 4 && memcmp(written.data, "true", 4) == 0;
+}
+
+/* @param head  how many of the bytes are the first; not there: all of them */
+static bool read_first(idem_bytes head, cli_result_stream *stream)
+{
+    uint64_t first = stream->kept.len;
+    if (head.data && !cli_json_count(head, stream->kept.len, &first))
+        return false;
+    stream->first = (size_t)first;
+    return true;
+}
+
+/* @param values  of the stream as text, as base64, its total, its head, and whether it was closed */
 static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
 {
     if (!read_kept(values[0], values[1], stream))
         return false;
     stream->total = stream->kept.len;
+    stream->closed = is_true(values[4]);
     if (values[2].data && !cli_json_count(values[2], UINT64_MAX, &stream->total))
         return false;
-    return stream->total >= stream->kept.len;
+    return stream->total >= stream->kept.len && read_first(values[3], stream);
+}
+
+/* Only what the exit code agrees with. */
+static int read_signal(idem_bytes written, int code)
+{
+    uint64_t number = 0;
+    bool agrees = written.data && code > CLI_SIGNAL && cli_json_count(written, 255, &number) &&
+                  number == (uint64_t)(code - CLI_SIGNAL);
+    return agrees ? code - CLI_SIGNAL : 0;
 }
 
 bool cli_result_decode(idem_bytes response, cli_result *result)
@@ -146,6 +208,8 @@ bool cli_result_decode(idem_bytes response, cli_result *result)
               read_stream(&values[ERR], &read.err);
     if (ok) {
         read.code = (int)code;
+        read.signal = read_signal(values[SIGNAL], read.code);
+        read.merged = is_true(values[MERGED]);
         *result = read;
     } else {
         cli_result_clear(&read);

@@ -22,18 +22,33 @@
 
 /* ------------------------------------------------------------- keys that were used before */
 
+/* Where the gap is, is said in between: on a terminal it shows where it belongs. */
 static int replay_stream(int fd, const char *name, const cli_result_stream *stream)
 {
-    int problem = cli_stream_write(fd, stream->kept);
+    const char *data = stream->kept.data;
+    int problem = cli_stream_write(fd, (idem_bytes){data, stream->first});
+    size_t last = stream->kept.len - stream->first;
+    if (last > 0)
+        cli_say("%s: %" PRIu64 " bytes are missing here", name, stream->total - stream->kept.len);
+    if (!problem && last > 0)
+        problem = cli_stream_write(fd, (idem_bytes){data + stream->first, last});
     if (problem && problem != EPIPE)
         cli_say("%s could not be written: %s", name, strerror(problem));
     return problem == EPIPE ? 0 : problem;
 }
 
+/* @param fate  what has become of the bytes that are kept */
 static void say_if_cut(const char *name, const cli_result_stream *stream, const char *fate)
 {
-    if (stream->total > stream->kept.len)
+    size_t last = stream->kept.len - stream->first;
+    if (stream->total > stream->kept.len && last > 0)
+        cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu and the last %zu %s", name,
+                stream->total, stream->first, last, fate);
+    else if (stream->total > stream->kept.len)
         cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu %s", name, stream->total,
+                stream->kept.len, fate);
+    else if (stream->closed)
+        cli_say("%s was cut: its reader went away, and the %zu bytes that came until then %s", name,
                 stream->kept.len, fate);
 }
 
@@ -43,7 +58,22 @@ static int code_after_output(int code, bool output_failed)
     return code == 0 && output_failed ? CLI_INTERNAL : code;
 }
 
-static int replay(const char *quoted_key, idem_bytes response)
+/* CMD's own end: of a signal, if it died of one. */
+static int code_of_end(int code, int signal)
+{
+    return signal ? CLI_DIED + signal : code;
+}
+
+/* Half an output must not pass for all of it, unless that was asked for. */
+static int code_after_replay(const cli_result *result, bool output_failed, bool allow_cut)
+{
+    bool cut = cli_result_is_cut(&result->out) || cli_result_is_cut(&result->err);
+    if (result->code == 0 && cut && !allow_cut)
+        return CLI_CUT;
+    return code_after_output(code_of_end(result->code, result->signal), output_failed);
+}
+
+static int replay(const cli_call *call, const char *quoted_key, idem_bytes response)
 {
     cli_result result;
     if (!cli_result_decode(response, &result)) {
@@ -55,7 +85,7 @@ static int replay(const char *quoted_key, idem_bytes response)
     problem |= replay_stream(STDERR_FILENO, "stderr", &result.err);
     say_if_cut("stdout", &result.out, "were stored");
     say_if_cut("stderr", &result.err, "were stored");
-    int code = code_after_output(result.code, problem != 0);
+    int code = code_after_replay(&result, problem != 0, call->options.allow_cut);
     cli_result_clear(&result);
     return code;
 }
@@ -116,21 +146,32 @@ static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, ide
     return rc;
 }
 
-static void store_result(idem_store *store, const cli_call *call, idem_claim *claim,
-                         const cli_child *child)
+static cli_result_stream stream_of(cli_stream *stream, bool failed)
 {
-    const cli_stream *streams = child->streams;
+    cli_result_stream result = {.total = stream->total, .closed = stream->closed};
+    result.first = failed ? cli_stream_keep_ends(stream) : stream->kept.len;
+    result.kept = (idem_bytes){stream->kept.data, stream->kept.len};
+    return result;
+}
+
+static uint64_t lease_of(const cli_call *call)
+{
+    return call->options.lease_ms ? call->options.lease_ms : LEASE_MS;
+}
+
+/* Why a CMD has failed is said at the end more often than at the beginning. */
+static void store_result(idem_store *store, const cli_call *call, idem_claim *claim,
+                         cli_child *child)
+{
     idem_error error = {IDEM_ERR_NO_MEMORY, "out of memory"};
     cli_text text = {0};
-    cli_result result = {.code = child->code};
-    result.out.kept = (idem_bytes){streams[0].kept.data, streams[0].kept.len};
-    result.out.total = streams[0].total;
-    result.err.kept = (idem_bytes){streams[1].kept.data, streams[1].kept.len};
-    result.err.total = streams[1].total;
+    cli_result result = {.code = child->code, .signal = child->signal, .merged = child->merged};
+    result.out = stream_of(&child->streams[0], child->code != 0);
+    result.err = stream_of(&child->streams[1], child->code != 0);
     cli_result_encode(&result, &text);
     int rc = IDEM_ERR_NO_MEMORY;
     if (!text.failed)
-        rc = complete(store, claim, call->options.lease_ms ? call->options.lease_ms : LEASE_MS,
+        rc = complete(store, claim, lease_of(call),
                       (idem_bytes){text.buffer.data, text.buffer.len}, &error);
     if (rc == IDEM_OK) {
         say_if_cut("stdout", &result.out, "are stored");
@@ -161,8 +202,13 @@ static void give_back_unused(idem_store *store, const idem_outcome *outcome)
         cli_say("the key is not given back before its lease runs out: %s", error.message);
 }
 
-static int finish(idem_store *store, const cli_call *call, idem_claim *claim,
-                  const cli_child *child)
+/* What can't be ended may still be at work: the key is given back by nobody but the lease. */
+static void keep_claim(void)
+{
+    cli_say("the key is not given back before its lease runs out");
+}
+
+static int finish(idem_store *store, const cli_call *call, idem_claim *claim, cli_child *child)
 {
     bool output_failed = false;
     for (int i = 0; i < 2; i++) {
@@ -173,11 +219,17 @@ static int finish(idem_store *store, const cli_call *call, idem_claim *claim,
         cli_say("the command was stopped, and nothing is stored");
         return CLI_RETRY;
     }
+    if (!child->ended) {
+        keep_claim();
+        return CLI_INTERNAL;
+    }
     if (child->code == 0 || call->options.keep_failures)
         store_result(store, call, claim, child);
+    else if (child->left_alive)
+        keep_claim();
     else
         release(store, claim);
-    return code_after_output(child->code, output_failed);
+    return code_after_output(code_of_end(child->code, child->signal), output_failed);
 }
 
 /* ---------------------------------------------------------------------------------- running */
@@ -199,7 +251,7 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
     }
     if (code == CLI_OK)
         code = cli_child_start(call->program, environment,
-                               cli_result_limit(idem_max_response(store)), &child);
+                               cli_result_limit(idem_max_response(store)), lease_of(call), &child);
     cli_environment_free(environment);
     if (code) {
         give_back_unused(store, outcome);
@@ -219,7 +271,7 @@ static int act_on(idem_store *store, const cli_call *call, const idem_outcome *o
     case IDEM_NEW:
         return run_new(store, call, quoted_key, outcome);
     case IDEM_COMPLETED:
-        return replay(quoted_key, outcome->response);
+        return replay(call, quoted_key, outcome->response);
     case IDEM_IN_PROGRESS:
         return report_in_progress(quoted_key, outcome->retry_after_ms);
     case IDEM_IN_DOUBT:

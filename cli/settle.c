@@ -27,6 +27,7 @@ static int read_output(const char *path, const char *name, size_t limit, cli_tex
     int code = path ? cli_input_read_file(path, limit, name, text) : CLI_OK;
     stream->kept = (idem_bytes){text->buffer.data, text->buffer.len};
     stream->total = text->buffer.len;
+    stream->first = text->buffer.len;
     return code;
 }
 

@@ -2,14 +2,21 @@
 /*
  * Signals as input: a handler writes what arrived into a pipe, which the loop of `idem run` reads
  * along with CMD's output. What the caller had ignored (nohup, a shell's background jobs) stays
- * ignored, for idem and for CMD.
+ * ignored, for idem and for CMD. The processes beside CMD (keeper.c, witness.c) inherit the handlers
+ * and give them a pipe of their own.
  */
 #include "signals.h"
+
+#include "report.h"
+
+#include <idem/backend.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* SIGCHLD has to be the first: it is caught even where the caller had it ignored. */
@@ -19,26 +26,56 @@ static const int caught[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1,
 
 static struct sigaction original[CAUGHT_COUNT];
 static bool changed[CAUGHT_COUNT];
-static struct sigaction original_pipe;
+
+/* Writing to a pipe without a reader, or beyond the limit on a file's size, is an error here. */
+static const int ignored[] = {SIGPIPE, SIGXFSZ};
+
+#define IGNORED_COUNT (sizeof ignored / sizeof ignored[0])
+
+static struct sigaction original_ignored[IGNORED_COUNT];
 static sigset_t original_mask;
 static int ends[2] = {-1, -1}; /* of the pipe: to read, to write */
 
-void cli_signals_ignore_pipe(void)
+/* The first process of a container has no default actions: what would end another process is
+   lost on it. */
+static void end_as_first(int number)
+{
+    _exit(CLI_SIGNAL + number);
+}
+
+static void set_up_first(void)
+{
+    struct sigaction end = {.sa_handler = end_as_first};
+    struct sigaction reap = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
+    struct sigaction before;
+    for (size_t i = 0; i < CAUGHT_COUNT; i++) {
+        if (sigaction(caught[i], NULL, &before) != 0 || before.sa_handler != SIG_DFL)
+            continue;
+        (void)sigaction(caught[i], caught[i] == SIGCHLD ? &reap : &end, NULL);
+    }
+}
+
+void cli_signals_set_up(void)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGPIPE, &ignore, &original_pipe);
+    for (size_t i = 0; i < IGNORED_COUNT; i++)
+        (void)sigaction(ignored[i], &ignore, &original_ignored[i]);
+    if (getpid() == 1)
+        set_up_first();
 }
 
 /* The pipe is non-blocking; if it is full, there is enough in it to wake the loop up. */
 static void note(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
-    cli_signal arrived = {number, false};
+    cli_signal arrived;
     (void)context;
+    memset(&arrived, 0, sizeof arrived);
+    arrived.number = number;
+    arrived.sender = info->si_pid;
+    arrived.at_ms = idem_monotonic_ms();
 #ifdef SI_KERNEL
     arrived.from_terminal = (number == SIGINT || number == SIGQUIT) && info->si_code == SI_KERNEL;
-#else
-    (void)info;
 #endif
     ssize_t written = write(ends[1], &arrived, sizeof arrived);
     (void)written;
@@ -75,6 +112,32 @@ bool cli_signals_catch(void)
     return true;
 }
 
+bool cli_signals_own(void)
+{
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    return make_pipe();
+}
+
+void cli_signals_send_to(int fd)
+{
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    ends[0] = -1;
+    ends[1] = fd;
+}
+
+void cli_signals_let_through_only(bool children)
+{
+    sigset_t held;
+    (void)sigfillset(&held);
+    for (size_t i = 0; i < CAUGHT_COUNT; i++) {
+        if (changed[i] && (caught[i] == SIGCHLD) == children)
+            (void)sigdelset(&held, caught[i]);
+    }
+    (void)sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
 int cli_signals_fd(void)
 {
     return ends[0];
@@ -108,6 +171,22 @@ void cli_signals_restore(void)
         if (changed[i])
             (void)sigaction(caught[i], &original[i], NULL);
     }
-    (void)sigaction(SIGPIPE, &original_pipe, NULL);
+    for (size_t i = 0; i < IGNORED_COUNT; i++)
+        (void)sigaction(ignored[i], &original_ignored[i], NULL);
     cli_signals_let_through();
+}
+
+/* CMD has left its core already. */
+int cli_signals_die(int number)
+{
+    const struct rlimit no_core = {0, 0};
+    struct sigaction as_usual = {.sa_handler = SIG_DFL};
+    sigset_t only;
+    (void)setrlimit(RLIMIT_CORE, &no_core);
+    (void)sigaction(number, &as_usual, NULL);
+    (void)sigemptyset(&only);
+    (void)sigaddset(&only, number);
+    (void)sigprocmask(SIG_UNBLOCK, &only, NULL);
+    (void)kill(getpid(), number);
+    return CLI_SIGNAL + number;
 }

@@ -4,19 +4,34 @@
 #define IDEM_CLI_SIGNALS_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 /** What arrived. */
 typedef struct {
     int number;
+    pid_t sender;       /**< 0: the kernel, or a process of another container */
+    uint64_t at_ms;     /**< when, by the monotonic clock */
     bool from_terminal; /**< the terminal has sent it to the whole foreground group */
 } cli_signal;
 
-/** Makes writing to a closed pipe an error. Once, at the start. */
-void cli_signals_ignore_pipe(void);
+/** Once, at the start: makes failing writes an error instead of a signal (closed pipes, the limit on
+ *  a file's size), and has signals end even the first process of a container. */
+void cli_signals_set_up(void);
 
 /** From now on signals wait to be read: SIGCHLD, and the ones that are passed on to CMD unless the
  *  caller had them ignored. @return false with errno set */
 bool cli_signals_catch(void);
+
+/** In a process that was forked: from now on its signals wait in a pipe of its own.
+ *  @return false with errno set */
+bool cli_signals_own(void);
+
+/** In a process that was forked: writes what arrives to `fd`, as ::cli_signal, without waiting. */
+void cli_signals_send_to(int fd);
+
+/** Holds back all signals but SIGCHLD, or all but the ones that are passed on to CMD. */
+void cli_signals_let_through_only(bool children);
 
 /** A descriptor that can be read when a signal waits. */
 int cli_signals_fd(void);
@@ -30,6 +45,10 @@ bool cli_signal_ends(int number);
 /** In the parent, around fork(): holds all signals back, and lets them through again. */
 void cli_signals_hold(void);
 void cli_signals_let_through(void);
+
+/** Dies of a signal, without a core file.
+ *  @return the exit code that stands for it, if the process lives on */
+int cli_signals_die(int number);
 
 /** In the child: everything as it was when the command was started. Async-signal-safe. */
 void cli_signals_restore(void);

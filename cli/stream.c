@@ -2,8 +2,11 @@
 /*
  * Passing output on without ever waiting for the reader: a chunk that was read is written in
  * pieces of PIPE_BUF bytes, each only after poll() has said that there is room for one. idem's own
- * stdout can't be made non-blocking instead, since others share it. A reader that went away is no
- * reason to stop: what CMD says is still kept.
+ * stdout can't be made non-blocking instead, since others share it.
+ *
+ * When idem's own reader goes away (| head), CMD has to meet what it would have met alone: SIGPIPE,
+ * or EPIPE. So its pipe is closed, after a moment in which a CMD that has just written its last may
+ * end: then nothing is lost.
  */
 #include "stream.h"
 
@@ -15,6 +18,7 @@
 #include <unistd.h>
 
 #define CHUNK_SIZE 65536
+#define MOMENT_MS  50 /* for a CMD that is about to end */
 
 bool cli_stream_open(cli_stream *stream, const char *name, int from, int to, size_t limit)
 {
@@ -40,6 +44,7 @@ void cli_stream_close(cli_stream *stream)
         return;
     stop_reading(stream);
     idem_buffer_clear(&stream->kept);
+    free(stream->tail);
     free(stream->chunk);
     memset(stream, 0, sizeof *stream);
 }
@@ -74,6 +79,43 @@ struct pollfd cli_stream_wants(const cli_stream *stream)
     return wants;
 }
 
+/* Without memory for it there is no tail: the first bytes are kept all the same. */
+static void begin_tail(cli_stream *stream)
+{
+    size_t size = stream->limit / 2;
+    if (size == 0 || stream->kept.len < stream->limit)
+        return;
+    stream->tail = malloc(size);
+    if (!stream->tail)
+        return;
+    stream->tail_size = size;
+    memcpy(stream->tail, stream->kept.data + stream->kept.len - size, size);
+}
+
+static void add_to_tail(cli_stream *stream, const char *data, size_t len)
+{
+    size_t size = stream->tail_size;
+    if (len > size) {
+        data += len - size;
+        len = size;
+    }
+    size_t first = len < size - stream->tail_at ? len : size - stream->tail_at;
+    memcpy(stream->tail + stream->tail_at, data, first);
+    memcpy(stream->tail, data + first, len - first);
+    stream->tail_at = (stream->tail_at + len) % size;
+}
+
+size_t cli_stream_keep_ends(cli_stream *stream)
+{
+    if (!stream->tail)
+        return stream->kept.len;
+    size_t first = stream->kept.len - stream->tail_size;
+    size_t behind = stream->tail_size - stream->tail_at;
+    memcpy(stream->kept.data + first, stream->tail + stream->tail_at, behind);
+    memcpy(stream->kept.data + first + behind, stream->tail, stream->tail_at);
+    return first;
+}
+
 /* Out of memory means: no more is kept, as if the limit were here. */
 static void keep(cli_stream *stream, size_t len)
 {
@@ -81,6 +123,10 @@ static void keep(cli_stream *stream, size_t len)
     size_t part = len < room ? len : room;
     if (part > 0 && idem_buffer_append(&stream->kept, stream->chunk, part, NULL))
         stream->limit = stream->kept.len;
+    if (len > room && stream->total <= stream->limit)
+        begin_tail(stream);
+    if (stream->tail)
+        add_to_tail(stream, stream->chunk + part, len - part);
     stream->total += len;
     stream->owed -= len < stream->owed ? len : stream->owed;
 }
@@ -109,9 +155,35 @@ static void write_piece(cli_stream *stream)
     if (written >= 0) {
         stream->chunk_at += (size_t)written;
     } else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
-        stream->problem = errno;
+        bool gone = errno == EPIPE || errno == ECONNRESET;
+        stream->problem = gone ? EPIPE : errno;
+        stream->reader_at = gone ? idem_monotonic_ms() : 0;
         cli_stream_mute(stream);
     }
+}
+
+/* What is in the pipe by now was written in time. */
+static void close_early(cli_stream *stream)
+{
+    int waiting = 0;
+    uint64_t until = stream->total;
+    if (ioctl(stream->from, FIONREAD, &waiting) == 0 && waiting > 0)
+        until += (uint64_t)waiting;
+    for (uint64_t before = stream->total - 1; stream->from >= 0 && stream->total < until &&
+                                              stream->total != before;) {
+        before = stream->total;
+        read_chunk(stream);
+    }
+    stream->closed = stream->from >= 0;
+    stop_reading(stream);
+}
+
+void cli_stream_settle(cli_stream *stream)
+{
+    if (!stream->reader_at || stream->ended || stream->from < 0 || is_hung_up(stream->from))
+        return;
+    if (idem_monotonic_ms() - stream->reader_at >= MOMENT_MS)
+        close_early(stream);
 }
 
 void cli_stream_step(cli_stream *stream, const struct pollfd *ready)
@@ -120,6 +192,9 @@ void cli_stream_step(cli_stream *stream, const struct pollfd *ready)
         return;
     if (has_chunk(stream))
         write_piece(stream);
+    else if (may_read(stream) && stream->reader_at && !stream->ended &&
+             !is_hung_up(stream->from))
+        close_early(stream);
     else if (may_read(stream))
         read_chunk(stream);
 }
@@ -127,6 +202,7 @@ void cli_stream_step(cli_stream *stream, const struct pollfd *ready)
 void cli_stream_end(cli_stream *stream)
 {
     int waiting = 0;
+    stream->ended = true;
     if (stream->from >= 0 && ioctl(stream->from, FIONREAD, &waiting) == 0 && waiting > 0)
         stream->owed = (uint64_t)waiting;
 }

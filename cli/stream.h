@@ -13,11 +13,17 @@ typedef struct {
     int to;           /**< idem's own stdout or stderr */
     size_t limit;     /**< how much is kept */
     idem_buffer kept; /**< the first bytes */
-    uint64_t total;   /**< how much came in all */
-    uint64_t owed;    /**< how much was still in the pipe when CMD ended, and is unread */
-    bool late;        /**< that time is up */
-    bool muted;       /**< nothing more is passed on */
-    int problem;      /**< errno of passing it on; 0: none */
+    char *tail;       /**< a ring of the last `tail_size` bytes, once there are more than the limit */
+    size_t tail_size;
+    size_t tail_at;     /**< where the ring begins */
+    uint64_t total;     /**< how much came in all */
+    uint64_t owed;      /**< how much was still in the pipe when CMD ended, and is unread */
+    bool ended;         /**< CMD has */
+    bool late;          /**< that time is up */
+    bool muted;         /**< nothing more is passed on */
+    bool closed;        /**< our reader went away, and CMD was told: it could write no more */
+    uint64_t reader_at; /**< when we saw that the reader had gone; 0: it is there */
+    int problem;        /**< errno of passing it on; 0: none */
     char *chunk;      /**< what was read and waits to be passed on */
     size_t chunk_at;
     size_t chunk_len;
@@ -33,6 +39,14 @@ struct pollfd cli_stream_wants(const cli_stream *stream);
 
 /** Does what can be done without waiting, after poll() has filled in `ready`. */
 void cli_stream_step(cli_stream *stream, const struct pollfd *ready);
+
+/** If our own reader has gone away, closes the pipe, so that CMD meets what it would have met without
+ *  us. To be called from time to time. */
+void cli_stream_settle(cli_stream *stream);
+
+/** Puts what is to be stored into `kept`: its first bytes; or, if there were too many, the first
+ *  and the last ones. @return how many of them are the first */
+size_t cli_stream_keep_ends(cli_stream *stream);
 
 /** CMD has ended: what it left in the pipe still belongs to its output. */
 void cli_stream_end(cli_stream *stream);

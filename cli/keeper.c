@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keeper is CMD's parent and adopts the orphans of its tree. It has a process group of its own,
+ * so that what kills idem's group does not kill it, and takes no signal. idem tells it through a
+ * pipe what to send to whom; where that pipe ends, idem has ended without a word, and the keeper
+ * stops the tree itself. Should the keeper be killed instead, idem adopts the orphans.
+ */
+#include "keeper.h"
+
+#include "descriptors.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#define LOOK_MS    50    /* how often a tree that is to end is looked at */
+#define GIVE_UP_MS 60000 /* how long KILL is repeated where idem is gone */
+
+/* An order is a signal, and whether it is for all of the tree. */
+typedef struct {
+    int number;
+    bool all;
+} order;
+
+/* ---------------------------------------------------------------------------------- a guard */
+
+static void reap(cli_guard *guard)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR)) {
+        if (pid != guard->tree.command || guard->now.ended)
+            continue;
+        guard->now.ended = true;
+        guard->now.status = status;
+    }
+}
+
+/* As long as CMD runs and nobody stops it, there is nothing to look for. */
+void cli_guard_step(cli_guard *guard)
+{
+    reap(guard);
+    if (!guard->now.ended && !guard->stopping)
+        return;
+    cli_tree_state state = {0};
+    if (cli_tree_has_children() || guard->tree.root != getpid())
+        state = cli_tree_signal(&guard->tree, guard->stopping);
+    reap(guard);
+    guard->now.living = state.living;
+    guard->now.refused = state.refused;
+    guard->now.gone = guard->now.ended && state.living == 0;
+}
+
+static void signal_command(const cli_guard *guard, int number)
+{
+    if (!guard->now.ended)
+        (void)kill(guard->tree.command, number);
+}
+
+static void adopt_orphans(void)
+{
+#ifdef __linux__
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+#endif
+}
+
+/* ------------------------------------------------------------------------ the keeper's side */
+
+typedef struct {
+    cli_guard guard;
+    bool alone; /* idem is gone */
+    uint64_t grace_ms;
+    uint64_t alone_since_ms;
+} watch;
+
+/* @return false if idem is gone */
+static bool take_orders(cli_guard *guard)
+{
+    order given;
+    ssize_t got;
+    while ((got = read(STDIN_FILENO, &given, sizeof given)) == (ssize_t)sizeof given) {
+        if (given.all)
+            guard->stopping = given.number;
+        else
+            signal_command(guard, given.number);
+    }
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+static void tell(const cli_guard *guard)
+{
+    ssize_t written = write(STDOUT_FILENO, &guard->now, sizeof guard->now);
+    (void)written;
+}
+
+static void be_alone(watch *self)
+{
+    uint64_t now = idem_monotonic_ms();
+    if (!self->alone) {
+        self->alone = true;
+        self->alone_since_ms = now;
+        if (!self->guard.stopping)
+            self->guard.stopping = SIGTERM;
+    }
+    if (now - self->alone_since_ms >= self->grace_ms)
+        self->guard.stopping = SIGKILL;
+}
+
+static bool is_done(const watch *self)
+{
+    return self->guard.now.gone ||
+           (self->alone &&
+            idem_monotonic_ms() - self->alone_since_ms >= self->grace_ms + GIVE_UP_MS);
+}
+
+static void wait_for_something(const watch *self)
+{
+    bool looks = self->alone || self->guard.now.ended || self->guard.stopping;
+    struct pollfd fds[] = {{.fd = cli_signals_fd(), .events = POLLIN},
+                           {.fd = self->alone ? -1 : STDIN_FILENO, .events = POLLIN}};
+    cli_signal child;
+    (void)poll(fds, 2, looks ? LOOK_MS : -1);
+    while (cli_signals_next(&child)) {
+    }
+}
+
+static void see_to_the_end(watch *self)
+{
+    cli_guard_state told = self->guard.now;
+    while (!is_done(self)) {
+        wait_for_something(self);
+        if (self->alone || !take_orders(&self->guard))
+            be_alone(self);
+        cli_guard_step(&self->guard);
+        if (memcmp(&self->guard.now, &told, sizeof told) != 0)
+            tell(&self->guard);
+        told = self->guard.now;
+    }
+}
+
+/* CMD is forked before the keeper leaves the group and closes what CMD is to have. */
+static _Noreturn void keep(const cli_launch *launch, int orders, int reports, uint64_t grace_ms)
+{
+    static watch self;
+    adopt_orphans();
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, SIGCONT); /* a keeper that was stopped has something to do now */
+#endif
+    self.grace_ms = grace_ms;
+    self.guard.tree.root = getpid();
+    self.guard.tree.session = getsid(0);
+    self.guard.tree.command = cli_launch_fork(launch);
+    if (self.guard.tree.command < 0)
+        _exit(CLI_INTERNAL);
+    self.guard.now.command = self.guard.tree.command;
+    self.guard.now.session = self.guard.tree.session;
+    (void)setpgid(0, 0);
+    cli_descriptors_keep(orders, reports);
+    (void)fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
+    if (cli_signals_own()) {
+        tell(&self.guard);
+        cli_signals_let_through_only(true);
+        see_to_the_end(&self);
+    }
+    _exit(CLI_OK);
+}
+
+/* ------------------------------------------------------------------------------ idem's side */
+
+static pid_t fork_keeper(const cli_launch *launch, const int orders[2], const int reports[2],
+                         uint64_t grace_ms)
+{
+    cli_signals_hold();
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(orders[1]);
+        keep(launch, orders[0], reports[1], grace_ms);
+    }
+    if (pid < 0)
+        cli_launch_fail(launch, errno);
+    cli_signals_let_through();
+    return pid;
+}
+
+/* @param report  the reading end that belongs to the launch */
+static int start(cli_keeper *keeper, cli_launch *launch, int report, uint64_t grace_ms)
+{
+    int orders[2];
+    int reports[2];
+    int code = CLI_INTERNAL;
+    bool opened = cli_descriptors_pipe(orders);
+    if (!cli_descriptors_pipe(reports) || !opened) {
+        cli_say("no pipe can be made: %s", strerror(errno));
+    } else {
+        keeper->pid = fork_keeper(launch, orders, reports, grace_ms);
+        cli_descriptors_close(&launch->report);
+        code = cli_launch_result(launch, report);
+    }
+    cli_descriptors_close(&orders[0]);
+    cli_descriptors_close(&reports[1]);
+    keeper->orders = orders[1];
+    keeper->reports = reports[0];
+    if (code == CLI_OK)
+        (void)fcntl(keeper->reports, F_SETFL, O_NONBLOCK);
+    else
+        cli_keeper_end(keeper);
+    return code;
+}
+
+int cli_keeper_start(cli_keeper *keeper, cli_launch *launch, uint64_t grace_ms)
+{
+    int report[2];
+    memset(keeper, 0, sizeof *keeper);
+    keeper->pid = keeper->orders = keeper->reports = -1;
+    keeper->had_company = cli_tree_has_children();
+    adopt_orphans();
+    if (!cli_descriptors_pipe(report)) {
+        cli_say("no pipe can be made: %s", strerror(errno));
+        return CLI_INTERNAL;
+    }
+    launch->report = report[1];
+    int code = start(keeper, launch, report[0], grace_ms);
+    cli_descriptors_close(&launch->report);
+    cli_descriptors_close(&report[0]);
+    return code;
+}
+
+static bool give_order(cli_keeper *keeper, int number, bool all)
+{
+    order given;
+    memset(&given, 0, sizeof given);
+    given.number = number;
+    given.all = all;
+    return keeper->orders >= 0 &&
+           write(keeper->orders, &given, sizeof given) == (ssize_t)sizeof given;
+}
+
+void cli_keeper_signal(cli_keeper *keeper, int number)
+{
+    if (!give_order(keeper, number, false) && keeper->pid < 0)
+        signal_command(&keeper->guard, number);
+}
+
+void cli_keeper_stop(cli_keeper *keeper, int number)
+{
+    keeper->guard.stopping = number;
+    (void)give_order(keeper, number, true);
+}
+
+/* The orphans are idem's now. If it had other children before, it can't tell them from these: what
+   is below CMD is certain, and the rest is left alone. */
+static void take_over(cli_keeper *keeper)
+{
+    cli_descriptors_close(&keeper->orders);
+    cli_descriptors_close(&keeper->reports);
+    keeper->pid = -1;
+    keeper->guard.tree.command = keeper->guard.now.command;
+    keeper->guard.tree.session = keeper->guard.now.session;
+    keeper->guard.tree.root = keeper->had_company ? keeper->guard.tree.command : getpid();
+}
+
+bool cli_keeper_listen(cli_keeper *keeper)
+{
+    cli_guard_state told;
+    ssize_t got = -1;
+    if (keeper->pid < 0) {
+        cli_guard_step(&keeper->guard);
+        return true;
+    }
+    while ((got = read(keeper->reports, &told, sizeof told)) == (ssize_t)sizeof told)
+        keeper->guard.now = told;
+    if (got != 0 || keeper->guard.now.gone)
+        return true;
+    take_over(keeper);
+    return false;
+}
+
+int cli_keeper_timeout(const cli_keeper *keeper)
+{
+    return keeper->pid < 0 ? LOOK_MS : -1;
+}
+
+void cli_keeper_end(cli_keeper *keeper)
+{
+    cli_descriptors_close(&keeper->orders);
+    cli_descriptors_close(&keeper->reports);
+    if (keeper->pid > 0 && (keeper->guard.now.gone || keeper->guard.now.command == 0)) {
+        while (waitpid(keeper->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    keeper->pid = -1;
+}
