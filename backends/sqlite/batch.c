@@ -2,6 +2,8 @@
 /*
  * A batch of ops as one transaction: one lock and one sync for all of them. A batch that only reads
  * never takes the write lock. One change alone is the transaction that SQLite makes of any statement.
+ * A batch of large records becomes several transactions, so that other processes get the lock in
+ * between and the log stays short.
  *
  * At first the lock is not waited for. If another connection has it, inserts are looked up before
  * they wait: what is there needs no lock to be told.
@@ -12,10 +14,14 @@
  */
 #include "batch.h"
 
+#include "checkpoint.h"
 #include "clock.h"
 #include "row.h"
 #include "transaction.h"
 #include "walk.h"
+
+/* What the records of one transaction have together, unless one alone has more. */
+#define TRANSACTION_BYTES ((size_t)8 * 1024 * 1024)
 
 static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
 {
@@ -25,12 +31,37 @@ static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
     return found;
 }
 
+static size_t bytes_of(const idem_op *op)
+{
+    return op->record ? op->record->response.len + op->record->checkpoint.len : 0;
+}
+
+static size_t count_bytes(idem_op *const *ops, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += bytes_of(ops[i]);
+    return bytes;
+}
+
 bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
 {
     return count_kind(ops, count, IDEM_OP_GET) == count;
 }
 
-static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, idem_op *op)
+/* The row of another clock may be older than it says: as old as it has been known. */
+static uint64_t age_of_stray(idem__sqlite *self, sqlite3_stmt *statement,
+                             const idem__sqlite_now *now, const idem_record *row)
+{
+    idem__sqlite_date date = idem__sqlite_row_date(statement);
+    if (!idem__sqlite_clock_is_stray(now, &date))
+        return 0;
+    self->met_strays = true;
+    return idem__sqlite_clock_known_ms(self, row->version);
+}
+
+static void answer_found(idem__sqlite *self, sqlite3_stmt *statement, const idem__sqlite_now *now,
+                         idem_op *op)
 {
     idem_record row;
     idem_error error = {0};
@@ -39,6 +70,8 @@ static void answer_found(sqlite3_stmt *statement, const idem__sqlite_now *now, i
         return;
     int rc = idem__sqlite_row_read(statement, &row, &error);
     row.age_ms = age_ms;
+    if (rc == IDEM_OK && age_ms == 0)
+        row.age_ms = age_of_stray(self, statement, now, &row);
     if (rc == IDEM_OK)
         rc = idem_record_copy(&row, &op->found, &error);
     if (rc == IDEM_OK)
@@ -58,7 +91,7 @@ static int find(idem__sqlite *self, idem_op *op, const idem__sqlite_now *now,
     if (code == SQLITE_OK)
         code = idem__sqlite_step(self, statement);
     if (code == SQLITE_ROW)
-        answer_found(statement, now, op);
+        answer_found(self, statement, now, op);
     idem__sqlite_done(statement);
     if (code == SQLITE_ROW || code == SQLITE_DONE)
         return IDEM_OK;
@@ -118,9 +151,9 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
 
 /* To begin and to commit by statements of their own would cost one change a tenth. It is carried out
    with the time as it is now: so not where it would wait for the lock first, nor where a sweep is due. */
-static bool goes_alone(idem__sqlite *self, size_t count, bool reads, size_t inserts)
+static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t bytes)
 {
-    return self->hurried && count == 1 && !reads && idem__sqlite_walk_is_ahead(self, inserts);
+    return self->hurried && count == 1 && idem__sqlite_walk_is_ahead(self, inserts, bytes);
 }
 
 /* @return false: what was in the way of the insert has gone since, and it takes a transaction to tell */
@@ -136,9 +169,10 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
 {
     int rc = IDEM_OK;
     size_t inserts = count_kind(ops, count, IDEM_OP_INSERT);
+    size_t bytes = count_bytes(ops, count);
     bool reads = idem__sqlite_batch_reads(ops, count);
     self->committing = false;
-    if (goes_alone(self, count, reads, inserts) && run_alone(self, ops[0], fault, &rc))
+    if (!reads && goes_alone(self, count, inserts, bytes) && run_alone(self, ops[0], fault, &rc))
         return rc;
     bool transaction = !reads || (count > 1 && !self->nested);
     if (transaction)
@@ -149,8 +183,8 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = carry_out(self, ops[i], &now, fault);
-    if (rc == IDEM_OK && inserts > 0 && !idem__sqlite_walk_is_ahead(self, inserts))
-        rc = idem__sqlite_walk_sweep(self, inserts, &now, fault);
+    if (rc == IDEM_OK && !reads && !idem__sqlite_walk_is_ahead(self, inserts, bytes))
+        rc = idem__sqlite_walk_sweep(self, inserts, bytes, &now, fault);
     if (!transaction)
         return rc;
     if (rc == IDEM_OK)
@@ -236,8 +270,38 @@ static void fail_or_part(idem__sqlite *self, idem_op *const *ops, size_t count,
     }
 }
 
-void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
+static bool may_date(idem__sqlite *self)
 {
+    if ((self->config->flags & IDEM_OPEN_EXISTING) || sqlite3_db_readonly(self->db, "main") == 1)
+        return false;
+    return !self->nested || sqlite3_txn_state(self->db, "main") == SQLITE_TXN_WRITE;
+}
+
+/* Dates the strays anew that were found. It may as well be done by the next one that finds them: so it
+   waits for no lock, and it is no matter if it fails. */
+static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
+{
+    idem__sqlite_fault unused = {0};
+    idem__sqlite_now now = idem__sqlite_clock_now(self);
+    self->met_strays = false;
+    sqlite3_stmt *date =
+        may_date(self) ? idem__sqlite_statement(self, IDEM__SQLITE_DATE, &unused) : NULL;
+    self->hurried = true;
+    for (size_t i = 0; date && i < count; i++) {
+        if (ops[i]->has_found &&
+            idem__sqlite_row_bind_bytes(date, IDEM__SQLITE_P_KEY, ops[i]->key) == SQLITE_OK &&
+            idem__sqlite_clock_bind(date, &now) == SQLITE_OK)
+            (void)idem__sqlite_step(self, date);
+        idem__sqlite_done(date);
+    }
+    self->hurried = false;
+}
+
+/* Carries out ops that share a transaction. */
+static void run_together(idem__sqlite *self, idem_op *const *ops, size_t count)
+{
+    idem_op *const *all = ops;
+    size_t all_count = count;
     idem_op *left[IDEM_BATCH_MAX];
     idem__sqlite_fault fault = {0};
     /* On a caller's connection it is his to say how locks are waited for. */
@@ -253,4 +317,47 @@ void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t coun
     self->hurried = false;
     if (rc)
         fail_or_part(self, ops, count, &fault);
+    if (self->met_strays && !self->broken)
+        date_strays(self, all, all_count);
+}
+
+/* How many of the ops go into one transaction: one, and more as long as they have few bytes. */
+static size_t count_together(idem_op *const *ops, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += bytes_of(ops[i]);
+        if (i > 0 && bytes > TRANSACTION_BYTES)
+            return i;
+    }
+    return count;
+}
+
+/* True if nothing more can be carried out in this call; the fault says why. */
+static bool is_over(idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    if (self->broken)
+        (void)idem__sqlite_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s: the connection failed", self->name);
+    else if (idem_monotonic_ms() >= self->deadline_ms)
+        (void)idem__sqlite_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s is too slow for what its callers write: the deadline came "
+                                     "first; set a longer timeout",
+                                     self->name);
+    return fault->error.code != IDEM_OK;
+}
+
+void idem__sqlite_batch_run(idem__sqlite *self, idem_op *const *ops, size_t count)
+{
+    idem__sqlite_fault over = {0};
+    size_t together = count_together(ops, count);
+    run_together(self, ops, together);
+    for (ops += together, count -= together; count > 0; ops += together, count -= together) {
+        together = count_together(ops, count);
+        if (is_over(self, &over))
+            idem__sqlite_batch_fail(ops, together, &over);
+        else
+            run_together(self, ops, together);
+    }
+    idem__sqlite_checkpoint_trim(self);
 }

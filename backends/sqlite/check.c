@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Settings that could lose records or run work twice: how the database writes (on a caller's
- * connection that is the caller's choice), where the file lies, who else may write it, and whether
- * there is room. File systems are known by the numbers of Linux' statfs(); elsewhere they are not
+ * connection that is the caller's choice), where the file lies, who else may write it, whether there
+ * is room, and whether a record can be written at all, which is tried. File systems are known by the numbers of Linux' statfs(); elsewhere they are not
  * looked at.
  */
 #include "check.h"
 
+#include "batch.h"
+#include "check_access.h"
+#include "clock.h"
 #include "guard.h"
+#include "harden.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #ifdef __linux__
@@ -16,6 +23,9 @@
 #endif
 
 #define FREE_BYTES_MIN (UINT64_C(64) * 1024 * 1024)
+#define LOG_BYTES_MAX  (UINT64_C(64) * 1024 * 1024)
+/* How long a record lives that was made to try whether one can be. */
+#define PROBE_MS UINT64_C(10000)
 
 typedef struct {
     idem__sqlite *self;
@@ -106,21 +116,126 @@ static void check_space(const examination *at, const char *path)
                           (unsigned long long)(free_bytes / 1024));
 }
 
-static void check_permissions(const examination *at, const char *path)
+/* A write beyond the limit ends the process with SIGXFSZ, unless it is ignored. */
+static void check_file_limit(const examination *at, const char *path)
 {
+    struct rlimit limit;
     struct stat file;
-    if (stat(path, &file))
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY || stat(path, &file))
         return;
-    if (file.st_mode & S_IWOTH)
+    uint64_t needed = (uint64_t)file.st_size + FREE_BYTES_MIN;
+    if ((uint64_t)limit.rlim_cur < needed)
         idem_finding_emit(
-            at->emit, at->emit_user, "take the right away: chmod o-w",
-            "%s may be written by every user of the machine (mode %03o): they can make any "
-            "operation look done",
-            at->self->name, (unsigned)(file.st_mode & 0777));
-    if (sqlite3_db_readonly(at->self->db, "main") == 1)
-        idem_finding_emit(at->emit, at->emit_user, "let this user write the file and its folder",
-                          "%s can't be written by this user: every claim is refused",
-                          at->self->name);
+            at->emit, at->emit_user, "raise the limit: ulimit -f",
+            "%s may not grow beyond %llu KiB by this process: a write beyond that fails, "
+            "or ends the process",
+            at->self->name, (unsigned long long)limit.rlim_cur / 1024);
+}
+
+static void check_log(const examination *at, const char *path)
+{
+    char log[PATH_MAX];
+    struct stat file;
+    if (snprintf(log, sizeof log, "%s-wal", path) >= (int)sizeof log || stat(log, &file) ||
+        (uint64_t)file.st_size <= LOG_BYTES_MAX)
+        return;
+    idem_finding_emit(
+        at->emit, at->emit_user,
+        "look for a program that leaves a transaction open on the file, and end it",
+        "%s has a write-ahead log of %llu MiB: somebody who reads keeps it from being "
+        "emptied, and it grows with every write",
+        at->self->name, (unsigned long long)file.st_size >> 20);
+}
+
+/* Tables that were changed since they were opened. */
+static void check_tables(const examination *at)
+{
+    idem__sqlite_fault fault = {0};
+    if (idem__sqlite_harden_tables(at->self, &fault) == IDEM_ERR_CORRUPT)
+        idem_finding_emit(at->emit, at->emit_user, "let nobody else change the tables idem_…", "%s",
+                          fault.error.message);
+}
+
+/* ------------------------------------------------------------------------------------- probe */
+
+static const char *mend_for(const idem_op *op)
+{
+    switch (op->error.code) {
+    case IDEM_ERR_FULL:
+        return "free space on its disk";
+    case IDEM_ERR_CORRUPT:
+        return "restore it from a backup";
+    default:
+        return "let this user write the file and its folder, on a disk that works";
+    }
+}
+
+/* @return false: it failed, and was reported */
+static bool carry_out(const examination *at, const char *what, idem_op *op)
+{
+    idem_op *const ops[] = {op};
+    idem__sqlite_batch_run(at->self, ops, 1);
+    bool done = op->applied && op->error.code == IDEM_OK;
+    if (op->error.code)
+        idem_finding_emit(at->emit, at->emit_user, mend_for(op),
+                          "a record can't be %s, so every claim is refused: %s", what,
+                          op->error.message);
+    else if (!done)
+        idem_finding_emit(at->emit, at->emit_user, "restore it from a backup",
+                          "%s: a record that was to be %s is not there", at->self->name, what);
+    idem_record_clear(&op->found);
+    return done;
+}
+
+/* Takes a key that nobody has through what claims need: inserted, replaced, removed. What a process that is
+   killed in between leaves behind expires by itself. */
+static void try_writing(const examination *at)
+{
+    uint64_t random[2];
+    char key[40];
+    if (idem_random(random, sizeof random, NULL))
+        return;
+    (void)snprintf(key, sizeof key, "idem-doctor-%016llx", (unsigned long long)random[0]);
+    idem_record record = {.key = idem_str(key),
+                          .status = IDEM_STATUS_IN_PROGRESS,
+                          .attempt = 1,
+                          .version = random[1],
+                          .lease_ms = PROBE_MS,
+                          .ttl_ms = PROBE_MS,
+                          .created_at_ms = idem_wall_ms(),
+                          .updated_at_ms = idem_wall_ms()};
+    idem_op insert = {
+        .kind = IDEM_OP_INSERT, .key = record.key, .record = &record, .live_ms = PROBE_MS};
+    if (!carry_out(at, "inserted", &insert))
+        return;
+    record.version++;
+    idem_op replace = {.kind = IDEM_OP_REPLACE,
+                       .key = record.key,
+                       .record = &record,
+                       .live_ms = PROBE_MS,
+                       .expected = random[1]};
+    bool replaced = carry_out(at, "replaced", &replace);
+    idem_op removal = {.kind = IDEM_OP_REMOVE, .key = record.key, .any_version = true};
+    if (replaced)
+        (void)carry_out(at, "removed", &removal);
+    else
+        idem__sqlite_batch_run(at->self, (idem_op *const[]){&removal}, 1);
+    idem_record_clear(&removal.found);
+}
+
+/* In a caller's transaction nothing is tried: it would be the caller's to commit. */
+static void check_probe(const examination *at, const char *path)
+{
+    struct statvfs where;
+    if (sqlite3_db_readonly(at->self->db, "main") != 1) {
+        if (!at->self->nested)
+            try_writing(at);
+        return;
+    }
+    bool mounted = statvfs(path, &where) == 0 && (where.f_flag & ST_RDONLY);
+    idem_finding_emit(at->emit, at->emit_user, "let this user write the file and its folder",
+                      "%s can't be written by this user%s: every claim is refused", at->self->name,
+                      mounted ? ", for its file system is mounted read-only" : "");
 }
 
 int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user,
@@ -138,7 +253,11 @@ int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user
         return rc;
     check_file_system(&at, path);
     check_space(&at, path);
-    check_permissions(&at, path);
+    check_file_limit(&at, path);
+    check_log(&at, path);
+    check_tables(&at);
+    idem__sqlite_check_access(self->name, path, emit, emit_user);
+    check_probe(&at, path);
     idem__sqlite_guard_report(self, path, emit, emit_user);
-    return IDEM_OK;
+    return idem__sqlite_clock_report(self, emit, emit_user, fault);
 }

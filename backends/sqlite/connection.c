@@ -10,8 +10,10 @@
  */
 #include "connection.h"
 
+#include "checkpoint.h"
 #include "clock.h"
 #include "guard.h"
+#include "harden.h"
 #include "lock.h"
 #include "log.h"
 #include "origin.h"
@@ -60,17 +62,20 @@ static int open_file(idem__sqlite *self, idem__sqlite_fault *fault)
     if (code == SQLITE_OK)
         code = sqlite3_busy_handler(self->db, idem__sqlite_lock_wait, self);
     if (code == SQLITE_OK)
-        code = sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_db_config(self->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    if (code == SQLITE_OK)
+        code = idem__sqlite_harden_connection(self);
+    if (code == SQLITE_OK) {
         (void)sqlite3_commit_hook(self->db, note_commit, self);
+        idem__sqlite_checkpoint_watch(self);
+    }
     return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
 
 /* Up to 8 MB: the inner pages of both trees of a million records stay in it while leaves pass through,
    where SQLite's 2 MB lose them. */
 #define SET_CACHE "PRAGMA cache_size = -8000"
+
+/* A log that one large transaction has made long becomes so short when it begins anew. */
+#define LIMIT_LOG "PRAGMA journal_size_limit = 16777216"
 
 static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
 {
@@ -86,7 +91,9 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
     if (rc || sqlite3_db_readonly(self->db, "main") == 1 ||
         (self->config->flags & IDEM_OPEN_EXISTING))
         return rc;
-    rc = idem__sqlite_pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
+    rc = idem__sqlite_pragma(self, LIMIT_LOG, answer, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
     if (rc == IDEM_OK && strcmp(answer, "wal") != 0)
         rc = idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
                                     "%s can't have a write-ahead log: its file system has no "
@@ -144,7 +151,7 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
 int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     name_it(self);
-    self->boot_id = idem__sqlite_clock_boot_id(self->config);
+    idem__sqlite_clock_read(self);
     self->quiet = false;
     int rc = connect_once(self, fault);
     if (rc != IDEM_ERR_UNAVAILABLE || !(self->config->flags & IDEM_OPEN_EXISTING) ||

@@ -142,6 +142,13 @@ static int take_cut_off(idem__sqlite *self, const translation *row, int code,
                                   detail(self, code, buf, sizeof buf), self->name);
 }
 
+/* True if it was the deadline that ended the statement: see harden.c. */
+static bool is_deadline(const idem__sqlite *self, int code)
+{
+    return code == SQLITE_INTERRUPT && !self->joined && self->deadline_ms > self->entered_ms &&
+           idem_monotonic_ms() >= self->deadline_ms;
+}
+
 int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fault)
 {
     char buf[80];
@@ -149,6 +156,12 @@ int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fa
     code = refine(self, code);
     if (is_lock(code) && !cut_off)
         return take_lock(self, code, fault);
+    if (is_deadline(self, code))
+        return idem__sqlite_fault_set(
+            fault, false, IDEM_ERR_UNAVAILABLE,
+            "%s did not answer by the call's deadline (after %llu ms), and "
+            "nothing was changed: check its disk, or set a longer timeout",
+            self->name, (unsigned long long)(idem_monotonic_ms() - self->entered_ms));
     const translation *row = translations;
     while (row->sqlite && row->sqlite != (code & 0xff))
         row++;
@@ -162,8 +175,10 @@ int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fa
 
 /* A commit that could not write its last frame is void. One that failed behind that (syncing,
    indexing) may come back when the log is recovered. */
-static bool is_void(int code, int refined)
+static bool is_void(const idem__sqlite *self, int code, int refined)
 {
+    if (code == SQLITE_INTERRUPT && !self->joined && !self->committing)
+        return true;
     if (is_lock(code) || (code & 0xff) == SQLITE_READONLY || code == SQLITE_FULL)
         return true;
     return code == SQLITE_IOERR_WRITE && refined == SQLITE_FULL;
@@ -172,7 +187,7 @@ static bool is_void(int code, int refined)
 int idem__sqlite_fault_take_commit(idem__sqlite *self, int code, idem__sqlite_fault *fault)
 {
     char buf[80];
-    if (self->nested || is_void(code, refine(self, code)))
+    if (self->nested || is_void(self, code, refine(self, code)))
         return idem__sqlite_fault_take(self, code, fault);
     return idem__sqlite_fault_set(fault, false, IDEM_ERR_UNCERTAIN,
                                   "%s: the commit failed, and the change may have been made or "

@@ -42,9 +42,23 @@ typedef struct idem__sqlite {
     uint64_t give_up_ms;      /**< until when it waits for locks */
     uint64_t looked_ms;       /**< when it was last looked whether the file is in its place */
 
-    int64_t boot_id;      /**< 0: not known */
+    int64_t boot_id;        /**< 0: not known */
+    int64_t boot_offset_ms; /**< by how much this process's boot clock is ahead of the kernel's */
+    struct {
+        uint64_t version;
+        uint64_t since_ms;
+    } strays[16]; /**< records that no clock of ours has dated, and since when they are known */
+    size_t next_stray;
+    bool met_strays;      /**< the batch under way has found one */
     size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */
+    bool has_cursor;      /**< it is known; else it is read before the first sweep */
+
+    uint64_t page_size;     /**< of the file; 0: not asked yet */
+    int log_frames;         /**< length of the write-ahead log at the last commit */
+    uint64_t trim_at_bytes; /**< no try to empty the log before it has so many */
+    uint64_t trim_wait_ms;  /**< how long a lock is waited for in that */
+    uint64_t trim_until_ms; /**< until when that is for the lock under way */
     sqlite3_stmt *statements[IDEM__SQLITE_STATEMENTS];
 } idem__sqlite;
 

@@ -47,7 +47,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     self->db = config->context;
     self->joined = true;
     self->busy_timeout_ms = UINT64_MAX;
-    self->boot_id = idem__sqlite_clock_boot_id(config);
+    idem__sqlite_clock_read(self);
     name_it(self);
     idem__sqlite_lock_enter(self, config->deadline_ms);
     int64_t rowid = sqlite3_last_insert_rowid(self->db);

@@ -25,6 +25,7 @@ void idem__sqlite_lock_enter(idem__sqlite *self, uint64_t deadline_ms)
     self->nested = self->joined && !sqlite3_get_autocommit(self->db);
     self->entered_ms = idem_monotonic_ms();
     self->deadline_ms = deadline_ms;
+    self->committing = false;
     sleep_until_ms = deadline_ms;
     self->give_up_ms = deadline_ms;
     if (deadline_ms > self->entered_ms && self->busy_timeout_ms < deadline_ms - self->entered_ms)

@@ -5,6 +5,9 @@
  */
 #include "row.h"
 
+/* No store takes a response or a checkpoint that is longer. */
+#define TEXT_MAX ((size_t)256 * 1024 * 1024)
+
 int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_bytes bytes)
 {
     if (bytes.len == 0)
@@ -44,29 +47,34 @@ int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, ui
     return code;
 }
 
-/* The difference, or the end of the range that it lies behind. */
-static int64_t since(int64_t now_ms, int64_t then_ms)
+idem__sqlite_date idem__sqlite_row_date(sqlite3_stmt *statement)
 {
-    if (then_ms < 0 && now_ms > INT64_MAX + then_ms)
-        return INT64_MAX;
-    if (then_ms > 0 && now_ms < INT64_MIN + then_ms)
-        return INT64_MIN;
-    return now_ms - then_ms;
+    return (idem__sqlite_date){
+        .boot_id = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_ID),
+        .boot_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_MS),
+        .wall_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_WALL_MS),
+    };
+}
+
+/* A row without a time counts as live: then it is read, and found to be corrupt. */
+static bool has_times(sqlite3_stmt *statement)
+{
+    return sqlite3_column_type(statement, IDEM__SQLITE_C_LIVE_MS) == SQLITE_INTEGER &&
+           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_BOOT_ID) == SQLITE_INTEGER &&
+           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_BOOT_MS) == SQLITE_INTEGER &&
+           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_WALL_MS) == SQLITE_INTEGER;
 }
 
 bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *now,
                               uint64_t *age_ms)
 {
+    *age_ms = 0;
+    if (!has_times(statement))
+        return true;
     int64_t live_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_LIVE_MS);
-    int64_t boot_id = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_ID);
-    bool this_boot = boot_id == now->boot_id && boot_id != 0;
-    int column = this_boot ? IDEM__SQLITE_C_AT_BOOT_MS : IDEM__SQLITE_C_AT_WALL_MS;
-    int64_t age =
-        since(this_boot ? now->boot_ms : now->wall_ms, sqlite3_column_int64(statement, column));
-    if (age < 0)
-        age = 0; /* a clock that fell */
-    *age_ms = (uint64_t)age;
-    return live_ms <= 0 || age < live_ms;
+    idem__sqlite_date date = idem__sqlite_row_date(statement);
+    *age_ms = idem__sqlite_clock_age(now, &date);
+    return live_ms <= 0 || *age_ms < (uint64_t)live_ms;
 }
 
 /* A row that is being read; the first thing that is wrong stays. A column's value is asked for once: each
@@ -121,12 +129,15 @@ static void read_fields(reader *from, idem_record *record)
     record->lease_ms = read_duration(from, IDEM__SQLITE_C_LEASE_MS, 0);
     record->ttl_ms = read_duration(from, IDEM__SQLITE_C_TTL_MS, 0);
     (void)read_duration(from, IDEM__SQLITE_C_LIVE_MS, 1);
+    (void)read_number(from, IDEM__SQLITE_C_AT_BOOT_ID, INT64_MIN, INT64_MAX);
+    (void)read_number(from, IDEM__SQLITE_C_AT_BOOT_MS, INT64_MIN, INT64_MAX);
+    (void)read_number(from, IDEM__SQLITE_C_AT_WALL_MS, INT64_MIN, INT64_MAX);
     record->created_at_ms = read_number(from, IDEM__SQLITE_C_CREATED_AT_MS, INT64_MIN, INT64_MAX);
     record->updated_at_ms = read_number(from, IDEM__SQLITE_C_UPDATED_AT_MS, INT64_MIN, INT64_MAX);
     record->fingerprint = read_bytes(from, IDEM__SQLITE_C_FINGERPRINT, 0, IDEM_FINGERPRINT_MAX);
-    record->checkpoint = read_bytes(from, IDEM__SQLITE_C_CHECKPOINT, 0, SIZE_MAX);
+    record->checkpoint = read_bytes(from, IDEM__SQLITE_C_CHECKPOINT, 0, TEXT_MAX);
     record->response = read_bytes(from, IDEM__SQLITE_C_RESPONSE, 0,
-                                  record->status == IDEM_STATUS_COMPLETED ? SIZE_MAX : 0);
+                                  record->status == IDEM_STATUS_COMPLETED ? TEXT_MAX : 0);
     idem_bytes token =
         read_bytes(from, IDEM__SQLITE_C_TOKEN, sizeof record->token, sizeof record->token);
     if (token.data && token.len == sizeof record->token)

@@ -11,32 +11,48 @@
  */
 #include "schema.h"
 
+#include "harden.h"
 #include "transaction.h"
 
 #include <stdio.h>
 
+#define SCHEMA_TABLE                                      \
+    "idem_schema (id INTEGER PRIMARY KEY CHECK (id = 1)," \
+    " version INTEGER NOT NULL) STRICT"
+
+/* version is 64 random bits; status is 1 in progress, 2 completed; a row is absent when its age has
+   reached live_ms. at_: when it was last written, by the clock of this boot, and by the wall clock for
+   after another boot. created_at and updated_at are to be shown. */
+#define RECORD_TABLE                   \
+    "idem_record ("                    \
+    " id INTEGER PRIMARY KEY,"         \
+    " key BLOB NOT NULL UNIQUE,"       \
+    " version INTEGER NOT NULL,"       \
+    " status INTEGER NOT NULL,"        \
+    " attempt INTEGER NOT NULL,"       \
+    " token BLOB NOT NULL,"            \
+    " lease_ms INTEGER NOT NULL,"      \
+    " ttl_ms INTEGER NOT NULL,"        \
+    " live_ms INTEGER NOT NULL,"       \
+    " at_boot_id INTEGER NOT NULL,"    \
+    " at_boot_ms INTEGER NOT NULL,"    \
+    " at_wall_ms INTEGER NOT NULL,"    \
+    " created_at_ms INTEGER NOT NULL," \
+    " updated_at_ms INTEGER NOT NULL," \
+    " fingerprint BLOB,"               \
+    " response BLOB,"                  \
+    " checkpoint BLOB) STRICT"
+
 static const char *const steps[] = {
-    "CREATE TABLE main.idem_schema (id INTEGER PRIMARY KEY CHECK (id = 1),"
-    " version INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE main." SCHEMA_TABLE ";"
     "INSERT INTO main.idem_schema (id, version) VALUES (1, 0);"
-    "CREATE TABLE main.idem_record ("
-    " id INTEGER PRIMARY KEY,"
-    " key BLOB NOT NULL UNIQUE,"
-    " version INTEGER NOT NULL," /* 64 random bits */
-    " status INTEGER NOT NULL,"  /* 1 in progress, 2 completed */
-    " attempt INTEGER NOT NULL,"
-    " token BLOB NOT NULL,"
-    " lease_ms INTEGER NOT NULL,"
-    " ttl_ms INTEGER NOT NULL,"
-    " live_ms INTEGER NOT NULL,"    /* absent when its age has reached this */
-    " at_boot_id INTEGER NOT NULL," /* last written: by the clock of this boot … */
-    " at_boot_ms INTEGER NOT NULL,"
-    " at_wall_ms INTEGER NOT NULL,"    /* … and by the wall clock, after another boot */
-    " created_at_ms INTEGER NOT NULL," /* to be shown */
-    " updated_at_ms INTEGER NOT NULL,"
-    " fingerprint BLOB,"
-    " response BLOB,"
-    " checkpoint BLOB) STRICT;",
+    "CREATE TABLE main." RECORD_TABLE ";",
+};
+
+/* SQLite keeps the text behind CREATE TABLE as it was written, without the database's name. */
+const idem__sqlite_table idem__sqlite_schema_tables[2] = {
+    {"idem_schema", "CREATE TABLE " SCHEMA_TABLE},
+    {"idem_record", "CREATE TABLE " RECORD_TABLE},
 };
 
 #define READ_VERSION "SELECT version FROM main.idem_schema WHERE id = 1"
@@ -165,6 +181,9 @@ int idem__sqlite_schema_upgrade(idem__sqlite *self, const char *const *list, int
 
 int idem__sqlite_schema_try(idem__sqlite *self, idem__sqlite_fault *fault)
 {
+    int rc = idem__sqlite_harden_tables(self, fault);
+    if (rc)
+        return rc;
     return idem__sqlite_statement(self, IDEM__SQLITE_GET, fault) ? IDEM_OK : fault->error.code;
 }
 

@@ -8,6 +8,13 @@
 /** "idem" in ASCII: what `file` and PRAGMA application_id say of a file of our own. */
 #define IDEM__SQLITE_APPLICATION_ID 0x6964656d
 
+/** Our tables of today's version, and the text that SQLite keeps of each. */
+typedef struct {
+    const char *name;
+    const char *sql;
+} idem__sqlite_table;
+extern const idem__sqlite_table idem__sqlite_schema_tables[2];
+
 /** Reads only.
  *  @param[out] current  there is nothing to be made or brought up to date
  *  @return IDEM_ERR_ARGUMENT: the file has tables, but not ours; IDEM_ERR_UNSUPPORTED: ours are of

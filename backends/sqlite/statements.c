@@ -16,10 +16,24 @@
 
 #include <stdio.h>
 
-/* ?2, ?3, ?4: the time. A clock that fell gives no age below 0. */
-#define AGE \
-    "max(0, CASE WHEN at_boot_id = ?2 AND ?2 <> 0 THEN ?3 - at_boot_ms ELSE ?4 - at_wall_ms END)"
-#define EXPIRED "(live_ms > 0 AND " AGE " >= live_ms)"
+/* ?2, ?3, ?4, ?18: the time. A clock that fell gives no age below 0. clock.c has the same in C. */
+#define OF_THIS_BOOT     "(at_boot_id = ?2 AND ?2 <> 0)"
+#define OF_ANOTHER_CLOCK \
+    "(at_boot_id <> 0 AND at_boot_id <> ?2 AND at_boot_ms <> 0 AND at_wall_ms > ?18)"
+#define AGE                                                                                \
+    "max(0, CASE WHEN " OF_THIS_BOOT " THEN ?3 - at_boot_ms WHEN " OF_ANOTHER_CLOCK        \
+    " THEN 0 ELSE ?4 - at_wall_ms END)"
+#define IS_STRAY                                                                                \
+    "(NOT " OF_THIS_BOOT " AND (" OF_ANOTHER_CLOCK " OR at_wall_ms > ?4) AND "                 \
+    "typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = 'integer' AND "                   \
+    "typeof(at_wall_ms) = 'integer')"
+#define SET_DATE \
+    "UPDATE main.idem_record SET at_boot_id = ?2, at_boot_ms = ?3, at_wall_ms = ?4 WHERE "
+/* What is no number is asked for last: it is seldom asked for then. */
+#define EXPIRED                                                                \
+    "(live_ms > 0 AND " AGE " >= live_ms AND typeof(live_ms) = 'integer' AND " \
+    "typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = 'integer' AND "   \
+    "typeof(at_wall_ms) = 'integer')"
 
 /* What row.c judges by. */
 #define LIFE "live_ms, at_boot_id, at_boot_ms, at_wall_ms"
@@ -52,10 +66,17 @@ static const char *const texts[IDEM__SQLITE_STATEMENTS] = {
         "UPDATE main.idem_record SET " ASSIGN " WHERE key = ?1 AND version = ?5 AND NOT " EXPIRED,
     [IDEM__SQLITE_REMOVE] =
         "DELETE FROM main.idem_record WHERE key = ?1 AND (?6 OR version = ?5) AND NOT " EXPIRED,
-    [IDEM__SQLITE_LOOK] = "SELECT " LIFE ", id FROM main.idem_record WHERE id > ?1 ORDER BY id",
-    [IDEM__SQLITE_LIST] = "SELECT " LIFE ", id, substr(key, 1, length(?2)) = ?2 "
+    /* The length of a column is read without its content. */
+    [IDEM__SQLITE_LOOK] =
+        "SELECT " LIFE ", id, ifnull(length(response), 0) + ifnull(length(checkpoint), 0) "
+        "FROM main.idem_record WHERE id > ?1 ORDER BY id",
+    [IDEM__SQLITE_LIST] = "SELECT " LIFE ", id, substr(key, 1, length(?2)) = ?2, key "
                           "FROM main.idem_record WHERE id > ?1 ORDER BY id",
+    [IDEM__SQLITE_LAST] = "SELECT ifnull(max(id), 0) FROM main.idem_record",
     [IDEM__SQLITE_DROP] = "DELETE FROM main.idem_record WHERE id = ?1 AND " EXPIRED,
+    [IDEM__SQLITE_DATE] = SET_DATE "key = ?1 AND " IS_STRAY,
+    [IDEM__SQLITE_DATE_RANGE] = SET_DATE "id > ?1 AND id <= ?5 AND " IS_STRAY,
+    [IDEM__SQLITE_COUNT_STRAYS] = "SELECT count(*) FROM main.idem_record WHERE " IS_STRAY,
 };
 
 int idem__sqlite_prepare(idem__sqlite *self, const char *sql, unsigned flags,

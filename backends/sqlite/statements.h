@@ -20,9 +20,13 @@ typedef enum {
     IDEM__SQLITE_INSERT,  /**< a record where none is live */
     IDEM__SQLITE_REPLACE, /**< a record over the live one of a version */
     IDEM__SQLITE_REMOVE,  /**< the live record of a version, or of any */
-    IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, and its id */
-    IDEM__SQLITE_LIST,    /**< the same, and whether its key has the prefix */
+    IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, its id and size */
+    IDEM__SQLITE_LIST,    /**< row by row: the same but for the size, and its key */
+    IDEM__SQLITE_LAST,    /**< the largest id */
     IDEM__SQLITE_DROP,    /**< an expired row */
+    IDEM__SQLITE_DATE,    /**< dates the row of a key anew, if it is a stray */
+    IDEM__SQLITE_DATE_RANGE,   /**< the strays behind KEY, up to EXPECTED */
+    IDEM__SQLITE_COUNT_STRAYS, /**< their number */
     IDEM__SQLITE_STATEMENTS
 } idem__sqlite_sql;
 
@@ -47,7 +51,8 @@ enum {
     IDEM__SQLITE_P_UPDATED_AT_MS,
     IDEM__SQLITE_P_FINGERPRINT,
     IDEM__SQLITE_P_RESPONSE,
-    IDEM__SQLITE_P_CHECKPOINT
+    IDEM__SQLITE_P_CHECKPOINT,
+    IDEM__SQLITE_P_SINCE_MS
 };
 
 /* The columns of GET and GET_ID, in their order; LOOK and LIST begin with the same four. */
@@ -59,8 +64,10 @@ enum {
     IDEM__SQLITE_C_KEY,
     IDEM__SQLITE_C_ID = IDEM__SQLITE_C_KEY,
     IDEM__SQLITE_C_VERSION,
+    IDEM__SQLITE_C_SIZE = IDEM__SQLITE_C_VERSION,
     IDEM__SQLITE_C_HAS_PREFIX = IDEM__SQLITE_C_VERSION,
     IDEM__SQLITE_C_STATUS,
+    IDEM__SQLITE_C_LISTED_KEY = IDEM__SQLITE_C_STATUS,
     IDEM__SQLITE_C_ATTEMPT,
     IDEM__SQLITE_C_TOKEN,
     IDEM__SQLITE_C_LEASE_MS,

@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* All findings, one a line: what, a bar, how to mend it. */
@@ -53,13 +54,167 @@ START_TEST(synchronous_normal_is_found)
 }
 END_TEST
 
-START_TEST(a_file_that_everybody_may_write_is_found)
+/* ------------------------------------------------------------------------------------ access */
+
+#define SOMEBODY 12345
+
+static const struct {
+    mode_t mode;
+    const char *says;
+    const char *mend;
+} modes[] = {
+    {0666, "may be written by every user of the machine (mode 666)", "chmod o-w"},
+    {0660, "may be written by its group", "chmod g-w"},
+    {0644, "may be read by every user of the machine (mode 644)", "chmod o-r"},
+};
+
+START_TEST(who_else_may_use_the_file_is_found)
 {
     examine_url("");
-    ck_assert_int_eq(chmod(store_path, 0666), 0);
+    ck_assert_not_found("may be");
+    ck_assert_int_eq(chmod(store_path, modes[_i].mode), 0);
     examine_url("");
-    ck_assert_found("mode 666");
-    ck_assert_found("chmod o-w");
+    ck_assert_found(modes[_i].says);
+    ck_assert_found(modes[_i].mend);
+    ck_assert_int_eq(chmod(store_path, 0600), 0);
+    examine_url("");
+    ck_assert_not_found("may be");
+}
+END_TEST
+
+START_TEST(a_folder_that_others_may_write_is_found)
+{
+    static const struct {
+        mode_t mode;
+        const char *says;
+    } folders[] = {
+        {0777, "a folder that every user of the machine may write"},
+        {0770, "a folder that its group may write"},
+        {01777, "a folder of all"},
+    };
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        ck_assert_int_eq(chmod(folder, folders[i].mode), 0);
+        examine_url("");
+        ck_assert_found(folders[i].says);
+    }
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    examine_url("");
+    ck_assert_not_found("lies in a folder");
+}
+END_TEST
+
+START_TEST(another_users_file_is_found)
+{
+    if (geteuid() != 0) { /* no file can be given away */
+        ck_assert_ptr_null(getenv("IDEM_SKIPS_FAIL"));
+        return;
+    }
+    examine_url("");
+    ck_assert_int_eq(chown(store_path, SOMEBODY, SOMEBODY), 0);
+    examine_url("");
+    ck_assert_found("belongs to another user (uid 12345)");
+    ck_assert_not_found("lies in a folder of another user");
+    ck_assert_int_eq(chown(folder, SOMEBODY, SOMEBODY), 0);
+    examine_url("");
+    ck_assert_found("lies in a folder of another user");
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- trial */
+
+START_TEST(a_trial_leaves_nothing_behind)
+{
+    idem_error error;
+    idem_store *store = open_store("");
+    ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_not_found("can't be");
+    idem_close(store);
+    ck_assert_int_eq(file_number("SELECT count(*) FROM idem_record"), 1);
+}
+END_TEST
+
+START_TEST(tables_that_were_changed_meanwhile_are_found)
+{
+    idem_store *store = open_store("");
+    file_exec("CREATE TRIGGER t AFTER INSERT ON idem_record BEGIN SELECT 1; END");
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_found("trigger \"t\" that this library did not make");
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_lock_that_stays_is_found)
+{
+    idem_store *store = open_store("timeout=200ms");
+    sqlite3 *other = raw_open(store_path);
+    raw_exec(other, "BEGIN IMMEDIATE");
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_found("a record can't be inserted, so every claim is refused");
+    ck_assert_found("stayed locked by another writer");
+    (void)sqlite3_close(other);
+    idem_close(store);
+}
+END_TEST
+
+/* An index that no row can be put into. */
+START_TEST(a_write_that_fails_is_found)
+{
+    idem_store *store = open_store("");
+    file_exec("CREATE UNIQUE INDEX i ON idem_record(1); "
+              "INSERT INTO idem_record (key, version, status, attempt, token, lease_ms, ttl_ms,"
+              " live_ms, at_boot_id, at_boot_ms, at_wall_ms, created_at_ms, updated_at_ms)"
+              " VALUES (x'6b', 1, 1, 1, zeroblob(16), 1, 1, 1000000, 0, 0, 0, 0, 0)");
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_found("a record can't be inserted");
+    idem_close(store);
+}
+END_TEST
+
+static void examine_with_a_file_limit(void)
+{
+    const struct rlimit limit = {1024 * 1024, RLIM_INFINITY};
+    CHILD_CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    idem_store *store = NULL;
+    CHILD_CHECK(idem_open(store_url(""), &store, NULL) == IDEM_OK);
+    CHILD_CHECK(examine(store) == IDEM_OK);
+    CHILD_CHECK(strstr(found, "may not grow beyond 1024 KiB") && strstr(found, "ulimit -f"));
+    idem_close(store);
+}
+
+START_TEST(a_limit_of_file_sizes_is_found)
+{
+    examine_url("");
+    ck_assert_not_found("may not grow");
+    run_in_child(examine_with_a_file_limit);
+}
+END_TEST
+
+START_TEST(a_log_that_is_not_emptied_is_found)
+{
+    char path[120];
+    idem_store *store = open_store("");
+    (void)snprintf(path, sizeof path, "%s-wal", store_path);
+    ck_assert_int_eq(truncate(path, 100 << 20), 0);
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_found("write-ahead log of 100 MiB");
+    idem_close(store);
+}
+END_TEST
+
+/* In a caller's transaction the trial would be the caller's. */
+START_TEST(nothing_is_tried_in_a_callers_transaction)
+{
+    idem_store *store = NULL;
+    sqlite3 *db = raw_open(store_path);
+    ck_assert_int_eq(idem_sqlite_open_on(db, NULL, &store, NULL), IDEM_OK);
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    raw_exec(db, "BEGIN");
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_int_eq(sqlite3_txn_state(db, "main"), SQLITE_TXN_READ);
+    raw_exec(db, "COMMIT");
+    idem_close(store);
+    (void)sqlite3_close(db);
 }
 END_TEST
 
@@ -125,7 +280,8 @@ static void examine_memory_disk(void)
     CHILD_CHECK(mount("tmpfs", folder, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
     CHILD_CHECK(idem_open(store_url(""), &store, NULL) == IDEM_OK);
     CHILD_CHECK(examine(store) == IDEM_OK);
-    CHILD_CHECK(says("can't be written by this user") && says("let this user write"));
+    CHILD_CHECK(says("can't be written by this user") && says("mounted read-only") &&
+                says("let this user write"));
     idem_close(store);
 }
 
@@ -155,9 +311,19 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("sqlite check");
+    (void)umask(077);
     ADD_IN_FOLDER(suite, the_defaults_are_sound);
     ADD_IN_FOLDER(suite, synchronous_normal_is_found);
-    ADD_IN_FOLDER(suite, a_file_that_everybody_may_write_is_found);
+    ADD_ROWS_IN_FOLDER(suite, who_else_may_use_the_file_is_found, modes);
+    ADD_IN_FOLDER(suite, a_folder_that_others_may_write_is_found);
+    ADD_IN_FOLDER(suite, another_users_file_is_found);
+    ADD_IN_FOLDER(suite, a_trial_leaves_nothing_behind);
+    ADD_IN_FOLDER(suite, tables_that_were_changed_meanwhile_are_found);
+    ADD_IN_FOLDER(suite, a_lock_that_stays_is_found);
+    ADD_IN_FOLDER(suite, a_write_that_fails_is_found);
+    ADD_IN_FOLDER(suite, a_limit_of_file_sizes_is_found);
+    ADD_IN_FOLDER(suite, a_log_that_is_not_emptied_is_found);
+    ADD_IN_FOLDER(suite, nothing_is_tried_in_a_callers_transaction);
     ADD_IN_FOLDER(suite, a_callers_careless_connection_is_found);
     ADD_IN_FOLDER(suite, a_database_in_memory_is_found);
     ADD_IN_FOLDER(suite, memory_disks_and_little_room_and_read_only_files_are_found);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may read and write a file. Whoever may write it can make any operation look done, and leave a
+ * checkpoint for the next owner of a claim; so may the owner of a folder above it, or anyone who may
+ * write one, by putting another file in its place. Whoever may read it has the tokens of live claims, and
+ * the responses. The log has both.
+ */
+#include "check_access.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    const char *name;
+    idem_finding_fn emit;
+    void *emit_user;
+} examination;
+
+static bool is_ours(const struct stat *file)
+{
+    return file->st_uid == geteuid();
+}
+
+static void check_owner(const examination *at, const struct stat *file, const char *which)
+{
+    if (!is_ours(file))
+        idem_finding_emit(at->emit, at->emit_user,
+                          "use a file of this user's own, or run as its owner",
+                          "%s%s belongs to another user (uid %lu), who can make any operation look "
+                          "done",
+                          at->name, which, (unsigned long)file->st_uid);
+}
+
+static void check_mode(const examination *at, const struct stat *file, const char *which)
+{
+    unsigned mode = (unsigned)file->st_mode & 0777;
+    if (mode & S_IWOTH)
+        idem_finding_emit(at->emit, at->emit_user, "take the right away: chmod o-w",
+                          "%s%s may be written by every user of the machine (mode %03o): they can "
+                          "make any operation look done",
+                          at->name, which, mode);
+    if (mode & S_IWGRP)
+        idem_finding_emit(
+            at->emit, at->emit_user,
+            "take the right away, unless all of the group are trusted: chmod g-w",
+            "%s%s may be written by its group (gid %lu, mode %03o): they can make any "
+            "operation look done",
+            at->name, which, (unsigned long)file->st_gid, mode);
+    if (mode & S_IROTH)
+        idem_finding_emit(
+            at->emit, at->emit_user, "take the right away: chmod o-r",
+            "%s%s may be read by every user of the machine (mode %03o): responses and "
+            "the tokens of live claims are in it",
+            at->name, which, mode);
+}
+
+/* A file that is not there has no finding. */
+static void check_one(const examination *at, const char *path, const char *which)
+{
+    struct stat file;
+    if (lstat(path, &file))
+        return;
+    check_owner(at, &file, which);
+    check_mode(at, &file, which);
+}
+
+/* In a sticky folder nobody can replace another's file, but anyone can put a log beside it first. */
+static void check_folder(const examination *at, const char *folder, bool directly)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    struct stat found;
+    if (stat(folder, &found))
+        return;
+    unsigned mode = (unsigned)found.st_mode & 01777;
+    bool others = (mode & S_IWOTH) != 0;
+    (void)idem_quote(idem_str(folder), quoted);
+    if (found.st_uid != 0 && !is_ours(&found))
+        idem_finding_emit(
+            at->emit, at->emit_user, "keep the file in a folder of this user's own",
+            "%s lies in a folder of another user (%.100s, uid %lu), who can put another "
+            "file in its place",
+            at->name, quoted, (unsigned long)found.st_uid);
+    if ((mode & (S_IWOTH | S_IWGRP)) && !(mode & S_ISVTX))
+        idem_finding_emit(at->emit, at->emit_user,
+                          others ? "take the right away: chmod o-w"
+                                 : "take the right away, unless all of the group are trusted: "
+                                   "chmod g-w",
+                          "%s lies in a folder that %s may write (%.100s, mode %03o): they can put "
+                          "another file in its place",
+                          at->name, others ? "every user of the machine" : "its group", quoted,
+                          mode & 0777);
+    else if (others && directly)
+        idem_finding_emit(
+            at->emit, at->emit_user, "keep the file in a folder of this user's own",
+            "%s lies in a folder of all (%.100s): others can put files there under the "
+            "names of its log",
+            at->name, quoted);
+}
+
+void idem__sqlite_check_access(const char *name, const char *path, idem_finding_fn emit,
+                               void *emit_user)
+{
+    const examination at = {.name = name, .emit = emit, .emit_user = emit_user};
+    char work[PATH_MAX];
+    if (snprintf(work, sizeof work, "%s-wal", path) >= (int)sizeof work)
+        return;
+    check_one(&at, path, "");
+    check_one(&at, work, "'s log");
+    for (bool directly = true; strcmp(work, "/") != 0; directly = false) {
+        char *slash = strrchr(work, '/');
+        if (!slash)
+            return;
+        slash[slash == work] = '\0'; /* the root keeps its slash */
+        check_folder(&at, work, directly);
+    }
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Who may read and write a file, by its owner, its mode and the folders above it. */
+#ifndef IDEM_SQLITE_CHECK_ACCESS_H
+#define IDEM_SQLITE_CHECK_ACCESS_H
+
+#include <idem/backend.h>
+
+/** Reports who else may write the file or put another one in its place, and who may read it.
+ *  @param name  the file in messages
+ *  @param path  the file's absolute path */
+void idem__sqlite_check_access(const char *name, const char *path, idem_finding_fn emit,
+                               void *emit_user);
+
+#endif
