@@ -20,8 +20,9 @@
 #include <sys/prctl.h>
 #endif
 
-#define LOOK_MS    50    /* how often a tree that is to end is looked at */
-#define GIVE_UP_MS 60000 /* how long KILL is repeated where idem is gone */
+#define LOOK_MS     50    /* how often a tree that is to end is looked at */
+#define COURTESY_MS 1000
+#define GIVE_UP_MS  60000 /* how long KILL is repeated where idem is gone */
 
 /* An order is a signal, and whether it is for all of the tree. */
 typedef struct {
@@ -43,6 +44,18 @@ static void reap(cli_guard *guard)
     }
 }
 
+/* CMD comes first: it may have ways of its own to stop what it has started. */
+static int signal_of(cli_guard *guard)
+{
+    if (guard->stopping != SIGTERM || guard->now.ended)
+        return guard->stopping;
+    uint64_t now = idem_monotonic_ms();
+    if (!guard->asked_at_ms)
+        guard->asked_at_ms = now;
+    cli_tree_ask_command(&guard->tree);
+    return now - guard->asked_at_ms >= guard->courtesy_ms ? SIGTERM : 0;
+}
+
 /* As long as CMD runs and nobody stops it, there is nothing to look for. */
 void cli_guard_step(cli_guard *guard)
 {
@@ -50,8 +63,9 @@ void cli_guard_step(cli_guard *guard)
     if (!guard->now.ended && !guard->stopping)
         return;
     cli_tree_state state = {0};
+    int number = signal_of(guard);
     if (cli_tree_has_children() || guard->tree.root != getpid())
-        state = cli_tree_signal(&guard->tree, guard->stopping);
+        state = cli_tree_signal(&guard->tree, number);
     reap(guard);
     guard->now.living = state.living;
     guard->now.refused = state.refused;
@@ -62,6 +76,11 @@ static void signal_command(const cli_guard *guard, int number)
 {
     if (!guard->now.ended)
         (void)kill(guard->tree.command, number);
+}
+
+static uint64_t courtesy(uint64_t grace_ms)
+{
+    return grace_ms / 2 < COURTESY_MS ? grace_ms / 2 : COURTESY_MS;
 }
 
 static void adopt_orphans(void)
@@ -154,6 +173,7 @@ static _Noreturn void keep(const cli_launch *launch, int orders, int reports, ui
     (void)prctl(PR_SET_PDEATHSIG, SIGCONT); /* a keeper that was stopped has something to do now */
 #endif
     self.grace_ms = grace_ms;
+    self.guard.courtesy_ms = courtesy(grace_ms);
     self.guard.tree.root = getpid();
     self.guard.tree.session = getsid(0);
     self.guard.tree.command = cli_launch_fork(launch);
@@ -219,6 +239,7 @@ int cli_keeper_start(cli_keeper *keeper, cli_launch *launch, uint64_t grace_ms)
     int report[2];
     memset(keeper, 0, sizeof *keeper);
     keeper->pid = keeper->orders = keeper->reports = -1;
+    keeper->guard.courtesy_ms = courtesy(grace_ms);
     keeper->had_company = cli_tree_has_children();
     adopt_orphans();
     if (!cli_descriptors_pipe(report)) {

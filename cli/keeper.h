@@ -26,6 +26,8 @@ typedef struct {
 typedef struct {
     cli_tree tree;
     int stopping; /**< the signal that the whole tree gets: SIGTERM, SIGKILL; 0: none yet */
+    uint64_t courtesy_ms; /**< so long CMD has to stop the others itself, before they are asked */
+    uint64_t asked_at_ms; /**< when it was; 0: not yet */
     cli_guard_state now;
 } cli_guard;
 

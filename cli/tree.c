@@ -90,6 +90,14 @@ static bool ask(cli_tree *tree, pid_t pid)
     return true;
 }
 
+void cli_tree_ask_command(cli_tree *tree)
+{
+    if (!ask(tree, tree->command))
+        return;
+    (void)kill(tree->command, SIGTERM);
+    (void)kill(tree->command, SIGCONT);
+}
+
 static void signal_one(cli_tree *tree, pid_t pid, int handle, int number, cli_tree_state *state)
 {
     state->living++;

@@ -28,6 +28,9 @@ typedef struct {
 /** True if a process has children at this moment, dead ones included. The caller itself. */
 bool cli_tree_has_children(void);
 
+/** Asks CMD alone to stop; it will not be asked again. */
+void cli_tree_ask_command(cli_tree *tree);
+
 /** Sends a signal to all processes of the tree: SIGTERM to each once, and SIGCONT behind it, since
  *  a stopped process takes it only then; SIGKILL; 0 counts only.
  *  @return what lives, the root itself apart, as far as this system can tell */
