@@ -43,7 +43,8 @@ static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *
     begin->pause_ms = FIRST_WAIT_PAUSE_MS;
     set_deadlines(store, begin, now);
     if (!request->token)
-        return idem__random_draw(call->token, IDEM_TOKEN_SIZE, error);
+        return idem__random_draw(store->pooled, call->token, IDEM_TOKEN_SIZE, call->deadline_ms,
+                                 error);
     memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
     return IDEM_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "cancel.h"
 #include "clock.h"
+#include "error.h"
 #include "random.h"
 #include "store.h"
 
@@ -29,7 +30,7 @@ uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms)
     *pause_ms = *pause_ms ? *pause_ms * 2 : FIRST_PAUSE_MS;
     if (*pause_ms > limit_ms)
         *pause_ms = limit_ms;
-    (void)idem__random_draw(&bits, sizeof bits, NULL);
+    (void)idem__random_draw(true, &bits, sizeof bits, 0, NULL);
     return *pause_ms / 2 + bits % (*pause_ms / 2 + 1) + 1;
 }
 
@@ -42,16 +43,30 @@ uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadli
     return now + (pause < left_ms / 2 ? pause : left_ms / 2);
 }
 
-/* Gives op a fresh version if it writes. False if there are no random bits: op has failed then. */
-static bool stamp(idem__call *call, int64_t wall_ms)
+/* Gives each op that writes a fresh version, drawn for all of them at once. Without random bits these ops have
+   failed then. */
+static void stamp_all(const idem_store *store, idem__call *const *calls, size_t count,
+                      uint64_t deadline_ms)
 {
-    uint64_t version = 0;
-    if (!call->op.record)
-        return true;
-    int rc = idem__random_draw(&version, sizeof version, &call->op.error);
-    if (rc == IDEM_OK)
-        idem__protocol_stamp(call, version, wall_ms);
-    return rc == IDEM_OK;
+    uint64_t versions[IDEM_BATCH_MAX];
+    size_t writes = 0;
+    idem_error error;
+    int64_t wall_ms = idem_wall_ms();
+    for (size_t i = 0; i < count; i++)
+        writes += calls[i]->op.record != NULL;
+    if (writes == 0)
+        return;
+    idem__error_clear(&error);
+    int rc = idem__random_draw(store->pooled, versions, writes * sizeof versions[0], deadline_ms,
+                               &error);
+    for (size_t i = 0; i < count; i++) {
+        if (!calls[i]->op.record)
+            continue;
+        if (rc == IDEM_OK)
+            idem__protocol_stamp(calls[i], versions[--writes], wall_ms);
+        else
+            idem_op_fail(&calls[i]->op, false, rc, "%s", error.message);
+    }
 }
 
 /* Sends operations by their ways: reads by a reader if all writers are busy. */
@@ -82,10 +97,10 @@ void idem__drive_send(idem_store *store, idem__call *const *calls, size_t count)
     idem_op *writes[IDEM_BATCH_MAX];
     size_t read_count = 0;
     size_t write_count = 0;
-    int64_t wall_ms = idem_wall_ms();
     uint64_t deadline_ms = earliest_deadline(calls, count);
+    stamp_all(store, calls, count, deadline_ms);
     for (size_t i = 0; i < count; i++) {
-        if (!stamp(calls[i], wall_ms))
+        if (calls[i]->op.error.code != IDEM_OK)
             continue;
         if (calls[i]->op.kind == IDEM_OP_GET)
             reads[read_count++] = &calls[i]->op;

@@ -161,6 +161,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
     store->id = idem__store_id();
     store->look_first = (store->ops.traits & IDEM_BACKEND_LOOK_FIRST) != 0;
     store->instant = (store->ops.traits & IDEM_BACKEND_INSTANT) != 0;
+    store->pooled = (store->ops.traits & (IDEM_TRAIT_SHARED | IDEM_TRAIT_DURABLE)) == 0;
     idem_config config = {
         .size = sizeof config,
         .scheme = store->ops.scheme,

@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tokens and versions from the system's random source. A system call for each would cost as much
- * as half a claim, so bits are drawn in bulk into a few pools: 8 KiB in one call cost a quarter of
- * what they cost in portions of 256 bytes. The pools lie in memory that the kernel wipes in a child
- * after fork(): there a pool is empty and unlocked, so that no two processes can ever use the same
- * bits. Where the kernel can't promise that, there are no pools. Bits are wiped as they are handed
- * out. A pool is locked by trying: a thread that finds its pool taken goes to the next, and in the
- * end to the system.
+ * Tokens and versions from the system's random source.
+ *
+ * Where others share the records, each is drawn when it is needed. What lies in memory ahead of that is copied
+ * with the memory: two machines out of one snapshot would go on with the same tokens, and each would take the
+ * other's claim for its own. A system call of 0.4 us stands beside a disk or a network there.
+ *
+ * Where the records are in the same memory, the call would cost as much as half a claim, so bits are drawn in
+ * bulk into a few pools: 8 KiB in one call cost a quarter of what they cost in portions of 256 bytes. The pools
+ * lie in memory that the kernel wipes in a child after fork(): there a pool is empty and unlocked, so that no
+ * two processes can ever use the same bits. Where the kernel can't promise that, there are no pools. Bits are
+ * wiped as they are handed out. A pool is locked by trying: a thread that finds its pool taken goes to the
+ * next, and in the end to the system.
+ *
+ * Early after boot the source may have nothing to give yet. It is asked without waiting, again and again until
+ * the caller's deadline.
  */
 #include "random.h"
+
+#include "cancel.h"
+#include "clock.h"
 
 #include <idem/backend.h>
 
@@ -21,6 +32,9 @@
 
 #define POOLS 8u
 #define WORDS 1024u
+
+#define PAUSE_MS    10u   /* before a source that is not ready is asked again */
+#define PATIENCE_MS 5000u /* of who names no deadline */
 
 typedef struct {
     _Alignas(64) atomic_bool taken;
@@ -48,21 +62,51 @@ static void make_pools(void)
 #endif
 }
 
-int idem_random(void *buf, size_t len, idem_error *error)
+/* Asks once. @return how many bytes there are now; 0: none yet; -1: there will be none */
+static ssize_t ask(void *buf, size_t len)
 {
-    uint8_t *at = buf;
+    ssize_t got;
+    do {
+        got = getrandom(buf, len, GRND_NONBLOCK);
+    } while (got < 0 && errno == EINTR); /* as may happen to more than 256 bytes */
+    return got < 0 && errno == EAGAIN ? 0 : got;
+}
+
+static int fill(uint8_t *at, size_t len, uint64_t deadline_ms, idem_error *error)
+{
     while (len > 0) {
-        ssize_t got = getrandom(at, len, 0);
-        if (got < 0 && errno == EINTR) /* more than 256 bytes may be interrupted */
-            continue;
+        ssize_t got = ask(at, len);
         if (got < 0)
             return idem_error_set(error, IDEM_ERR_INTERNAL,
                                   "the system's random source failed; is the kernel's "
                                   "getrandom() blocked by a sandbox?");
         at += got;
         len -= (size_t)got;
+        if (got > 0)
+            continue;
+        uint64_t now = idem_monotonic_ms();
+        if (now >= deadline_ms)
+            return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                                  "the system's random source was not ready by the deadline, as "
+                                  "early after boot; call again later");
+        idem__clock_sleep_until(now + PAUSE_MS < deadline_ms ? now + PAUSE_MS : deadline_ms);
     }
     return IDEM_OK;
+}
+
+int idem_random_until(void *buf, size_t len, uint64_t deadline_ms, idem_error *error)
+{
+    if (!buf && len > 0)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "the place for random bits is NULL");
+    int cancel_state = idem__cancel_hold();
+    int rc = fill(buf, len, deadline_ms, error);
+    idem__cancel_restore(cancel_state);
+    return rc;
+}
+
+int idem_random(void *buf, size_t len, idem_error *error)
+{
+    return idem_random_until(buf, len, idem__clock_deadline(PATIENCE_MS), error);
 }
 
 static pool *all_pools(void)
@@ -87,10 +131,10 @@ static pool *take_pool(pool *all)
     return NULL;
 }
 
-static int refill(pool *mine, idem_error *error)
+static int refill(pool *mine, uint64_t deadline_ms, idem_error *error)
 {
     mine->left = 0;
-    int rc = idem_random(mine->words, sizeof mine->words, error);
+    int rc = idem_random_until(mine->words, sizeof mine->words, deadline_ms, error);
     if (rc == IDEM_OK)
         mine->left = WORDS;
     return rc;
@@ -107,14 +151,15 @@ static void hand_out(pool *mine, uint8_t *to, size_t len)
     mine->left = (uint32_t)(word - mine->words);
 }
 
-int idem__random_draw(void *buf, size_t len, idem_error *error)
+int idem__random_draw(bool pooled, void *buf, size_t len, uint64_t deadline_ms, idem_error *error)
 {
-    bool fits = len <= IDEM__RANDOM_DRAW_MAX && len % sizeof(uint64_t) == 0;
+    bool fits = pooled && len <= IDEM__RANDOM_DRAW_MAX && len % sizeof(uint64_t) == 0;
     pool *all = fits ? all_pools() : NULL;
     pool *mine = all ? take_pool(all) : NULL;
     if (!mine)
-        return idem_random(buf, len, error);
-    int rc = mine->left < len / sizeof(uint64_t) ? refill(mine, error) : IDEM_OK;
+        return idem_random_until(buf, len, deadline_ms, error);
+    int rc =
+        mine->left < len / sizeof(uint64_t) ? refill(mine, deadline_ms, error) : IDEM_OK;
     if (rc == IDEM_OK)
         hand_out(mine, buf, len);
     atomic_store_explicit(&mine->taken, false, memory_order_release);

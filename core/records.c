@@ -45,7 +45,8 @@ static int call_on_key(idem_store *store, const question *asked, idem__call *cal
     idem__drive_init(call, asked->kind, full.bytes, idem__clock_deadline(store->timeout_ms));
     call->text = asked->text;
     if (asked->kind == IDEM__CALL_SETTLE)
-        rc = idem__random_draw(call->token, sizeof call->token, error);
+        rc = idem__random_draw(store->pooled, call->token, sizeof call->token, call->deadline_ms,
+                               error);
     if (rc)
         return rc;
     idem__drive(store, &call, 1);

@@ -21,6 +21,7 @@ struct idem_store {
     idem__lanes readers;    /* gets and scans, when the writers are busy; may be none */
     bool look_first;        /* begin may do well to look before it inserts */
     bool instant;           /* IDEM_BACKEND_INSTANT: no deadline decides anything */
+    bool pooled;            /* records are in this process alone: see random.h */
     _Atomic uint32_t fresh; /* with look_first: so many begins in a row have found nothing */
     idem_bytes prefix;
     uint64_t lease_ms;

@@ -8,11 +8,17 @@
 #include "verify.h"
 
 #include "json.h"
-#include "record.h"
 
 #define TEXT_MAX (UINT64_C(256) * 1024 * 1024) /* no store takes more: `max_response` */
 
-static bool is_sound(const idem_bytes *bytes, uint64_t max)
+static inline bool has_token(const idem_record *record)
+{
+    uint64_t halves[2];
+    memcpy(halves, record->token, sizeof halves);
+    return (halves[0] | halves[1]) != 0;
+}
+
+static inline bool is_sound(const idem_bytes *bytes, uint64_t max)
 {
     return bytes->len <= max && (bytes->len == 0 || bytes->data);
 }
@@ -30,7 +36,7 @@ static bool is_of_first_format(const idem_record *record)
            record->checkpoint.len == 0;
 }
 
-static const char *check_fields(const idem_record *record)
+static inline const char *check_fields(const idem_record *record)
 {
     if (record->status != IDEM_STATUS_IN_PROGRESS && record->status != IDEM_STATUS_COMPLETED)
         return "its status is unknown";
@@ -38,12 +44,12 @@ static const char *check_fields(const idem_record *record)
         return "its attempt is 0";
     if (record->lease_ms > IDEM_DURATION_MAX_MS || record->ttl_ms > IDEM_DURATION_MAX_MS)
         return "its lease or its retention is no duration";
-    if (idem__record_is_tokenless(record) && !is_of_first_format(record))
+    if (!has_token(record) && !is_of_first_format(record))
         return "it has no token";
     return NULL;
 }
 
-static const char *check_lengths(const idem_record *record)
+static inline const char *check_lengths(const idem_record *record)
 {
     if (!is_sound(&record->fingerprint, IDEM_FINGERPRINT_MAX))
         return "its fingerprint is none";
@@ -65,7 +71,7 @@ static const char *check_texts(const idem_record *record)
     return NULL;
 }
 
-const char *idem__verify_record(const idem_record *record, bool whole)
+static inline const char *verify(const idem_record *record, bool whole)
 {
     const char *wrong = check_fields(record);
     if (!wrong)
@@ -73,27 +79,36 @@ const char *idem__verify_record(const idem_record *record, bool whole)
     return wrong || !whole ? wrong : check_texts(record);
 }
 
-static bool is_same(const idem_bytes *a, const idem_bytes *b)
+const char *idem__verify_record(const idem_record *record, bool whole)
+{
+    return verify(record, whole);
+}
+
+static inline bool is_same(const idem_bytes *a, const idem_bytes *b)
 {
     return a->len == b->len && a->data && memcmp(a->data, b->data, a->len) == 0;
 }
 
-void idem__verify_found(idem_op *const *ops, size_t count, bool whole)
+static void refuse(idem_op *op, const char *wrong)
 {
     char quoted[IDEM_QUOTE_SIZE];
+    idem_record_clear(&op->found);
+    op->has_found = false;
+    idem_op_fail(op, true, IDEM_ERR_CORRUPT,
+                 "the record of %s is not what it should be (%s); it was left as it is: look at it, "
+                 "then remove it with idem_forget_any() or idem forget --force",
+                 idem_quote(op->key, quoted), wrong);
+}
+
+void idem__verify_found(idem_op *const *ops, size_t count, bool whole)
+{
     for (size_t i = 0; i < count; i++) {
         idem_op *op = ops[i];
         if (!op->has_found)
             continue;
-        const char *wrong = is_same(&op->found.key, &op->key) ? idem__verify_record(&op->found, whole)
+        const char *wrong = is_same(&op->found.key, &op->key) ? verify(&op->found, whole)
                                                               : "it is another key's";
-        if (!wrong)
-            continue;
-        idem_record_clear(&op->found);
-        op->has_found = false;
-        idem_op_fail(op, true, IDEM_ERR_CORRUPT,
-                     "the record of %s is not what it should be (%s); it was left as it is: look at "
-                     "it, then remove it with idem_forget_any() or idem forget --force",
-                     idem_quote(op->key, quoted), wrong);
+        if (wrong)
+            refuse(op, wrong);
     }
 }

@@ -52,7 +52,8 @@ static int io_error(idem_error *error, int code, const char *doing, const char *
 static int lock_enter(const dir_backend *dir, uint64_t deadline_ms, int *lock, idem_error *error)
 {
     int rc = IDEM_OK;
-    int fd = openat(dir->fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = idem_descriptor_raise(
+        openat(dir->fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (fd < 0)
         return io_error(error, IDEM_ERR_UNAVAILABLE, "open", LOCK_FILE);
     while (rc == IDEM_OK && flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -140,7 +141,7 @@ static int load(const dir_backend *dir, idem_bytes key, const char *name, idem_r
                 idem_error *error)
 {
     idem_buffer text = {0};
-    int fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC);
+    int fd = idem_descriptor_raise(openat(dir->fd, name, O_RDONLY | O_CLOEXEC));
     if (fd < 0 && errno == ENOENT)
         return IDEM_ERR_NOT_FOUND;
     if (fd < 0)
@@ -158,7 +159,8 @@ static int write_draft(const dir_backend *dir, const idem_buffer *text, idem_err
     size_t done = 0;
     ssize_t put = 0;
     int rc = IDEM_OK;
-    int fd = openat(dir->fd, DRAFT_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = idem_descriptor_raise(
+        openat(dir->fd, DRAFT_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (fd < 0)
         return io_error(error, IDEM_ERR_UNAVAILABLE, "create", DRAFT_FILE);
     while (done < text->len && (put >= 0 || errno == EINTR)) {
@@ -282,7 +284,8 @@ static int visit_all(const dir_backend *dir, walk_state *walk, uint64_t deadline
 {
     int rc = IDEM_OK;
     const struct dirent *entry;
-    int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
+    int fd = idem_descriptor_raise( /* a position of its own */
+        openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
     if (!list) {
         rc = io_error(error, IDEM_ERR_UNAVAILABLE, "list", "the directory");
@@ -348,18 +351,35 @@ static void close_backend(idem_backend *backend)
     free(dir);
 }
 
-static int open_directory(const idem_config *config, dir_backend *dir, idem_error *error)
+/* The path is made absolute here, once: an instance may be opened long after, and from elsewhere. */
+static int prepare(const idem_config *config, void **prepared, idem_error *error)
 {
-    int lock = -1;
+    char here[4096] = "";
     if (config->host || config->port || config->user || !config->path || !*config->path)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "dir: %s names no directory; write dir:///abs/path or dir:rel/path",
                               config->display);
-    if (mkdir(config->path, 0700) != 0 && errno != EEXIST)
-        return io_error(error, IDEM_ERR_UNAVAILABLE, "create", config->path);
-    dir->fd = open(config->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (config->path[0] != '/' && !getcwd(here, sizeof here))
+        return io_error(error, IDEM_ERR_UNAVAILABLE, "find", "the working directory");
+    size_t size = strlen(here) + strlen(config->path) + 2;
+    char *path = malloc(size);
+    if (!path)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "dir: out of memory");
+    (void)snprintf(path, size, "%s%s%s", here, *here ? "/" : "", config->path);
+    *prepared = path;
+    return IDEM_OK;
+}
+
+/* A directory that can't be had now will not be had in a second: the store need not try again. */
+static int open_directory(const idem_config *config, dir_backend *dir, idem_error *error)
+{
+    int lock = -1;
+    const char *path = config->prepared;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return io_error(error, IDEM_ERR_UNAVAILABLE, "create", path) | IDEM_PERMANENT;
+    dir->fd = idem_descriptor_raise(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (dir->fd < 0)
-        return io_error(error, IDEM_ERR_UNAVAILABLE, "open", config->path);
+        return io_error(error, IDEM_ERR_UNAVAILABLE, "open", path) | IDEM_PERMANENT;
     int rc = lock_enter(dir, config->deadline_ms, &lock, error); /* shows that we may write */
     if (rc == IDEM_OK)
         lock_leave(lock);
@@ -391,6 +411,8 @@ static const idem_backend_ops dir_ops = {
     .close = close_backend,
     .scan = scan_records,
     .purge = purge_expired,
+    .prepare = prepare,
+    .dispose = free,
 };
 
 int custom_backend_register(idem_error *error)

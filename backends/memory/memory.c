@@ -55,13 +55,19 @@ static uint64_t capacity_of(const idem_config *config)
     return value->text ? value->number : 0;
 }
 
+static int open_shards(const idem_config *config, idem__shards **shards, idem_error *error)
+{
+    return idem__shards_open(&config->clock, capacity_of(config), config->deadline_ms, shards,
+                             error);
+}
+
 static int add_name(const idem_config *config, named **added, idem_error *error)
 {
     size_t name_size = strlen(config->host) + 1;
     named *made = malloc(sizeof *made + name_size);
     if (!made)
         return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory for a store");
-    int rc = idem__shards_open(&config->clock, capacity_of(config), &made->shards, error);
+    int rc = open_shards(config, &made->shards, error);
     if (rc) {
         free(made);
         return rc;
@@ -164,7 +170,7 @@ static int memory_open(const idem_config *config, idem_backend **backend, idem_e
         rc = join_name(config, &made->shared, error);
         made->shards = rc == IDEM_OK ? made->shared->shards : NULL;
     } else {
-        rc = idem__shards_open(&config->clock, capacity_of(config), &made->shards, error);
+        rc = open_shards(config, &made->shards, error);
     }
     if (rc)
         free(made);

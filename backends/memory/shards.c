@@ -105,9 +105,9 @@ static void destroy(idem__shards *shards, size_t locks)
     free(shards);
 }
 
-static int init(idem__shards *shards, idem_error *error)
+static int init(idem__shards *shards, uint64_t deadline_ms, idem_error *error)
 {
-    int rc = idem_random(&shards->hash_key, sizeof shards->hash_key, error);
+    int rc = idem_random_until(&shards->hash_key, sizeof shards->hash_key, deadline_ms, error);
     if (rc) {
         free(shards);
         return rc;
@@ -122,8 +122,8 @@ static int init(idem__shards *shards, idem_error *error)
     return IDEM_OK;
 }
 
-int idem__shards_open(const idem_clock *clock, uint64_t capacity, idem__shards **shards,
-                      idem_error *error)
+int idem__shards_open(const idem_clock *clock, uint64_t capacity, uint64_t deadline_ms,
+                      idem__shards **shards, idem_error *error)
 {
     void *memory = NULL;
     if (posix_memalign(&memory, CACHE_LINE, sizeof **shards))
@@ -135,7 +135,7 @@ int idem__shards_open(const idem_clock *clock, uint64_t capacity, idem__shards *
     made->origin_ms = read_clock(clock);
     made->epoch_ms = idem_wall_ms();
     atomic_init(&made->used, 0);
-    int rc = init(made, error);
+    int rc = init(made, deadline_ms, error);
     if (rc == IDEM_OK)
         *shards = made;
     return rc;

@@ -17,8 +17,8 @@ typedef struct idem__shards idem__shards;
  * @return IDEM_ERR_NO_MEMORY; IDEM_ERR_INTERNAL
  * @par Ownership   end it with idem__shards_close().
  */
-int idem__shards_open(const idem_clock *clock, uint64_t capacity, idem__shards **shards,
-                      idem_error *error);
+int idem__shards_open(const idem_clock *clock, uint64_t capacity, uint64_t deadline_ms,
+                      idem__shards **shards, idem_error *error);
 void idem__shards_close(idem__shards *shards);
 
 uint64_t idem__shards_capacity(const idem__shards *shards);

@@ -41,6 +41,9 @@
  * -# *Careful with what it can't read.* A record that can't be understood gives IDEM_ERR_CORRUPT
  *    for that op, with its key in the message (idem_quote()), and is left as it is; only a remove
  *    with `any_version` takes it away.
+ * -# *Believed only as far as it fits.* A record that is given is checked: its key is the one asked for, a
+ *    completed one has a response that is JSON, a checkpoint is JSON, lengths have bytes, a token is there.
+ *    Else the store makes it IDEM_ERR_CORRUPT, with the key in the message.
  * -# *Quiet.* No output, no signals, no exit; no secret in a message.
  * -# *Apart.* Its descriptors are close-on-exec, and 3 or above (idem_descriptor_raise()).
  * -# *Forkable.* After fork(), parent and child share nothing that would disturb the other.
@@ -365,7 +368,8 @@ struct idem_backend_ops {
 /** Ops may be submitted by the calling thread only: no keepalive. */
 #define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)
 /** With IDEM_TRAIT_CONCURRENT: ops are answered from this process's memory, without a system call or a wait,
- *  and deadlines are ignored. begin looks for a response before it prepares to claim. */
+ *  and deadlines are ignored. begin looks for a response before it prepares to claim. What is found is what
+ *  this process has stored: its response and its checkpoint are not checked to be JSON once more. */
 #define IDEM_BACKEND_INSTANT (UINT64_C(1) << 34)
 
 /** Reads a duration such as `500ms`, `30s`, `5m`, `24h`, from 1 ms to IDEM_DURATION_MAX_MS.
@@ -459,8 +463,13 @@ IDEM_API void idem_patience_end(idem_patience *patience);
  */
 IDEM_API IDEM_MUST_CHECK int idem_descriptor_raise(int fd);
 
-/** Fills a buffer from the system's random source. @return IDEM_ERR_INTERNAL */
+/** Fills a buffer from the system's random source, never from bits that were drawn ahead.
+ *  @return IDEM_ERR_UNAVAILABLE: it was not ready within 5 s, as early after boot; IDEM_ERR_INTERNAL */
 IDEM_API IDEM_MUST_CHECK int idem_random(void *buf, size_t len, idem_error *error);
+
+/** The same, by a deadline. */
+IDEM_API IDEM_MUST_CHECK int idem_random_until(void *buf, size_t len, uint64_t deadline_ms,
+                                               idem_error *error);
 
 #ifdef __cplusplus
 }

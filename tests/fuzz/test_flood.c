@@ -5,7 +5,7 @@
  * shown to fall into one bucket of a table that uses it. In the backend they are spread as any keys
  * are: that is counted in probes of the table, and measured.
  *
- * The linker leads the backend's calls of idem_random() to this file, which notes the key of each
+ * The linker leads the backend's calls of idem_random_until() to this file, which notes the key of each
  * store's hash, or fixes it: with a key that is known the backend can be flooded, too, and this test
  * sees it.
  */
@@ -30,20 +30,20 @@
 
 /* -------------------------------------------------------------------------- the hash's own key */
 
-int __real_idem_random(void *buf, size_t len, idem_error *error);
-int __wrap_idem_random(void *buf, size_t len, idem_error *error);
+int __real_idem_random_until(void *buf, size_t len, uint64_t deadline_ms, idem_error *error);
+int __wrap_idem_random_until(void *buf, size_t len, uint64_t deadline_ms, idem_error *error);
 
 static idem__siphash_key noted;
 static unsigned drawn; /* keys of hashes, so far */
 static bool fixed;
 
-int __wrap_idem_random(void *buf, size_t len, idem_error *error)
+int __wrap_idem_random_until(void *buf, size_t len, uint64_t deadline_ms, idem_error *error)
 {
     int rc = IDEM_OK;
     if (fixed)
         memset(buf, 0, len);
     else
-        rc = __real_idem_random(buf, len, error);
+        rc = __real_idem_random_until(buf, len, deadline_ms, error);
     if (rc == IDEM_OK && len == sizeof noted) {
         memcpy(&noted, buf, len);
         drawn++;
