@@ -175,6 +175,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         .clock = read.clock,
         .context = context,
         .flags = read.flags,
+        .prefix = store->prefix,
     };
     rc = prepare(store, &config, error);
     return rc ? rc : start(store, &config, error);

@@ -122,6 +122,7 @@ static idem__redis_verdict take_error(idem__redis *self, idem__redis_job *at, id
         return IDEM__REDIS_AGAIN;
     int rc = idem__redis_fault_take(&refusal, self->name, op->key, text);
     whole->drop = whole->drop || refusal.drop;
+    whole->mute = whole->mute || refusal.mute;
     if (refusal.rights)
         self->proved = false;
     if (at->script == IDEM__REDIS_READ && at->form != IDEM__REDIS_BY_READS && refusal.look) {

@@ -162,6 +162,13 @@ static int answer(batch *all, idem__redis_job *at, size_t *kept, idem__redis_fau
     return rc;
 }
 
+/* A server that refuses a command for its form answers nothing behind it. */
+static int confirm(batch *all, idem__redis_fault *fault)
+{
+    return fault->mute ? IDEM_OK
+                       : idem__redis_wire_confirm(&all->self->wire, false, all->deadline_ms, fault);
+}
+
 static void fail_all(batch *all, size_t kept, size_t next, const idem__redis_fault *fault)
 {
     for (size_t i = 0; i < kept; i++)
@@ -181,10 +188,15 @@ static int run_round(batch *all, idem__redis_fault *fault)
     while (rc == IDEM_OK && next < all->left_count) {
         rc = look_between(all, fault);
         size_t end = rc == IDEM_OK ? send_slice(all, next) : next;
+        if (end == next)
+            continue; /* none of them could be sent */
+        rc = idem__redis_wire_seal(&all->self->wire, fault);
         while (rc == IDEM_OK && next < end) {
             rc = answer(all, all->left[next], &kept, fault);
             next += rc == IDEM_OK;
         }
+        if (rc == IDEM_OK)
+            rc = confirm(all, fault);
     }
     if (rc)
         fail_all(all, kept, next, fault);
@@ -198,15 +210,9 @@ static void fill(batch *all, idem__redis *self, idem_op *const *ops, size_t coun
     all->count = count;
     all->left_count = count;
     all->fresh = true;
-    bool proves = false;
     for (size_t i = 0; i < count; i++) {
         all->jobs[i] = idem__redis_job_make(self, ops[i]);
         all->left[i] = &all->jobs[i];
-        /* The first is sent by its text, which takes a right too, and leaves it there for the others. */
-        if (all->jobs[i].script == IDEM__REDIS_PROVE && !proves) {
-            idem__redis_job_settle(&all->jobs[i]);
-            proves = true;
-        }
     }
     if (count > 1)
         mark_followed(all);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Settings of a server that could lose records or run work twice. Everything is asked in one
- * pipeline; what a server will not tell (managed ones forbid CONFIG) is a finding of its own,
- * since nobody has looked at it then. Nothing is changed.
+ * Settings of a server that could lose records or run work twice, and whether a claim can be made and
+ * completed there, which is tried. Everything is asked in one pipeline; what a server will not tell
+ * (managed ones forbid CONFIG) is a finding of its own, since nobody has looked at it then. INFO tells
+ * some of it too. No setting is changed.
  */
 #include "check.h"
 
 #include "info.h"
+#include "trial.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LAG_MAX_S      2u /* a replica tells every second where it is */
+#define LAG_MAX_S      2u  /* a replica tells every second where it is */
+#define LAG_ALLOWED_S  10u /* what a server that waits for its replicas lets them be behind */
 #define CLOCK_MAX_MS   1000
 #define MEMORY_PERCENT 90u
 #define OLDEST_MAJOR   6u
@@ -21,14 +24,25 @@
 #define VALUE_SIZE     96
 
 /* The settings that are asked for, in this order. */
-typedef enum { POLICY, APPEND_ONLY, APPEND_SYNC, SAVE, MIN_REPLICAS, SETTINGS } setting;
+typedef enum {
+    POLICY,
+    APPEND_ONLY,
+    APPEND_SYNC,
+    NO_SYNC,
+    SAVE,
+    MIN_REPLICAS,
+    MAX_LAG,
+    SETTINGS
+} setting;
 
 static const char *const setting_names[SETTINGS] = {
     [POLICY] = "maxmemory-policy",
     [APPEND_ONLY] = "appendonly",
     [APPEND_SYNC] = "appendfsync",
+    [NO_SYNC] = "no-appendfsync-on-rewrite",
     [SAVE] = "save",
     [MIN_REPLICAS] = "min-replicas-to-write",
+    [MAX_LAG] = "min-replicas-max-lag",
 };
 
 typedef struct {
@@ -40,6 +54,8 @@ typedef struct {
     redisReply *info;                    /* NULL: the server does not tell */
     char settings[SETTINGS][VALUE_SIZE]; /* empty values are possible: see `told` */
     bool told[SETTINGS];
+    bool can_list; /* SCAN is not refused */
+    idem__redis_trial trial;
     int64_t clock_ahead_ms; /* how far the server's clock is ahead, less what the asking took */
 } examination;
 
@@ -68,6 +84,9 @@ static int ask(examination *at)
     int rc = idem__redis_wire_append(wire, 1, &time, at->fault);
     if (rc == IDEM_OK)
         rc = idem__redis_wire_append(wire, 1, &info, at->fault);
+    idem_bytes scan[] = {idem_str("SCAN"), idem_str("0"), idem_str("COUNT"), idem_str("1")};
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_append(wire, 4, scan, at->fault);
     for (int i = 0; rc == IDEM_OK && i < SETTINGS; i++) {
         idem_bytes words[] = {idem_str("CONFIG"), idem_str("GET"), idem_str(setting_names[i])};
         rc = idem__redis_wire_append(wire, 3, words, at->fault);
@@ -112,6 +131,17 @@ static int hear_time(examination *at, int64_t before_ms)
     return IDEM_OK;
 }
 
+static int hear_list(examination *at)
+{
+    redisReply *reply = NULL;
+    int rc = hear(at, &reply);
+    if (rc)
+        return rc;
+    at->can_list = reply->type != REDIS_REPLY_ERROR;
+    freeReplyObject(reply);
+    return IDEM_OK;
+}
+
 static int hear_setting(examination *at, int which)
 {
     redisReply *reply = NULL;
@@ -136,6 +166,8 @@ static int hear_all(examination *at, int64_t before_ms)
         freeReplyObject(at->info);
         at->info = NULL;
     }
+    if (rc == IDEM_OK)
+        rc = hear_list(at);
     for (int i = 0; rc == IDEM_OK && i < SETTINGS; i++)
         rc = hear_setting(at, i);
     return rc;
@@ -165,9 +197,13 @@ static void judge_what_was_told(const examination *at)
     if (!all)
         find(at,
              "let this user run CONFIG GET (an ACL's +config|get), or look at maxmemory-policy, "
-             "appendonly, appendfsync and min-replicas-to-write as an operator",
+             "appendonly, appendfsync, no-appendfsync-on-rewrite, min-replicas-to-write and "
+             "min-replicas-max-lag as an operator",
              "the server does not tell its settings (CONFIG GET): eviction and persistence could "
              "not be looked at in full");
+    if (!at->can_list)
+        find(at, "let this user run SCAN (an ACL's +scan)",
+             "the server lets this user list nothing (SCAN): idem ls and idem_scan() fail");
 }
 
 static void judge_eviction(const examination *at)
@@ -186,37 +222,64 @@ static void judge_eviction(const examination *at)
              policy);
 }
 
-static void judge_memory(const examination *at)
+/* @return true: there is a finding */
+static bool judge_memory(const examination *at)
 {
     uint64_t limit = idem__redis_info_number(info_of(at), "maxmemory");
     uint64_t used = idem__redis_info_number(info_of(at), "used_memory");
-    if (limit > 0 && used / MEMORY_PERCENT >= limit / 100)
+    bool short_of_it = limit > 0 && used / MEMORY_PERCENT >= limit / 100;
+    if (short_of_it)
         find(at, "raise maxmemory, store smaller responses, or keep them for a shorter ttl",
              "memory is %" PRIu64 " %% full: %" PRIu64 " of maxmemory's %" PRIu64
              " bytes; when it is full, begin and complete fail",
              limit >= 100 ? used / (limit / 100) : 100, used, limit);
+    return short_of_it;
+}
+
+/* A field of INFO that says whether the last write of a file went well. */
+static void judge_file(const examination *at, const char *field, const char *file)
+{
+    char status[VALUE_SIZE];
+    if (idem__redis_info_text(info_of(at), field, status, sizeof status) &&
+        strcmp(status, "ok") != 0)
+        find(at, "look at the server's disk and its log",
+             "the server could not write its %s: %s is %s", file, field, status);
+}
+
+static void judge_sync(const examination *at)
+{
+    if (is_set_to(at, APPEND_SYNC, "no"))
+        find(at, "CONFIG SET appendfsync everysec (or always), and the same in redis.conf",
+             "appendfsync is no: when the machine stops without warning, the last half a minute "
+             "or more is gone");
+    else if (is_set_to(at, NO_SYNC, "yes"))
+        find(at, "CONFIG SET no-appendfsync-on-rewrite no, and the same in redis.conf",
+             "no-appendfsync-on-rewrite is yes: when the machine stops without warning during a "
+             "rewrite, the last half a minute or more is gone");
 }
 
 static void judge_persistence(const examination *at)
 {
-    char status[VALUE_SIZE];
-    bool append_only = idem__redis_info_number(info_of(at), "aof_enabled") != 0 ||
-                       is_set_to(at, APPEND_ONLY, "yes");
-    if (!append_only && is_set_to(at, APPEND_ONLY, "no"))
-        find(at, "CONFIG SET appendonly yes, and the same in redis.conf",
+    static const char mend[] = "CONFIG SET appendonly yes, and the same in redis.conf";
+    char enabled[VALUE_SIZE] = "";
+    (void)idem__redis_info_text(info_of(at), "aof_enabled", enabled, sizeof enabled);
+    bool append_only = strcmp(enabled, "1") == 0 || is_set_to(at, APPEND_ONLY, "yes");
+    if (append_only)
+        judge_sync(at);
+    else if (is_set_to(at, APPEND_ONLY, "no"))
+        find(at, mend,
              is_set_to(at, SAVE, "") ? "persistence is off (appendonly no, save \"\"): when the "
                                        "server restarts, all records are gone"
                                      : "appendonly is no: when the server stops without warning, "
                                        "what was written since its last snapshot is gone");
-    if (append_only && is_set_to(at, APPEND_SYNC, "no"))
-        find(at, "CONFIG SET appendfsync everysec (or always), and the same in redis.conf",
-             "appendfsync is no: when the machine stops without warning, the last half a minute "
-             "or more is gone");
-    if (idem__redis_info_text(info_of(at), "aof_last_write_status", status, sizeof status) &&
-        strcmp(status, "ok") != 0)
-        find(at, "look at the server's disk and its log",
-             "the server could not write its append-only file: aof_last_write_status is %s",
-             status);
+    else if (*enabled)
+        find(at, mend,
+             "there is no append-only file (INFO: aof_enabled %s): when the server stops without "
+             "warning, what was written since its last snapshot, if it makes any, is gone",
+             enabled);
+    if (append_only)
+        judge_file(at, "aof_last_write_status", "append-only file");
+    judge_file(at, "rdb_last_bgsave_status", "snapshot");
 }
 
 static void judge_replica(const examination *at, unsigned number)
@@ -235,6 +298,20 @@ static void judge_replica(const examination *at, unsigned number)
              "replica %u is %" PRIu64 " s behind: a failover to it would lose what was written "
              "since",
              number, lag_s);
+}
+
+/* 0 turns min-replicas-to-write off. */
+static void judge_lag(const examination *at)
+{
+    uint64_t lag_s = at->told[MAX_LAG] ? strtoull(at->settings[MAX_LAG], NULL, 10) : LAG_ALLOWED_S;
+    bool waits = at->told[MIN_REPLICAS] && strcmp(at->settings[MIN_REPLICAS], "0") != 0;
+    if (waits && (lag_s == 0 || lag_s > LAG_ALLOWED_S))
+        find(at, "CONFIG SET min-replicas-max-lag 10 or less, and the same in redis.conf",
+             "min-replicas-max-lag is %" PRIu64 ": %s", lag_s,
+             lag_s == 0
+                 ? "min-replicas-to-write is without effect, and a failover can lose what was "
+                   "acknowledged"
+                 : "a failover can lose what was acknowledged in so many seconds");
 }
 
 static void judge_replication(const examination *at)
@@ -256,6 +333,7 @@ static void judge_replication(const examination *at)
              "there are %" PRIu64 " replicas and min-replicas-to-write is 0: a failover can lose "
              "what was acknowledged",
              replicas);
+    judge_lag(at);
     for (unsigned i = 0; i < replicas && i < 64; i++)
         judge_replica(at, i);
 }
@@ -288,6 +366,24 @@ static void judge_clock(const examination *at)
              off_ms / 1000, off_ms % 1000 / 100, at->clock_ahead_ms < 0 ? "behind" : "ahead of");
 }
 
+static bool is_replica(const examination *at)
+{
+    char role[VALUE_SIZE] = "";
+    (void)idem__redis_info_text(info_of(at), "role", role, sizeof role);
+    return strcmp(role, "slave") == 0;
+}
+
+static void judge_trial(const examination *at, bool memory_found)
+{
+    const idem__redis_trial *trial = &at->trial;
+    if (!trial->failed || (memory_found && trial->error.code == IDEM_ERR_FULL))
+        return;
+    find(at,
+         "do what the message says; rights are granted as docs/redis.md has it: ACL SETUSER NAME "
+         "~PREFIX* +get +set +pttl +del +eval +evalsha +scan +strlen +getrange +ping +select",
+         "%s: %.200s", trial->failed, trial->error.message);
+}
+
 int idem__redis_check(idem__redis *self, idem_finding_fn emit, void *emit_user,
                       uint64_t deadline_ms, idem__redis_fault *fault)
 {
@@ -300,6 +396,10 @@ int idem__redis_check(idem__redis *self, idem_finding_fn emit, void *emit_user,
     int rc = ask(&at);
     if (rc == IDEM_OK)
         rc = hear_all(&at, before_ms);
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_quiet(&self->wire, fault);
+    if (rc == IDEM_OK && !is_replica(&at)) /* that says enough, and it takes no writes */
+        rc = idem__redis_try(self, deadline_ms, &at.trial, fault);
     if (rc) {
         idem__redis_wire_close(&self->wire);
     } else {
@@ -308,9 +408,10 @@ int idem__redis_check(idem__redis *self, idem_finding_fn emit, void *emit_user,
         judge_version(&at);
         judge_replication(&at);
         judge_eviction(&at);
-        judge_memory(&at);
+        bool memory_found = judge_memory(&at);
         judge_persistence(&at);
         judge_clock(&at);
+        judge_trial(&at, memory_found);
     }
     if (at.info)
         freeReplyObject(at.info);

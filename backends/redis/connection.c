@@ -2,7 +2,7 @@
 /*
  * The connection. It is opened with the instance, and again by the next call when it was lost, when
  * the server has closed it, or in the child of a fork(). The greeting is one round trip: who we
- * are, which database, are you there. A server that is loading its data is there.
+ * are, which database, are you there, do you echo. A server that is loading its data is there.
  *
  * The password is in the greeting alone. Of what a server says to it nothing is repeated, since an
  * odd server may repeat what it was told.
@@ -105,7 +105,9 @@ static int ask(idem__redis *self, idem__redis_fault *fault)
         rc = idem__redis_wire_append(&self->wire, 2, words, fault);
     }
     idem_bytes ping = idem_str("PING");
-    return rc ? rc : idem__redis_wire_append(&self->wire, 1, &ping, fault);
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_append(&self->wire, 1, &ping, fault);
+    return rc ? rc : idem__redis_wire_seal(&self->wire, fault);
 }
 
 /* An answer to any of the three: what concerns all commands. */
@@ -175,6 +177,8 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
         rc = hear(self, judge_select, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_confirm(&self->wire, true, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);
     if (rc == IDEM_OK && !idem__redis_wire_usable(&self->wire))
         rc = idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,

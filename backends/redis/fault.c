@@ -20,7 +20,8 @@ enum {
     QUOTED = 4,    /* the server's own words can be shown */
     LOOK = 8,      /* of a refused change: the record may be there all the same */
     STALE = 16,    /* and may be an old one */
-    RIGHTS = 32    /* the user lacks a right */
+    RIGHTS = 32,   /* the user lacks a right */
+    MUTE = 64      /* nothing more is answered */
 };
 
 typedef struct {
@@ -66,21 +67,21 @@ static const translation translations[] = {
      NO_RIGHT},
     {"ERR ACL failure in script", IDEM_ERR_UNAVAILABLE, PERMANENT | QUOTED | LOOK | RIGHTS,
      NO_RIGHT},
-    {"DENIED", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP,
+    {"DENIED", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP | MUTE,
      "is in protected mode, and answers to its own host alone: give it a password"},
-    {"ERR max number of clients", IDEM_ERR_UNAVAILABLE, DROP,
+    {"ERR max number of clients", IDEM_ERR_UNAVAILABLE, DROP | MUTE,
      "has as many clients as it may: raise its maxclients"},
     {"OOM", IDEM_ERR_FULL, PERMANENT | LOOK,
      "is full: raise its maxmemory; keep maxmemory-policy at noeviction, or it would drop records"},
     {"MISCONF", IDEM_ERR_UNAVAILABLE, PERMANENT | LOOK,
      "refuses writes since it could not write its own files: look at its disk and its log"},
-    {"ERR Protocol error: invalid bulk length", IDEM_ERR_TOO_LARGE, PERMANENT | DROP,
+    {"ERR Protocol error: invalid bulk length", IDEM_ERR_TOO_LARGE, PERMANENT | DROP | MUTE,
      "takes no value of this size: raise its proto-max-bulk-len, or store less"},
     {"ERR string exceeds maximum", IDEM_ERR_TOO_LARGE, PERMANENT,
      "takes no value of this size: raise its proto-max-bulk-len, or store less"},
     {"ERR unknown command", IDEM_ERR_UNSUPPORTED, PERMANENT | LOOK, NO_COMMAND},
     {"ERR Unknown Redis command called", IDEM_ERR_UNSUPPORTED, PERMANENT | LOOK, NO_COMMAND},
-    {"ERR Protocol error", IDEM_ERR_INTERNAL, PERMANENT | DROP | QUOTED,
+    {"ERR Protocol error", IDEM_ERR_INTERNAL, PERMANENT | DROP | MUTE | QUOTED,
      "did not understand a command"},
     {"", IDEM_ERR_INTERNAL, PERMANENT | QUOTED | LOOK,
      "answered with an error that is not known here"},
@@ -145,6 +146,7 @@ static int take(idem__redis_fault *fault, const char *name, idem_bytes key, idem
         row++;
     bool permanent = (row->flags & PERMANENT) != 0;
     fault->drop = fault->drop || (row->flags & DROP);
+    fault->mute = fault->mute || (row->flags & MUTE);
     fault->look = (row->flags & LOOK) != 0;
     fault->stale = (row->flags & STALE) != 0;
     fault->rights = (row->flags & RIGHTS) != 0;

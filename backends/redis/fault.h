@@ -10,6 +10,7 @@ typedef struct {
     idem_error error;
     bool permanent; /**< repeating does not help */
     bool drop;      /**< the connection is of no more use */
+    bool mute;      /**< the server answers nothing more on it */
     bool distrust;  /**< answers were out of step: those before it prove nothing either */
     bool look;      /**< of a refused change: what is there may answer it as well */
     bool stale;     /**< what this server holds may be older than what was acknowledged */

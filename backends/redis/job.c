@@ -21,13 +21,15 @@ idem__redis_job idem__redis_job_make(const idem__redis *self, idem_op *op)
                             .script = scripts[op->kind],
                             .form = self->no_names ? IDEM__REDIS_BY_TEXT : IDEM__REDIS_BY_NAME,
                             .begin = IDEM__REDIS_NOT_SENT};
-    if (op->kind == IDEM_OP_INSERT && !self->proved)
+    if (op->kind == IDEM_OP_INSERT && !self->proved) {
         made.script = IDEM__REDIS_PROVE;
-    else if (op->kind == IDEM_OP_INSERT ? !self->no_nx_get
-                                        : op->kind == IDEM_OP_REMOVE && op->any_version)
+        made.form = IDEM__REDIS_BY_TEXT; /* which takes a right, too */
+    } else if (op->kind == IDEM_OP_INSERT ? !self->no_nx_get
+                                          : op->kind == IDEM_OP_REMOVE && op->any_version) {
         made.form = IDEM__REDIS_COMMAND;
-    else if (op->kind == IDEM_OP_GET && self->no_scripts)
+    } else if (op->kind == IDEM_OP_GET && self->no_scripts) {
         made.form = IDEM__REDIS_BY_READS;
+    }
     return made;
 }
 

@@ -13,7 +13,8 @@
  * What comes may be anything. What it can make us allocate is limited, in bytes, in elements and in
  * depth of arrays, and a line or a length that no answer can have is not waited for. Whoever sends
  * without end is not listened to beyond the deadline. What comes behind the last answer that was
- * asked for would be taken for the next one's, so it ends the connection.
+ * asked for would be taken for the next one's, so it ends the connection. One that comes before, from a
+ * proxy that is out of step, shows when the seal at the pipeline's end is not what it has to be.
  *
  * Invariant: `sent` bytes of `out` were given to the system, in order. A command of which not even
  * the first byte was given to it was never carried out.
@@ -37,7 +38,8 @@
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 #define NAP_MS       40u     /* the longest sleep in recv() */
-#define FED_MAX      4096u   /* handed to the reader at a time */
+#define SEAL_LEN     16u
+#define FED_MAX      4096u /* handed to the reader at a time */
 
 /* --------------------------------------------------------------------------------- commands */
 
@@ -170,6 +172,7 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->chunk_len = 0;
     wire->fed = 0;
     wire->expected = 0;
+    wire->seals = idem_random(&wire->seal, sizeof wire->seal, NULL) == IDEM_OK;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
@@ -398,5 +401,44 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     }
     if (rc == IDEM_OK)
         *reply = got;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------------ seals */
+
+static idem_bytes seal_text(const idem__redis_wire *wire, char text[SEAL_LEN])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < SEAL_LEN; i++)
+        text[i] = digits[wire->seal >> 4 * i & 15];
+    return (idem_bytes){text, SEAL_LEN};
+}
+
+int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    char text[SEAL_LEN];
+    if (!wire->seals)
+        return IDEM_OK;
+    wire->seal++;
+    idem_bytes words[] = {idem_str("ECHO"), seal_text(wire, text)};
+    return idem__redis_wire_append(wire, 2, words, fault);
+}
+
+int idem__redis_wire_confirm(idem__redis_wire *wire, bool first, uint64_t deadline_ms,
+                             idem__redis_fault *fault)
+{
+    char text[SEAL_LEN];
+    redisReply *reply = NULL;
+    if (!wire->seals)
+        return IDEM_OK;
+    int rc = idem__redis_wire_reply(wire, deadline_ms, &reply, fault);
+    if (rc)
+        return rc;
+    if (first && reply->type == REDIS_REPLY_ERROR)
+        wire->seals = false;
+    else if (reply->type != REDIS_REPLY_STRING || reply->len != SEAL_LEN ||
+             memcmp(reply->str, seal_text(wire, text).data, SEAL_LEN) != 0)
+        rc = refuse_excess(wire, fault);
+    freeReplyObject(reply);
     return rc;
 }

@@ -229,6 +229,7 @@ typedef struct {
     uint64_t deadline_ms;     /**< open returns by then (idem_monotonic_ms()) */
     uint64_t flags;           /**< IDEM_OPEN_EXISTING */
     void *prepared;           /**< what `prepare` left for all instances of the store; else NULL */
+    idem_bytes prefix;        /**< of the store; it is in the ops' keys already */
 } idem_config;
 
 /* --------------------------------------------------------------------------------- backends */

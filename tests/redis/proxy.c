@@ -167,6 +167,12 @@ static bool carry_out(proxy *self, link_state *link, size_t len)
     case PROXY_REWRITE:
         return pass(link, len, false) &&
                loopback_send_all(link->client, rule.text, strlen(rule.text));
+    case PROXY_STRAY_BEFORE:
+        return loopback_send_all(link->client, rule.text, strlen(rule.text)) &&
+               pass(link, len, true);
+    case PROXY_STRAY_AFTER:
+        return pass(link, len, true) &&
+               loopback_send_all(link->client, rule.text, strlen(rule.text));
     case PROXY_STALL:
         link->stalled = true;
         return true;

@@ -18,6 +18,8 @@ typedef enum {
     PROXY_CLOSE_EARLY,    /* the connection closes before the command is whole */
     PROXY_ANSWER_EARLY,   /* `text` is the reply before the command is whole; no more is read */
     PROXY_STALL,          /* nothing happens any more on this connection */
+    PROXY_STRAY_BEFORE,   /* `text` comes first, and then all goes on as usual */
+    PROXY_STRAY_AFTER,    /* `text` comes behind the reply */
     PROXY_CALL            /* `call` is called first, and all goes on as usual */
 } proxy_action;
 

@@ -77,7 +77,7 @@ static bool answer(fake *self, int fd, bool first)
 {
     const fake_script *script = &self->script;
     if (first) {
-        const char *greeting = script->greeting ? script->greeting : "+PONG\r\n";
+        const char *greeting = script->greeting ? script->greeting : FAKE_GREETING;
         return send_all(self, fd, greeting, strlen(greeting));
     }
     bool alive =

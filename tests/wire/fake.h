@@ -6,8 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What a server without ECHO answers to PING and ECHO. */
+#define FAKE_GREETING "+PONG\r\n-ERR unknown command\r\n"
+
 typedef struct {
-    const char *greeting; /* the answer to a connection's first bytes; NULL: +PONG */
+    const char *greeting; /* the answer to a connection's first bytes; NULL: FAKE_GREETING */
     const char *answer;   /* to every bytes that follow */
     size_t len;           /* of the answer; 0: strlen() */
     const char *flood;    /* what comes behind it, again and again, until nobody takes it */
