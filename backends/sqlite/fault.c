@@ -128,7 +128,7 @@ static int refine(idem__sqlite *self, int code)
     if (!self->db || !may_be_full(code))
         return code;
     int number = sqlite3_system_errno(self->db);
-    return number == ENOSPC || number == EDQUOT || number == EFBIG ? SQLITE_FULL : code;
+    return number == ENOSPC || number == EDQUOT ? SQLITE_FULL : code;
 }
 
 /* Whatever the cause was: nothing of the transaction is left, what others in the batch did included. */

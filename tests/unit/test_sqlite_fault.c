@@ -84,7 +84,6 @@ static const row rows[] = {
     {SQLITE_CANTOPEN, EISDIR, IDEM_ERR_UNAVAILABLE, true, false, "it is a folder"},
     {SQLITE_CANTOPEN, EROFS, IDEM_ERR_UNAVAILABLE, true, false, "can only be read"},
     {SQLITE_CANTOPEN, ENOMEM, IDEM_ERR_UNAVAILABLE, true, false, "more memory"},
-    {SQLITE_IOERR_WRITE, EFBIG, IDEM_ERR_FULL, true, false, "ulimit -f"},
     {SQLITE_FULL, EFBIG, IDEM_ERR_FULL, true, false, "ulimit -f"},
     {SQLITE_PERM, 0, IDEM_ERR_UNAVAILABLE, true, false, "may not be used"},
     {SQLITE_AUTH, 0, IDEM_ERR_UNAVAILABLE, true, false, "an authorizer that refused"},
