@@ -14,7 +14,8 @@ typedef struct {
     idem_error spare;
     size_t first; /* the number of the first item that failed, in the caller's order */
     int code;     /* why it did; IDEM_OK: none has */
-    uint8_t context; /* what the backend left in the last portion, which is one call with the next */
+    uint8_t
+        context; /* what the backend left in the last portion, which is one call with the next */
 } idem__many;
 
 /** Clears `error`. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clock that rows are dated by. All who use a file share its kernel, and so the clock that counts
- * from boot and never falls; it judges what was written since this boot. A time namespace shifts that
- * clock by an offset that the kernel tells, so that one boot is one clock in all of them. Only for rows
- * of an earlier boot (or of another machine, if the file was carried) the wall clock has to do. So a
- * wall clock that is set anew never takes a live claim away.
+ * The clock that rows are dated by. All who use a file share its kernel, and so the clock that
+ * counts from boot and never falls; it judges what was written since this boot. A time namespace
+ * shifts that clock by an offset that the kernel tells, so that one boot is one clock in all of
+ * them. Only for rows of an earlier boot (or of another machine, if the file was carried) the
+ * wall clock has to do. So a wall clock that is set anew never takes a live claim away.
  *
- * A row of another boot that is dated after this one began is no earlier boot's: another kernel uses the
- * file at the same time (guard.c refuses that where it can be seen), or its wall clock was ahead. How old
- * such a stray is nobody can say, but it is not younger than when it was first seen. So its age is 0 at
- * first, and it is dated anew by whoever sees it: it lives at most as long again, and no claim is taken
- * from an owner who works.
+ * A row of another boot that is dated after this one began is no earlier boot's: another kernel
+ * uses the file at the same time (guard.c refuses that where it can be seen), or its wall clock
+ * was ahead. How old such a stray is nobody can say, but it is not younger than when it was first
+ * seen. So its age is 0 at first, and it is dated anew by whoever sees it: it lives at most as
+ * long again, and no claim is taken from an owner who works.
  */
 #include "clock.h"
 
@@ -73,7 +73,8 @@ static uint64_t read_boot_id(void)
     return digits == 16 ? id : 0;
 }
 
-/* By how much this process's boot clock is ahead of the kernel's. @return false: it can't be told */
+/* By how much this process's boot clock is ahead of the kernel's. @return false: it can't be told
+   */
 static bool read_offset(int64_t *offset_ms)
 {
     char text[256];
@@ -103,8 +104,8 @@ void idem__sqlite_clock_read(idem__sqlite *self)
     if (self->config->clock.now_ms)
         return;
     uint64_t id = read_boot_id();
-    /* Earlier versions told namespaces apart by their inode numbers: they agree with this one on the
-       kernel's own. */
+    /* Earlier versions told namespaces apart by their inode numbers: they agree with this one on
+       the kernel's own. */
     if (id && access("/proc/self/ns/time", F_OK) == 0)
         id ^= (uint64_t)INITIAL_NAMESPACE << 32;
     self->boot_id = read_offset(&self->boot_offset_ms) ? (int64_t)id : 0;
@@ -118,8 +119,7 @@ idem__sqlite_now idem__sqlite_clock_now(const idem__sqlite *self)
     if (clock->now_ms)
         now.boot_ms = (int64_t)clock->now_ms(clock->user);
     else if (clock_gettime(BOOT_CLOCK, &time) == 0)
-        now.boot_ms =
-            (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 - self->boot_offset_ms;
+        now.boot_ms = (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 - self->boot_offset_ms;
     else
         now.boot_id = 0;
     /* A test's clock says nothing of when a boot began. */

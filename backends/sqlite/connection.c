@@ -49,9 +49,9 @@ static int open_connection(idem__sqlite *self)
     if (!self->quiet)
         return idem__sqlite_lock_open(path, &self->db, flags | SQLITE_OPEN_READWRITE);
     char *uri = idem__sqlite_place_uri(self->place, "immutable=1");
-    int code = uri ? idem__sqlite_lock_open(uri, &self->db,
-                                            flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI)
-                   : SQLITE_NOMEM;
+    int code =
+        uri ? idem__sqlite_lock_open(uri, &self->db, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI)
+            : SQLITE_NOMEM;
     free(uri);
     return code;
 }
@@ -139,11 +139,13 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
         rc = idem__sqlite_log_secure(self, fault);
     if (rc == IDEM_OK)
         rc = make_tables(self, current, fault);
-    if (rc == IDEM_OK)
-        idem__sqlite_origin_note(self);
-    else
+    if (rc) {
         idem__sqlite_disconnect(self);
-    return rc;
+        return rc;
+    }
+    idem__sqlite_origin_note(self);
+    memset(&self->content, 0, sizeof self->content);
+    return idem__sqlite_place_look(self, fault);
 }
 
 /* SQLite makes a log for whoever reads, and one who may only look can't write the folder. Where there
@@ -185,8 +187,11 @@ void idem__sqlite_disconnect(idem__sqlite *self)
     idem__sqlite_statements_close(self);
     if (self->db)
         (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (self->db && self->overwritten)
+        idem__sqlite_origin_disown(self);
     idem__sqlite_guard_release(self);
     (void)sqlite3_close(self->db);
     self->db = NULL;
+    self->overwritten = false;
     self->broken = false;
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One database under one name, by one clock. SQLite finds the log by the file's name, and trusts that
- * all who use a file have it under the same one; records are dated by the clock of one kernel. Where
- * that is not so (a hard link, a mount of the single file, a container with a kernel of its own), each
- * side works without an error, and does not see what the other has claimed.
+ * One database under one name, by one clock. SQLite finds the log by the file's name, and trusts
+ * that all who use a file have it under the same one; records are dated by the clock of one
+ * kernel. Where that is not so (a hard link, a mount of the single file, a container with a
+ * kernel of its own), each side works without an error, and does not see what the other has
+ * claimed.
  *
- * Locks go by inode, whatever the name. Each connection holds a shared lock on one byte that stands
- * for its name (the folder's inode and the name in it), far behind where any file ends, and one that
- * stands for its boot id. A lock on any other byte of these ranges is somebody else's name or clock.
- * Each takes its lock before it looks: of two that come at once at least one sees the other.
+ * Locks go by inode, whatever the name. Each connection holds a shared lock on one byte that
+ * stands for its name (the folder's inode and the name in it), far behind where any file ends,
+ * and one that stands for its boot id. A lock on any other byte of these ranges is somebody
+ * else's name or clock. Each takes its lock before it looks: of two that come at once at least
+ * one sees the other.
  *
- * The locks are those of an open file description: SQLite's own locks are the process's, and don't
- * meet them. They are put on SQLite's descriptor, since to close another one of the same file would
- * take SQLite's locks away. They end with it, however the process ends.
+ * The locks are those of an open file description: SQLite's own locks are the process's, and
+ * don't meet them. They are put on SQLite's descriptor, since to close another one of the same
+ * file would take SQLite's locks away. They end with it, however the process ends.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* F_OFD_SETLK */
@@ -77,12 +79,10 @@ static int64_t place_in_range(uint64_t hash)
     return (int64_t)((hash ^ hash >> 31) % (uint64_t)SPAN);
 }
 
-/* False if it can't be told. */
-static bool find_name(sqlite3 *db, int64_t *place)
+bool idem__sqlite_guard_name(const char *path, int64_t *place)
 {
     char folder[PATH_MAX];
     struct stat found;
-    const char *path = sqlite3_db_filename(db, "main");
     const char *slash = path ? strrchr(path, '/') : NULL;
     if (!slash || (size_t)(slash - path) >= sizeof folder)
         return false;
@@ -130,7 +130,8 @@ static bool is_locked(int fd, int64_t from, int64_t to)
 
 #endif
 
-/* Takes the byte at a place of a range. @return false: somebody has another one, and it is let go of */
+/* Takes the byte at a place of a range. @return false: somebody has another one, and it is let go
+   of */
 static bool take_byte(int fd, int64_t range, int64_t place)
 {
     /* Where locks can't be had at all, nobody else has one. */
@@ -161,7 +162,7 @@ int idem__sqlite_guard_take(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     int64_t name = 0;
     int fd = sizeof(off_t) < sizeof(int64_t) ? -1 : idem__sqlite_guard_descriptor(self->db);
-    if (fd < 0 || !find_name(self->db, &name))
+    if (fd < 0 || !idem__sqlite_guard_name(sqlite3_db_filename(self->db, "main"), &name))
         return IDEM_OK;
     if (!take_byte_soon(fd, NAMES, name))
         return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
@@ -207,7 +208,8 @@ static bool read_mount(const char *path, uint64_t *mount)
 
 static bool read_mount(const char *path, uint64_t *mount)
 {
-    (void)path, (void)mount;
+    (void)path;
+    *mount = 0;
     return false;
 }
 
@@ -231,13 +233,15 @@ void idem__sqlite_guard_report(const idem__sqlite *self, const char *path, idem_
 {
     struct stat file;
     if (stat(path, &file) == 0 && file.st_nlink > 1)
-        idem_finding_emit(emit, emit_user, "use one of its names only; make backups as copies",
-                          "%s has %llu names (hard links): its write-ahead log goes by the name, so "
-                          "who opens it by another one does not see what is in the log",
-                          self->name, (unsigned long long)file.st_nlink);
+        idem_finding_emit(
+            emit, emit_user, "use one of its names only; make backups as copies",
+            "%s has %llu names (hard links): its write-ahead log goes by the name, so "
+            "who opens it by another one does not see what is in the log",
+            self->name, (unsigned long long)file.st_nlink);
     if (is_mounted(path))
-        idem_finding_emit(emit, emit_user, "mount the folder that it is in, not the file",
-                          "%s is mounted by itself: its write-ahead log stays in this folder, where "
-                          "those who have the file elsewhere do not see it",
-                          self->name);
+        idem_finding_emit(
+            emit, emit_user, "mount the folder that it is in, not the file",
+            "%s is mounted by itself: its write-ahead log stays in this folder, where "
+            "those who have the file elsewhere do not see it",
+            self->name);
 }

@@ -9,8 +9,13 @@
  *  @return -1: it can't be told */
 int idem__sqlite_guard_descriptor(sqlite3 *db);
 
-/** Takes hold of the file under the name and by the boot id of this connection, for as long as that
- *  is open. @return IDEM_ERR_UNAVAILABLE: somebody uses it under another name, or by another clock */
+/** A number that stands for the name of a file: the folder's inode and the name in it. It is the
+ *  same wherever the folder is mounted. @return false: it can't be told */
+bool idem__sqlite_guard_name(const char *path, int64_t *name);
+
+/** Takes hold of the file under the name and by the boot id of this connection, for as long as
+ *  that is open. @return IDEM_ERR_UNAVAILABLE: somebody uses it under another name, or by another
+ *  clock */
 int idem__sqlite_guard_take(idem__sqlite *self, idem__sqlite_fault *fault);
 
 /** Lets go of it before the connection is closed. */

@@ -6,6 +6,9 @@
 #include "fault.h"
 #include "statements.h"
 
+#include <sys/types.h>
+#include <time.h>
+
 /** The rows of the table of URL parameters. */
 enum {
     IDEM__SQLITE_SYNCHRONOUS,
@@ -20,10 +23,21 @@ enum {
 
 typedef struct idem__sqlite_place idem__sqlite_place;
 
+/** What the file and the log's index said when they were last looked at; see content.c. */
+typedef struct {
+    bool known;
+    off_t size;
+    struct timespec changed;
+    uint32_t salts[2];
+    uint32_t backfill;
+    uint32_t attempted;
+    unsigned char header[100];
+} idem__sqlite_content;
+
 typedef struct idem__sqlite {
     idem_backend base;
     const idem_config *config;
-    sqlite3 *db;       /**< NULL: closed across a fork; the next call opens it again */
+    sqlite3 *db;               /**< NULL: closed across a fork; the next call opens it again */
     idem__sqlite_place *place; /**< which file it is; NULL on a caller's connection */
     bool own_place;            /**< nobody shares it */
     bool quiet;        /**< the file is read without locks: nobody writes it, and this user can't */
@@ -49,6 +63,8 @@ typedef struct idem__sqlite {
         uint64_t since_ms;
     } strays[16]; /**< records that no clock of ours has dated, and since when they are known */
     size_t next_stray;
+    idem__sqlite_content content;
+    bool overwritten;     /**< the file was written over in place */
     bool met_strays;      /**< the batch under way has found one */
     size_t swept_ahead;   /**< so many inserts more need no sweep */
     int64_t sweep_cursor; /**< the row that the last sweep ended at */

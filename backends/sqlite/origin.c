@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside it. When
- * another file was put there (a backup, after a crash that left the log), it writes the log's pages into
- * it: keys that the backup knew are gone, and the file may be damaged. And when a file is opened under
- * another name than before the crash, its log is not found. Neither is to be seen in what SQLite writes.
+ * Which file a write-ahead log was written for. SQLite takes a log for that of the file beside
+ * it. When another file was put there (a backup, after a crash that left the log), it writes the
+ * log's pages into it: keys that the backup knew are gone, and the file may be damaged. And when
+ * a file is opened under another name than before the crash, its log is not found. Neither is to
+ * be seen in what SQLite writes.
  *
- * So both bear an attribute. The log's has the inode of its database and its own: a log that is where it
- * was written, beside a file that it was not written for, is refused. Both inodes are new where file and
- * log were copied together, and then the log belongs. The database's has its own inode and the log's
- * path; it is taken off by whoever closes the file as the last one. Without attributes nothing is refused.
+ * So both bear an attribute. The log's has the inode of its database and its own: a log that is
+ * where it was written, beside a file that it was not written for, is refused. Both inodes are
+ * new where file and log were copied together, and then the log belongs. The database's has its
+ * own inode, its name as guard.c has it, and the log's path; it is taken off by whoever closes
+ * the file as the last one. Without attributes nothing is refused.
  */
 #include "origin.h"
+
+#include "guard.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,11 +26,14 @@
 #include <sys/xattr.h>
 
 #define OF_LOG  "user.idem.origin" /* "FILE:LOG", inodes in hexadecimal */
-#define OF_FILE "user.idem.log"    /* "FILE:PATH" */
+#define OF_FILE "user.idem.log"    /* "FILE:NAME:PATH" */
+
+#define NOTE_SIZE (PATH_MAX + 60)
 
 typedef struct {
     const char *path;
     char log[PATH_MAX];
+    int64_t name;
     uint64_t file_inode;
     uint64_t log_inode; /* 0: there is none, or nothing is in it */
 } origin;
@@ -39,7 +46,7 @@ static bool find(const char *path, origin *is)
     is->path = path;
     if (!path || !*path ||
         snprintf(is->log, sizeof is->log, "%s-wal", path) >= (int)sizeof is->log ||
-        stat(path, &file))
+        stat(path, &file) || !idem__sqlite_guard_name(path, &is->name))
         return false;
     is->file_inode = (uint64_t)file.st_ino;
     if (stat(is->log, &log) == 0 && log.st_size > 0)
@@ -48,11 +55,10 @@ static bool find(const char *path, origin *is)
 }
 
 /* Reads an attribute. @return what stands behind its first number; NULL if there is none */
-static char *read_note(const char *path, const char *name, char text[PATH_MAX + 20],
-                       uint64_t *inode)
+static char *read_note(const char *path, const char *name, char text[NOTE_SIZE], uint64_t *inode)
 {
     char *end = NULL;
-    ssize_t len = getxattr(path, name, text, PATH_MAX + 19);
+    ssize_t len = getxattr(path, name, text, NOTE_SIZE - 1);
     if (len <= 0)
         return NULL;
     text[len] = '\0';
@@ -62,7 +68,7 @@ static char *read_note(const char *path, const char *name, char text[PATH_MAX + 
 
 static void write_note(const char *path, const char *name, const char *text)
 {
-    char there[PATH_MAX + 20];
+    char there[NOTE_SIZE];
     ssize_t len = getxattr(path, name, there, sizeof there);
     if (len < 0 || (size_t)len != strlen(text) || memcmp(there, text, (size_t)len) != 0)
         (void)setxattr(path, name, text, strlen(text), 0);
@@ -70,7 +76,7 @@ static void write_note(const char *path, const char *name, const char *text)
 
 static bool log_is_anothers(const origin *is)
 {
-    char text[PATH_MAX + 20];
+    char text[NOTE_SIZE];
     uint64_t file_inode = 0;
     const char *log_inode = read_note(is->log, OF_LOG, text, &file_inode);
     return log_inode && strtoull(log_inode, NULL, 16) == is->log_inode &&
@@ -78,12 +84,14 @@ static bool log_is_anothers(const origin *is)
 }
 
 /* The path of a log under another name, if this file has one that is not known to be empty. */
-static const char *log_elsewhere(const origin *is, char text[PATH_MAX + 20])
+static const char *log_elsewhere(const origin *is, char text[NOTE_SIZE])
 {
     struct stat found;
     uint64_t file_inode = 0;
-    char *log = read_note(is->path, OF_FILE, text, &file_inode);
-    if (!log || file_inode != is->file_inode || strcmp(log, is->log) == 0)
+    char *log = NULL;
+    char *name = read_note(is->path, OF_FILE, text, &file_inode);
+    if (!name || file_inode != is->file_inode || strtoull(name, &log, 16) == (uint64_t)is->name ||
+        *log++ != ':')
         return NULL;
     if (stat(log, &found) == 0)
         return found.st_size > 0 ? log : NULL;
@@ -100,7 +108,7 @@ static const char *log_elsewhere(const origin *is, char text[PATH_MAX + 20])
 int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     origin is;
-    char text[PATH_MAX + 20];
+    char text[NOTE_SIZE];
     char quoted[IDEM_QUOTE_SIZE];
     if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is))
         return IDEM_OK;
@@ -123,27 +131,37 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
 void idem__sqlite_origin_note(idem__sqlite *self)
 {
     origin is;
-    char text[PATH_MAX + 20];
+    char text[NOTE_SIZE];
     struct stat log;
-    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) ||
-        stat(is.log, &log))
+    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) || stat(is.log, &log))
         return;
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64, is.file_inode, (uint64_t)log.st_ino);
     write_note(is.log, OF_LOG, text);
-    (void)snprintf(text, sizeof text, "%" PRIx64 ":%s", is.file_inode, is.log);
+    (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%s", is.file_inode,
+                   (uint64_t)is.name, is.log);
     write_note(is.path, OF_FILE, text);
+}
+
+void idem__sqlite_origin_disown(const idem__sqlite *self)
+{
+    origin is;
+    char text[NOTE_SIZE];
+    if (!find(sqlite3_db_filename(self->db, "main"), &is) || !is.log_inode)
+        return;
+    (void)snprintf(text, sizeof text, "0:%" PRIx64, is.log_inode);
+    write_note(is.log, OF_LOG, text);
 }
 
 void idem__sqlite_origin_forget(const char *path)
 {
     origin is;
     struct stat log;
-    char text[PATH_MAX + 20];
+    char text[NOTE_SIZE];
     uint64_t file_inode = 0;
     if (!find(path, &is) || stat(is.log, &log) == 0)
         return;
-    const char *noted = read_note(path, OF_FILE, text, &file_inode);
-    if (noted && file_inode == is.file_inode && strcmp(noted, is.log) == 0)
+    const char *name = read_note(path, OF_FILE, text, &file_inode);
+    if (name && file_inode == is.file_inode && strtoull(name, NULL, 16) == (uint64_t)is.name)
         (void)removexattr(path, OF_FILE);
 }
 
@@ -156,6 +174,11 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
 }
 
 void idem__sqlite_origin_note(idem__sqlite *self)
+{
+    (void)self;
+}
+
+void idem__sqlite_origin_disown(const idem__sqlite *self)
 {
     (void)self;
 }

@@ -13,6 +13,9 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault);
 /** Notes on file and log that they belong together. */
 void idem__sqlite_origin_note(idem__sqlite *self);
 
+/** Notes on the log that it belongs to no file that is there. */
+void idem__sqlite_origin_disown(const idem__sqlite *self);
+
 /** Takes the note off a file that was closed, if that has left no log. */
 void idem__sqlite_origin_forget(const char *path);
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which file a store is. The path is made absolute, and free of links, when the store is opened; the
- * file that is opened first is known by device and inode from then on. All that is opened later
- * (readers, both sides of a fork) has to be that file: SQLite finds the log by the path, and a log
- * beside another file would be taken for that one's. So a file that was replaced is not even opened.
+ * Which file a store is. The path is made absolute, and free of links, when the store is opened;
+ * the file that is opened first is known by device and inode from then on. All that is opened
+ * later (readers, both sides of a fork) has to be that file: SQLite finds the log by the path,
+ * and a log beside another file would be taken for that one's. So a file that was replaced is not
+ * even opened.
  *
- * A file is created here, not by SQLite, since its mode is to be right from the start; SQLite gives
- * the log the same.
+ * A file is created here, not by SQLite, since its mode is to be right from the start; SQLite
+ * gives the log the same.
  */
 #include "place.h"
 
 #include "cause.h"
+#include "content.h"
 #include "guard.h"
 #include "lock.h"
 
@@ -197,6 +199,16 @@ static int replaced(const idem__sqlite *self, idem__sqlite_fault *fault)
                                   self->name);
 }
 
+static int overwritten(const idem__sqlite *self, idem__sqlite_fault *fault)
+{
+    return idem__sqlite_fault_set(
+        fault, true, IDEM_ERR_CORRUPT,
+        "%s was written over in place while the store was open, as by cp: "
+        "close it everywhere, restore it anew, and remove the -wal and "
+        "-shm beside it",
+        self->name);
+}
+
 static int absent(const idem__sqlite *self, idem__sqlite_fault *fault)
 {
     return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
@@ -221,8 +233,8 @@ static int unreachable(const idem__sqlite *self, int number, idem__sqlite_fault 
         buf);
 }
 
-/* To close a descriptor of a file takes away all locks that the process has on it: so only of a file
-   that was made here, and while no other store of the process opens one. */
+/* To close a descriptor of a file takes away all locks that the process has on it: so only of a
+   file that was made here, and while no other store of the process opens one. */
 static int create_file(const idem__sqlite *self, idem__sqlite_fault *fault)
 {
     const idem__sqlite_place *place = self->place;
@@ -247,9 +259,11 @@ static int create_file(const idem__sqlite *self, idem__sqlite_fault *fault)
 int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     idem__sqlite_place *place = self->place;
+    idem__sqlite_content seen = {0};
     struct stat file;
     if (place->in_memory)
         return IDEM_OK;
+    bool readable = idem__sqlite_content_read(self, &seen);
     int number = stat(place->path, &file) ? errno : 0;
     (void)pthread_mutex_lock(&place->lock);
     bool known = place->known;
@@ -267,7 +281,11 @@ int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
     if (!S_ISREG(file.st_mode))
         return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                       "%s is a device, a pipe or a socket: name a file", self->name);
-    return known && !same ? replaced(self, fault) : IDEM_OK;
+    if (known && !same)
+        return replaced(self, fault);
+    if (readable && idem__sqlite_content_is_foreign(self, &seen, &file))
+        self->overwritten = true;
+    return self->overwritten ? overwritten(self, fault) : IDEM_OK;
 }
 
 int idem__sqlite_place_settle(idem__sqlite *self, idem__sqlite_fault *fault)

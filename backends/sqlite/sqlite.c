@@ -77,6 +77,8 @@ static void close_instance(idem_backend *backend)
     idem__sqlite *self = (idem__sqlite *)backend;
     /* The last connection moves the log into the file. It must not wait for anybody. */
     idem__sqlite_lock_enter(self, 0);
+    if (self->overwritten)
+        idem__sqlite_disconnect(self); /* without moving the log into what is there now */
     idem__sqlite_statements_close(self);
     idem__sqlite_guard_release(self);
     bool was_open = self->db != NULL;

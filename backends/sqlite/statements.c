@@ -17,15 +17,15 @@
 #include <stdio.h>
 
 /* ?2, ?3, ?4, ?18: the time. A clock that fell gives no age below 0. clock.c has the same in C. */
-#define OF_THIS_BOOT     "(at_boot_id = ?2 AND ?2 <> 0)"
+#define OF_THIS_BOOT "(at_boot_id = ?2 AND ?2 <> 0)"
 #define OF_ANOTHER_CLOCK \
     "(at_boot_id <> 0 AND at_boot_id <> ?2 AND at_boot_ms <> 0 AND at_wall_ms > ?18)"
-#define AGE                                                                                \
-    "max(0, CASE WHEN " OF_THIS_BOOT " THEN ?3 - at_boot_ms WHEN " OF_ANOTHER_CLOCK        \
+#define AGE                                                                         \
+    "max(0, CASE WHEN " OF_THIS_BOOT " THEN ?3 - at_boot_ms WHEN " OF_ANOTHER_CLOCK \
     " THEN 0 ELSE ?4 - at_wall_ms END)"
-#define IS_STRAY                                                                                \
-    "(NOT " OF_THIS_BOOT " AND (" OF_ANOTHER_CLOCK " OR at_wall_ms > ?4) AND "                 \
-    "typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = 'integer' AND "                   \
+#define IS_STRAY                                                               \
+    "(NOT " OF_THIS_BOOT " AND (" OF_ANOTHER_CLOCK " OR at_wall_ms > ?4) AND " \
+    "typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = 'integer' AND "   \
     "typeof(at_wall_ms) = 'integer')"
 #define SET_DATE \
     "UPDATE main.idem_record SET at_boot_id = ?2, at_boot_ms = ?3, at_wall_ms = ?4 WHERE "

@@ -15,16 +15,16 @@ typedef enum {
     IDEM__SQLITE_SAVEPOINT,
     IDEM__SQLITE_RELEASE,
     IDEM__SQLITE_ROLLBACK_TO,
-    IDEM__SQLITE_GET,     /**< the row of a key, expired or not */
-    IDEM__SQLITE_GET_ID,  /**< a row, expired or not */
-    IDEM__SQLITE_INSERT,  /**< a record where none is live */
-    IDEM__SQLITE_REPLACE, /**< a record over the live one of a version */
-    IDEM__SQLITE_REMOVE,  /**< the live record of a version, or of any */
-    IDEM__SQLITE_LOOK,    /**< row by row: what its life is judged by, its id and size */
-    IDEM__SQLITE_LIST,    /**< row by row: the same but for the size, and its key */
-    IDEM__SQLITE_LAST,    /**< the largest id */
-    IDEM__SQLITE_DROP,    /**< an expired row */
-    IDEM__SQLITE_DATE,    /**< dates the row of a key anew, if it is a stray */
+    IDEM__SQLITE_GET,          /**< the row of a key, expired or not */
+    IDEM__SQLITE_GET_ID,       /**< a row, expired or not */
+    IDEM__SQLITE_INSERT,       /**< a record where none is live */
+    IDEM__SQLITE_REPLACE,      /**< a record over the live one of a version */
+    IDEM__SQLITE_REMOVE,       /**< the live record of a version, or of any */
+    IDEM__SQLITE_LOOK,         /**< row by row: what its life is judged by, its id and size */
+    IDEM__SQLITE_LIST,         /**< row by row: the same but for the size, and its key */
+    IDEM__SQLITE_LAST,         /**< the largest id */
+    IDEM__SQLITE_DROP,         /**< an expired row */
+    IDEM__SQLITE_DATE,         /**< dates the row of a key anew, if it is a stray */
     IDEM__SQLITE_DATE_RANGE,   /**< the strays behind KEY, up to EXPECTED */
     IDEM__SQLITE_COUNT_STRAYS, /**< their number */
     IDEM__SQLITE_STATEMENTS

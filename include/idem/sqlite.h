@@ -23,6 +23,10 @@ struct sqlite3;
  * own. Begin yours with `BEGIN IMMEDIATE`: a transaction that starts as a reader can find that it
  * may no longer write, and has to be rolled back.
  *
+ * If SQLite rolls your transaction back in the middle of a call (sqlite3_interrupt(), a full or failing
+ * disk, no memory), the call fails for good, nothing is written, and the message says so: a call
+ * never goes on in another transaction, or in none.
+ *
  * The store's tables (their names begin with `idem_`) are created if they are not there. Journal
  * mode, synchronous level and busy handler stay as the caller set them.
  *
@@ -31,7 +35,8 @@ struct sqlite3;
  * @param[out] store  the handle; close it with idem_close() before the connection.
  * @return IDEM_ERR_ARGUMENT: a transaction is open, or an option is not known;
  *         IDEM_ERR_UNSUPPORTED: the tables were written by a newer version;
- *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_NO_MEMORY.
+ *         IDEM_ERR_UNAVAILABLE: also if the file is in use under another name, or by another
+ *         kernel; IDEM_ERR_NO_MEMORY.
  * @par Ownership  the connection stays the caller's, and must outlive the store.
  * @par Threads    the thread that may use `db` at that moment. IDEM_KEEPALIVE is unsupported.
  * @par fork()     as for `db` itself: SQLite forbids to use a connection in a child.

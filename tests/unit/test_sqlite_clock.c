@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose clock it is: time namespaces share one boot clock, a kernel of its own has another, and a wall
- * clock that is ahead takes no claim. What nobody can tell the age of ends all the same.
+ * Whose clock it is: time namespaces share one boot clock, a kernel of its own has another, and a
+ * wall clock that is ahead takes no claim. What nobody can tell the age of ends all the same.
  */
 #define _GNU_SOURCE /* unshare() */
 
@@ -66,8 +66,8 @@ static void write_text(const char *path, const char *text)
     (void)close(fd);
 }
 
-/* Runs a function in a time namespace of its own, and then in others, so that numbers of namespaces are
-   given out again. */
+/* Runs a function in a time namespace of its own, and then in others, so that numbers of
+   namespaces are given out again. */
 static void in_time_namespace(long offset_s, void (*run)(void))
 {
     char offset[64];
@@ -248,8 +248,9 @@ END_TEST
 
 /* --------------------------------------------------------------------- dated into the future */
 
-#define FROM_THE_FUTURE \
-    "UPDATE idem_record SET at_boot_id = 1, at_boot_ms = %d, at_wall_ms = at_wall_ms + 31536000000"
+#define FROM_THE_FUTURE                                                                  \
+    "UPDATE idem_record SET at_boot_id = 1, at_boot_ms = %d, at_wall_ms = at_wall_ms + " \
+    "31536000000"
 
 static void date_into_the_future(int boot_ms)
 {

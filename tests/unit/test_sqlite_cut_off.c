@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * idem_sqlite_open_on(), when SQLite rolls the caller's transaction back in the middle of a call: the
- * call fails for good, and nothing is written. A key that was claimed or completed by itself would
- * say that work was done whose rows are gone.
+ * idem_sqlite_open_on(), when SQLite rolls the caller's transaction back in the middle of a call:
+ * the call fails for good, and nothing is written. A key that was claimed or completed by itself
+ * would say that work was done whose rows are gone.
  */
 #include "sqlite_support.h"
 
@@ -319,7 +319,8 @@ static void work(int number)
     bool done = run_sql("BEGIN IMMEDIATE") && run_sql(order) &&
                 book(store, key, idem_str("1"), &error) == IDEM_OK && run_sql("COMMIT");
     if (!done && !sqlite3_get_autocommit(db))
-        while (!run_sql("ROLLBACK") && !sqlite3_get_autocommit(db)) { }
+        while (!run_sql("ROLLBACK") && !sqlite3_get_autocommit(db)) {
+        }
 }
 
 START_TEST(no_key_is_completed_without_its_row)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One store is one store: whatever is opened later is the file that was opened first, with its own log
- * and under one name, or the call is an error. And who may use a file that the library creates.
+ * One store is one store: whatever is opened later is the file that was opened first, with its
+ * own log and under one name, or the call is an error. And who may use a file that the library
+ * creates.
  */
 #define _GNU_SOURCE /* unshare() */
 
@@ -24,6 +25,21 @@ static const char *in_folder(const char *name)
 {
     (void)snprintf(other_path, sizeof other_path, "%s/%s", folder, name);
     return other_path;
+}
+
+/* Copies a file, over what is there. */
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[4096];
+    ssize_t len;
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_ge(in, 0);
+    ck_assert_int_ge(out, 0);
+    while ((len = read(in, bytes, sizeof bytes)) > 0)
+        ck_assert_int_eq(write(out, bytes, (size_t)len), len);
+    (void)close(in);
+    (void)close(out);
 }
 
 static int open_at(const char *path, const char *options, idem_store **store, idem_error *error)
@@ -153,13 +169,23 @@ START_TEST(a_lazy_store_means_the_folder_it_was_opened_in)
 }
 END_TEST
 
+static void remove_database(const char *in)
+{
+    static const char *const names[] = {"x.db", "x.db-wal", "x.db-shm"};
+    char path[112];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", in, names[i]);
+        (void)unlink(path);
+    }
+}
+
 /* A link to a folder is followed once. */
 START_TEST(a_folder_link_that_is_switched_leads_nowhere_else)
 {
     char link[96];
     char first[96];
     char second[96];
-    char path[400];
+    char path[112];
     idem_store *store = NULL;
     idem_store *stranger = NULL;
     idem_error error;
@@ -183,8 +209,9 @@ START_TEST(a_folder_link_that_is_switched_leads_nowhere_else)
     idem_close(store);
     idem_close(stranger);
     ck_assert_int_eq(unlink(link), 0);
-    (void)snprintf(path, sizeof path, "rm -rf %s %s", first, second);
-    ck_assert_int_eq(system(path), 0);
+    remove_database(first);
+    remove_database(second);
+    ck_assert_int_eq(rmdir(first) | rmdir(second), 0);
 }
 END_TEST
 
@@ -281,20 +308,66 @@ END_TEST
 
 START_TEST(a_file_and_its_log_may_be_moved_and_copied_together)
 {
-    char command[400];
+    char log[112];
+    char other[96];
+    char other_log[112];
     run_in_child(crash);
-    (void)snprintf(command, sizeof command,
-                   "cd %s && mkdir c && cp -a store.db store.db-wal c && mkdir m && "
-                   "mv store.db* m && mv m/* . && rmdir m && mv c/store.db copy.db && mv c/store.db-wal copy.db-wal "
-                   "&& rmdir c",
-                   folder);
-    ck_assert_int_eq(system(command), 0);
+    (void)snprintf(log, sizeof log, "%s-wal", store_path);
+    (void)snprintf(other, sizeof other, "%s", in_folder("copy.db"));
+    (void)snprintf(other_log, sizeof other_log, "%s-wal", other);
+    copy_file(store_path, other);
+    copy_file(log, other_log);
+    (void)snprintf(store_path, sizeof store_path, "%s", other);
     idem_store *store = open_store("");
     ck_assert_int_eq(count_new(store, KEYS + 50), 0);
     idem_close(store);
-    (void)snprintf(store_path, sizeof store_path, "%s", in_folder("copy.db"));
+    (void)snprintf(store_path, sizeof store_path, "%s/moved.db", folder);
+    (void)snprintf(other_log, sizeof other_log, "%s-wal", store_path);
+    ck_assert_int_eq(rename(in_folder("store.db"), store_path) | rename(log, other_log), 0);
     store = open_store("");
     ck_assert_int_eq(count_new(store, KEYS + 50), 0);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_backup_copied_over_an_open_file_is_an_error)
+{
+    char backup[96];
+    idem_error error;
+    idem_record record;
+    (void)snprintf(backup, sizeof backup, "%s", in_folder("backup.db"));
+    idem_store *store = open_store("synchronous=normal");
+    book_keys(store, 0, KEYS);
+    back_up(backup);
+    book_keys(store, KEYS, KEYS + 50);
+    sleep_ms(20); /* a tick of the file system's clock */
+    copy_file(backup, store_path);
+    let_a_millisecond_pass();
+    ck_assert_int_eq(count_new(store, KEYS), 0);
+    ck_assert_int_eq(idem_get(store, idem_str("0"), &record, &error), IDEM_ERR_CORRUPT);
+    ck_assert_says(error, "was written over");
+    idem_close(store);
+    assert_log_refused();
+    remove_log();
+    copy_file(backup, store_path);
+    assert_restored();
+}
+END_TEST
+
+/* Checkpoints of others, and a change of the time alone, are no such thing. */
+START_TEST(what_sqlite_writes_is_no_stranger)
+{
+    idem_store *store = open_store("synchronous=normal");
+    for (int i = 0; i < 20; i++) {
+        book_keys(store, i * 20, i * 20 + 20);
+        file_exec(i % 2 ? "PRAGMA wal_checkpoint(TRUNCATE)" : "PRAGMA wal_checkpoint(PASSIVE)");
+        sleep_ms(5);
+        if (i % 5 == 0)
+            file_exec("VACUUM");
+        ck_assert_int_eq(utimensat(AT_FDCWD, store_path, NULL, 0), 0);
+    }
+    ck_assert_int_eq(count_new(store, 400), 0);
+    ck_assert(is_booked(store, "399", idem_str("1")));
     idem_close(store);
 }
 END_TEST
@@ -501,21 +574,24 @@ static void open_mounted_file(void)
     CHILD_CHECK(strstr(error.message, "mount the folder"));
 }
 
+/* And where it was opened first can't be seen. */
 static void open_mounted_folder(void)
 {
-    char target[96];
+    char target[] = "/tmp/idem-mount-XXXXXX";
     char path[112];
     idem_store *store = NULL;
     idem_error error;
-    (void)snprintf(target, sizeof target, "%s", in_folder("data"));
+    CHILD_CHECK(mkdtemp(target));
     (void)snprintf(path, sizeof path, "%s/store.db", target);
     if (unshare(CLONE_NEWNS))
         CHILD_CHECK(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0);
     CHILD_CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-    CHILD_CHECK(mkdir(target, 0700) == 0 && mount(folder, target, NULL, MS_BIND, NULL) == 0);
+    CHILD_CHECK(mount(folder, target, NULL, MS_BIND, NULL) == 0);
+    CHILD_CHECK(mount("none", folder, "tmpfs", 0, NULL) == 0);
     CHILD_CHECK(open_at(path, "", &store, &error) == IDEM_OK);
     CHILD_CHECK(count_new(store, 1) == 0);
     idem_close(store);
+    CHILD_CHECK(umount(target) == 0 && rmdir(target) == 0);
 }
 
 START_TEST(a_mounted_file_is_refused_and_a_mounted_folder_is_not)
@@ -524,7 +600,9 @@ START_TEST(a_mounted_file_is_refused_and_a_mounted_folder_is_not)
     book_keys(store, 0, 1);
     run_in_child(open_mounted_file);
     run_in_child(open_mounted_folder);
-    ck_assert_int_eq(rmdir(in_folder("data")), 0);
+    idem_close(store);
+    store = open_store(""); /* its log is empty, and stays so across the fork */
+    run_in_child(open_mounted_folder);
     idem_close(store);
 }
 END_TEST
@@ -573,7 +651,7 @@ START_TEST(a_file_that_is_mounted_by_itself_is_found)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- who may use it */
+/* ------------------------------------------------------------------------------- who may use it */
 
 static unsigned mode_of(const char *path)
 {
@@ -604,8 +682,8 @@ END_TEST
 
 START_TEST(a_mode_that_is_none_is_refused)
 {
-    static const char *const wrong[] = {"mode=rw", "mode=0888", "mode=0400", "mode=01777", "mode=-1",
-                                        "mode=%200600"};
+    static const char *const wrong[] = {"mode=rw",    "mode=0888", "mode=0400",
+                                        "mode=01777", "mode=-1",   "mode=%200600"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         idem_store *store = NULL;
         idem_error error;
@@ -712,6 +790,8 @@ int main(void)
     ADD_IN_FOLDER(suite, a_backup_put_under_an_open_store_is_an_error);
     ADD_IN_FOLDER(suite, a_log_that_a_crash_left_is_not_taken_for_the_backups);
     ADD_IN_FOLDER(suite, a_file_and_its_log_may_be_moved_and_copied_together);
+    ADD_IN_FOLDER(suite, a_backup_copied_over_an_open_file_is_an_error);
+    ADD_IN_FOLDER(suite, what_sqlite_writes_is_no_stranger);
     ADD_IN_FOLDER(suite, what_replaced_the_file_keeps_its_own_log);
     ADD_IN_FOLDER(suite, a_second_name_is_refused_while_the_first_is_in_use);
     ADD_IN_FOLDER(suite, a_backups_hard_link_does_no_harm);
