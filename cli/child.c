@@ -82,9 +82,8 @@ int cli_child_start(char *const *program, char **environment, size_t limit, uint
     cli_launch launch = {
         .program = program, .environment = environment, .out = -1, .err = -1, .report = -1};
     memset(child, 0, sizeof *child);
-    child->keeper.pid = child->witness.pid = -1;
-    child->keeper.orders = child->keeper.reports = -1;
-    child->witness.questions = child->witness.answers = -1;
+    cli_keeper_init(&child->keeper);
+    child->witness.pid = child->witness.questions = child->witness.answers = -1;
     child->streams[OUT].from = child->streams[ERR].from = -1;
     int code = open_streams(child, limit, &launch);
     if (code == CLI_OK) {
@@ -196,6 +195,7 @@ static void look_for_end(cli_child *child)
 {
     if (!cli_keeper_listen(&child->keeper)) {
         cli_say("the process that keeps the command was killed; stopping the command");
+        cli_witness_end(&child->witness); /* or it would count as one of the tree */
         stop_tree(child);
     }
     const cli_guard_state *state = state_of(child);

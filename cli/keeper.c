@@ -234,13 +234,17 @@ static int start(cli_keeper *keeper, cli_launch *launch, int report, uint64_t gr
     return code;
 }
 
+void cli_keeper_init(cli_keeper *keeper)
+{
+    memset(keeper, 0, sizeof *keeper);
+    keeper->pid = keeper->orders = keeper->reports = -1;
+    keeper->had_company = cli_tree_has_children();
+}
+
 int cli_keeper_start(cli_keeper *keeper, cli_launch *launch, uint64_t grace_ms)
 {
     int report[2];
-    memset(keeper, 0, sizeof *keeper);
-    keeper->pid = keeper->orders = keeper->reports = -1;
     keeper->guard.courtesy_ms = courtesy(grace_ms);
-    keeper->had_company = cli_tree_has_children();
     adopt_orphans();
     if (!cli_descriptors_pipe(report)) {
         cli_say("no pipe can be made: %s", strerror(errno));

@@ -43,6 +43,9 @@ typedef struct {
     cli_guard guard;  /**< as last reported */
 } cli_keeper;
 
+/** Before idem has started any process. */
+void cli_keeper_init(cli_keeper *keeper);
+
 /** Starts the keeper, and CMD.
  *  @param grace_ms  what the tree is given between TERM and KILL if idem is killed
  *  @return CLI_OK, or the exit code after saying why not */

@@ -295,7 +295,7 @@ int cli_run(idem_store *store, const cli_call *call)
                          " bytes is too small for 'idem run'",
                          idem_max_response(store));
     cli_call_request(call, &request);
-    request.flags |= IDEM_KEEPALIVE;
+    request.flags |= IDEM_KEEPALIVE | IDEM_REINSTATE;
     if (idem_begin(store, &request, &outcome, &error))
         return cli_report_call(&error);
     int code = act_on(store, call, &outcome);

@@ -196,9 +196,10 @@ static bool look_in_proc(cli_tree *tree, int number, cli_tree_state *state)
 /* ----------------------------------------------------------------------- without /proc */
 
 /* A child can't lose its number before its parent has waited for it. */
-static void look_at_children(cli_tree *tree, int number, cli_tree_state *state)
+static void look_at_children(cli_tree *tree, pid_t first, pid_t last, int number,
+                             cli_tree_state *state)
 {
-    for (pid_t pid = 1; pid <= PID_MAX; pid++) {
+    for (pid_t pid = first; pid <= last; pid++) {
         siginfo_t info;
         memset(&info, 0, sizeof info);
         if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0)
@@ -208,6 +209,31 @@ static void look_at_children(cli_tree *tree, int number, cli_tree_state *state)
         else
             signal_one(tree, pid, -1, number, state);
     }
+}
+
+/* The number that a new process gets: numbers are given in turn. */
+static pid_t newest(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    return pid;
+}
+
+/* All of the tree came after CMD; the numbers may have begun anew since then. */
+static void look_without_proc(cli_tree *tree, int number, cli_tree_state *state)
+{
+    pid_t last = newest();
+    if (last > tree->command)
+        look_at_children(tree, tree->command, last, number, state);
+    if (state->living || state->detached || !cli_tree_has_children())
+        return;
+    if (has_dead_child())
+        state->living++;
+    else
+        look_at_children(tree, 1, PID_MAX, number, state);
 }
 
 cli_tree_state cli_tree_signal(cli_tree *tree, int number)
@@ -220,6 +246,6 @@ cli_tree_state cli_tree_signal(cli_tree *tree, int number)
     if (has_dead_child())
         state.living++;
     else
-        look_at_children(tree, number, &state);
+        look_without_proc(tree, number, &state);
     return state;
 }

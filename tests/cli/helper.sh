@@ -139,6 +139,11 @@ renewed() {
     done
 }
 
+# take KEY: has it begun by somebody else, though its owner would put back a record that is missing.
+take() {
+    eventually sh -c '"$0" forget "$1" >/dev/null && "$0" begin "$1" >/dev/null' "$idem" "$1"
+}
+
 # claim KEY OPTIONS…: begins a new key; its token is in $token.
 claim() {
     expect 0 begin "$@"

@@ -93,26 +93,38 @@ scene 'the claim is lost: CMD is stopped, nothing is stored'
 rm -f ready
 start run lost --lease 600ms -- sh -c 'echo out; echo >ready; exec sleep 30'
 eventually test -e ready
-expect 0 forget lost
-expect 0 begin lost
+take lost
 ended 75
 out_is out
 err_has 'the claim is lost'
 err_has 'nothing is stored'
 expect 0 get lost
 out_has in_progress
+
+scene 'the record is lost, and nobody else has the key: it is put back, and CMD goes on'
 rm -f ready
-start run gone --lease 600ms -- sh -c 'echo >ready; exec sleep 30'
+start run gone --lease 600ms -- sh -c 'echo >ready; until [ -e enough2 ]; do sleep 0.05; done; echo out'
 eventually test -e ready
 expect 0 forget gone
-ended 75
-expect 14 get gone
+eventually is_there gone
+echo >enough2
+ended 0
+expect 0 run gone -- false
+out_is out
 
-scene 'the claim is lost just before CMD ends: its own code'
+scene 'it is lost just before CMD ends: the result is stored all the same'
 expect 0 run late --lease 1h -- "$idem" forget late
 out_is '{"forgotten":true}'
+err_is_empty
+expect 0 run late -- false
+out_is '{"forgotten":true}'
+
+scene 'the claim is lost just before CMD ends: its own code'
+expect 0 run late2 --lease 1h -- sh -c '"$0" forget late2 && "$0" begin late2 >/dev/null' "$idem"
+out_is '{"forgotten":true}'
 err_has 'its result is not stored'
-expect 14 get late
+expect 0 get late2
+out_has in_progress
 
 scene 'wait for the other run, and replay what it has stored'
 rm -f ready

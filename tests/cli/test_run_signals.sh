@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# idem run and signals: each reaches CMD once, and idem ends as CMD did.
+# shellcheck disable=SC2016 # what is in single quotes is for CMD
+. "$(dirname "$0")/helper.sh"
+
+# Counts what comes; an empty file `enough` ends it.
+cat >count.sh <<'END'
+for signal in TERM HUP INT USR1; do
+    trap "echo $signal >>got" "$signal"
+done
+echo >ready
+until [ -e enough ]; do sleep 0.02; done
+END
+# begin_counting COMMAND…: its leader and group is in the file leader.
+begin_counting() {
+    rm -f got ready enough leader
+    setsid sh -c 'echo $$ >leader; exec "$@"' sh "$@" >out 2>err &
+    running=$!
+    eventually test -e ready
+    leader=$(cat leader)
+}
+# The last signal is of another kind, so that all that came before it has arrived.
+end_counting() {
+    eventually grep -qs "$1" got
+    kill -USR1 "$leader"
+    eventually grep -qs USR1 got
+    echo >enough
+    wait "$running"
+    [ "$(grep -c "$1" got)" -eq 1 ] || fail "CMD got $1 so often: $(grep -c "$1" got)"
+}
+
+for signal in TERM HUP; do
+    scene "$signal to the whole group reaches CMD once"
+    begin_counting "$idem" run "group $signal" -- sh count.sh
+    kill -"$signal" "-$leader"
+    end_counting "$signal"
+
+    scene "$signal to one process after the other"
+    begin_counting "$idem" run "each $signal" -- sh count.sh
+    for pid in $(ps -eo pid=,sid= | awk -v sid="$leader" '$2 == sid { print $1 }'); do
+        kill -"$signal" "$pid" 2>/dev/null
+    done
+    end_counting "$signal"
+
+    scene "$signal to idem alone is passed on"
+    begin_counting "$idem" run "alone $signal" -- sh count.sh
+    kill -"$signal" "$leader"
+    end_counting "$signal"
+done
+
+scene 'two, one after the other, to idem alone'
+begin_counting "$idem" run twice -- sh count.sh
+kill -TERM "$leader"
+eventually grep -qs TERM got
+kill -TERM "$leader"
+eventually sh -c '[ "$(grep -cs TERM got)" -eq 2 ]'
+echo >enough
+wait "$running"
+
+scene 'idem dies of the signal that CMD died of'
+cat >ends.py <<'END'
+import subprocess, sys
+sys.exit(0 if subprocess.call(sys.argv[2:]) == -int(sys.argv[1]) else 1)
+END
+for number in 1 2 3 6 9 11 15; do
+    rm -f core core.*
+    python3 ends.py "$number" "$idem" run "end $number" --keep-failures -- sh -c "kill -$number \$\$" >out 2>err ||
+        fail "signal $number: it has ended in another way"
+    [ "$(ls core* 2>/dev/null | wc -l)" -le 1 ] || fail 'idem has left a core, too'
+    python3 ends.py "$number" "$idem" run "end $number" -- true >out 2>err ||
+        fail "signal $number: the replay has ended in another way"
+    expect 10 begin "end $number"
+    out_has "\"exit\":$((128 + number)),\"signal\":$number"
+done
+expect 143 run code -- sh -c 'exit 143'
+python3 ends.py 15 "$idem" run code -- sh -c 'exit 143' && fail 'an exit code was taken for a signal'
+
+scene 'the interrupt key ends a loop'
+cat >loop.sh <<'END'
+for i in 1 2 3; do
+    echo $i >>rounds
+    "$1" run loop$i -- sh -c 'echo "press ^C"; exec sleep 30'
+done
+END
+if command -v bash >/dev/null; then
+    "$helper" bash loop.sh "$idem" >out 2>err
+    lines_are 1 rounds
+fi
+
+scene 'as the first process of a container'
+if unshare -pf true 2>/dev/null; then
+    claim busy --lease 1h
+    unshare -pf --mount-proc sh -c 'echo >ready; exec "$0" run busy --wait 10m -- true' "$idem" >out 2>err &
+    waiting=$!
+    background="$background $waiting"
+    first=
+    has_first() {
+        first=$(ps -eo pid=,ppid= | awk -v parent="$waiting" '$2 == parent { print $1 }')
+        [ -n "$first" ] && grep -q '^idem' "/proc/$first/comm"
+    }
+    eventually has_first
+    eventually grep -q 'do_poll\|nanosleep\|futex\|poll_schedule\|ep_poll\|0' "/proc/$first/wchan"
+    kill -TERM "$first"
+    wait "$waiting"
+    [ $? -eq 143 ] || fail 'TERM is ignored while it waits'
+    unshare -pf --mount-proc "$idem" run first -- sh -c \
+        'i=0; while [ $i -lt 5 ]; do (sleep 0.01 & sleep 0 &); i=$((i + 1)); done; sleep 0.5
+        ps -eo stat= | grep -c Z' >out 2>err
+    out_is 0
+    unshare -pf --mount-proc "$idem" run first2 -- sh -c 'kill -TERM $$' >out 2>err
+    [ $? -eq 143 ] || fail 'it has ended in another way'
+fi
