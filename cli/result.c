@@ -167,14 +167,12 @@ static bool is_true(idem_bytes written)
     return written.len == 4 && memcmp(written.data, "true", 4) == 0;
 }
 
-/* @param head  how many of the bytes are the first; not there: all of them */
-static bool read_first(idem_bytes head, cli_result_stream *stream)
+/* How many of the bytes are the first. A number that can't be is passed over, like a member that is
+   not known: nothing but a message depends on it. */
+static size_t read_first(idem_bytes head, size_t len)
 {
-    uint64_t first = stream->kept.len;
-    if (head.data && !cli_json_count(head, stream->kept.len, &first))
-        return false;
-    stream->first = (size_t)first;
-    return true;
+    uint64_t first = len;
+    return head.data && cli_json_count(head, len, &first) ? (size_t)first : len;
 }
 
 /* @param values  of the stream as text, as base64, its total, its head, and whether it was closed */
@@ -186,7 +184,8 @@ static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
     stream->closed = is_true(values[4]);
     if (values[2].data && !cli_json_count(values[2], UINT64_MAX, &stream->total))
         return false;
-    return stream->total >= stream->kept.len && read_first(values[3], stream);
+    stream->first = read_first(values[3], stream->kept.len);
+    return stream->total >= stream->kept.len;
 }
 
 /* Only what the exit code agrees with. */
