@@ -73,8 +73,9 @@ static const char *way_out(const cli_command *command)
 {
     if (command && command->takes_program)
         return "; a KEY that begins with a dash is written: run -- \"$KEY\" -- CMD";
-    return command && command->operands_max > 0 ? "; what begins with a dash and is no option goes behind --"
-                                     : "";
+    return command && command->operands_max > 0
+               ? "; what begins with a dash and is no option goes behind --"
+               : "";
 }
 
 static int refuse_option(const cli_command *command, const char *argument)
@@ -106,8 +107,9 @@ static int read_option(const option_set *set, const cli_command *command, char *
     if (row->value && !value) {
         value = argv[*at + 1];
         if (!value || is_option(value))
-            return cli_usage(name, "--%s needs a value; one that begins with a dash is written "
-                                   "--%s=VALUE%s",
+            return cli_usage(name,
+                             "--%s needs a value; one that begins with a dash is written "
+                             "--%s=VALUE%s",
                              row->name, row->name, way_out(command));
         (*at)++;
     }

@@ -15,7 +15,7 @@ typedef struct {
     int operands_count;
     idem_bytes key;   /**< KEY; empty if the command takes none */
     void *key_memory; /**< what it lives in, if it came by --key-hex */
-    char **program; /**< CMD and its arguments, with a NULL behind them; NULL: none */
+    char **program;   /**< CMD and its arguments, with a NULL behind them; NULL: none */
 } cli_call;
 
 /** What a command wants of its store. */

@@ -35,23 +35,24 @@
            "if an earlier one stopped in the middle, say so (in doubt) and\n" \
            "leave the key as it is until somebody settles or forgets it")
 #define OPTION_TOKEN(help) OPTION("token", "T", CLI_TOKEN, token, help)
-#define OPTION_CLAIM_TOKEN                                                                \
+#define OPTION_CLAIM_TOKEN                                                         \
     OPTION_TOKEN("what 'idem begin' has printed; else $IDEM_TOKEN, which others\n" \
                  "can't see as they can a command line")
-#define OPTION_KEY_HEX                            \
-    OPTION("key-hex", "HEX", CLI_TEXT, key_hex,   \
+#define OPTION_KEY_HEX                          \
+    OPTION("key-hex", "HEX", CLI_TEXT, key_hex, \
            "in place of KEY: a key of any bytes, in hexadecimal digits")
 
-static const cli_option run_options[] = {OPTION_TTL,
-                                         OPTION_LEASE,
-                                         OPTION_WAIT,
-                                         OPTION_FINGERPRINT,
-                                         OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
-                                                "store and replay a CMD that fails, too"),
-                                         OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
-                                                "replay output that was cut with CMD's own exit code"),
-                                         OPTION_NO_TAKEOVER,
-                                         OPTION_END};
+static const cli_option run_options[] = {
+    OPTION_TTL,
+    OPTION_LEASE,
+    OPTION_WAIT,
+    OPTION_FINGERPRINT,
+    OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
+           "store and replay a CMD that fails, too"),
+    OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
+           "replay output that was cut with CMD's own exit code"),
+    OPTION_NO_TAKEOVER,
+    OPTION_END};
 static const cli_option begin_options[] = {
     OPTION_FINGERPRINT,
     OPTION_LEASE,
@@ -81,11 +82,11 @@ static const cli_option forget_options[] = {
     OPTION_KEY_HEX, OPTION_END};
 static const cli_option ls_options[] = {
     OPTION("status", "S", CLI_STATUS, status, "only these: in_progress, completed or corrupt"),
-    OPTION("stuck", NULL, CLI_FLAG, stuck,
-           "only what is unfinished though its lease has run out"),
+    OPTION("stuck", NULL, CLI_FLAG, stuck, "only what is unfinished though its lease has run out"),
     OPTION("prefix", "P", CLI_TEXT, prefix, "only keys that begin so"),
     OPTION("limit", "N", CLI_COUNT, limit, "at most so many"),
-    OPTION("json", NULL, CLI_FLAG, json, "JSON lines, on a terminal too"), OPTION_END};
+    OPTION("json", NULL, CLI_FLAG, json, "JSON lines, on a terminal too"),
+    OPTION_END};
 static const cli_option bench_options[] = {
     OPTION("mode", "M", CLI_MODE, mode,
            "cycle: an op begins a new key and completes it (unless set);\n"

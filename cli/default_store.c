@@ -17,9 +17,8 @@
 
 #define FILE_NAME    "idem.db"
 #define NAME_A_STORE "name a store with --store URL or $IDEM_STORE"
-#define FOREIGN                                                                         \
-    "belongs to another user; check $HOME and $XDG_STATE_HOME, or " NAME_A_STORE
-#define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+#define FOREIGN      "belongs to another user; check $HOME and $XDG_STATE_HOME, or " NAME_A_STORE
+#define OPEN_FLAGS   (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
 static int refuse(const char *path, const char *why)
 {

@@ -47,7 +47,8 @@ static void add_entries(cli_text *text, const char *key, const idem_outcome *out
     static const idem_bytes end = {"", 1};
     for (char **entry = environ; entry && *entry; entry++) {
         if (is_secret(*entry))
-            cli_text_bytes(text, (idem_bytes){CLI_STORE_WITHHELD "=1", sizeof CLI_STORE_WITHHELD "=1"});
+            cli_text_bytes(text,
+                           (idem_bytes){CLI_STORE_WITHHELD "=1", sizeof CLI_STORE_WITHHELD "=1"});
         else if (!is_ours(*entry))
             cli_text_bytes(text, (idem_bytes){*entry, strlen(*entry) + 1});
     }

@@ -213,7 +213,8 @@ int cli_text_write(cli_text *text)
     if (text->failed)
         problem = ENOMEM;
     else
-        problem = cli_stream_write(STDOUT_FILENO, (idem_bytes){text->buffer.data, text->buffer.len});
+        problem =
+            cli_stream_write(STDOUT_FILENO, (idem_bytes){text->buffer.data, text->buffer.len});
     cli_text_clear(text);
     return problem;
 }

@@ -185,11 +185,9 @@ int cli_ls(idem_store *store, const cli_call *call)
 {
     idem_error error;
     const cli_options *options = &call->options;
-    listing list = {.options = options,
-                    .table = !options->json && isatty(STDOUT_FILENO) == 1};
-    idem_filter filter = {.size = sizeof filter,
-                          .prefix = idem_str(options->prefix),
-                          .status = options->status};
+    listing list = {.options = options, .table = !options->json && isatty(STDOUT_FILENO) == 1};
+    idem_filter filter = {
+        .size = sizeof filter, .prefix = idem_str(options->prefix), .status = options->status};
     if (options->stuck && options->status > IDEM_STATUS_IN_PROGRESS)
         return cli_usage("ls", "--stuck lists what is in_progress; leave --status away");
     if (options->stuck)

@@ -25,7 +25,8 @@ static const struct {
     {EISDIR, "can't be opened: it is a folder; name a file"},
     {ELOOP, "can't be opened: its symbolic links lead in a circle"},
     {ENAMETOOLONG, "can't be opened: a part of its path is too long"},
-    {EMFILE, "can't be opened: this process may not have more open files; raise its limit (ulimit -n)"},
+    {EMFILE,
+     "can't be opened: this process may not have more open files; raise its limit (ulimit -n)"},
     {ENFILE, "can't be opened: this machine may not have more open files; raise fs.file-max"},
     {EFBIG, "can't grow: this process or file system has a limit on the size of files; raise it "
             "(ulimit -f); what was acknowledged is safe"},

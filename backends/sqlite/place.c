@@ -226,10 +226,11 @@ static int unreachable(const idem__sqlite *self, int number, idem__sqlite_fault 
         buf[0] = '\0';
     return idem__sqlite_fault_set(
         fault, true, full ? IDEM_ERR_FULL : IDEM_ERR_UNAVAILABLE, "%s %s (%.60s)", self->name,
-        full    ? "can't be created: free space on its disk"
-        : cause ? cause
-                : "can't be opened: its folder has to be there, and this user has to be able to write "
-                  "in it",
+        full ? "can't be created: free space on its disk"
+        : cause
+            ? cause
+            : "can't be opened: its folder has to be there, and this user has to be able to write "
+              "in it",
         buf);
 }
 
@@ -280,7 +281,8 @@ int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
         return unreachable(self, EISDIR, fault);
     if (!S_ISREG(file.st_mode))
         return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
-                                      "%s is a device, a pipe or a socket: name a file", self->name);
+                                      "%s is a device, a pipe or a socket: name a file",
+                                      self->name);
     if (known && !same)
         return replaced(self, fault);
     if (readable && idem__sqlite_content_is_foreign(self, &seen, &file))

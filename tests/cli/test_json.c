@@ -9,16 +9,80 @@
 #include <string.h>
 
 static const char *const texts[] = {
-    "0", "-0", " 1 ", "-1.5e+30", "1E5", "0.1", "true", "false", "null", "\"\"", "{}", "[]", " { } ", "[ ]",
-    "[1,2]", "[[],{},[[]]]", "{\"a\":1}", "{\"a\":1,\"a\":[{}]}", "\"\\u00e9\\n\\\"\"", "\"\\ud800\"",
-    "\"\xc3\xa9\xf0\x9f\x98\x80\"", "\"\x7f\"", "\t\r\n[\n1\r,\t2 ]\n", "{\"\":{\"\":[]}}",
+    "0",
+    "-0",
+    " 1 ",
+    "-1.5e+30",
+    "1E5",
+    "0.1",
+    "true",
+    "false",
+    "null",
+    "\"\"",
+    "{}",
+    "[]",
+    " { } ",
+    "[ ]",
+    "[1,2]",
+    "[[],{},[[]]]",
+    "{\"a\":1}",
+    "{\"a\":1,\"a\":[{}]}",
+    "\"\\u00e9\\n\\\"\"",
+    "\"\\ud800\"",
+    "\"\xc3\xa9\xf0\x9f\x98\x80\"",
+    "\"\x7f\"",
+    "\t\r\n[\n1\r,\t2 ]\n",
+    "{\"\":{\"\":[]}}",
 };
 
 static const char *const others[] = {
-    "", " ", "01", "-", "+1", ".5", "1.", "1e", "1e+", "0x1", "tru", "truex", "nul", "NaN", "\"", "\"a",
-    "\"\\\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"",
-    "{", "}", "[", "]", "{]", "[}", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}",
-    "{1:1}", "{\"a\":1 \"b\":2}", "1 2", "[]]", "{}}", "'a'", "[1]x", "//", "\xef\xbb\xbf[]", "[\v]",
+    "",
+    " ",
+    "01",
+    "-",
+    "+1",
+    ".5",
+    "1.",
+    "1e",
+    "1e+",
+    "0x1",
+    "tru",
+    "truex",
+    "nul",
+    "NaN",
+    "\"",
+    "\"a",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u12g4\"",
+    "\"\n\"",
+    "\"\xff\"",
+    "\"\xc0\x80\"",
+    "\"\xed\xa0\x80\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "{]",
+    "[}",
+    "[1,]",
+    "[,1]",
+    "[1 2]",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{1:1}",
+    "{\"a\":1 \"b\":2}",
+    "1 2",
+    "[]]",
+    "{}}",
+    "'a'",
+    "[1]x",
+    "//",
+    "\xef\xbb\xbf[]",
+    "[\v]",
 };
 
 START_TEST(this_is_a_text)
@@ -76,7 +140,8 @@ static bool is(idem_bytes bytes, const char *text)
 
 START_TEST(members_are_given_one_by_one)
 {
-    cli_json json = cli_json_object(idem_str(" {\"a\" : [1,{\"b\":2}] ,\n\"\\u0062\":\"}\" , \"c\":{} } "));
+    cli_json json =
+        cli_json_object(idem_str(" {\"a\" : [1,{\"b\":2}] ,\n\"\\u0062\":\"}\" , \"c\":{} } "));
     idem_bytes name;
     idem_bytes value;
     ck_assert(cli_json_member(&json, &name, &value));
@@ -93,8 +158,9 @@ END_TEST
 
 START_TEST(an_object_is_read_to_its_end)
 {
-    static const char *const broken[] = {"", "[]", "1", "{", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{\"a\":1}x",
-                                         "{}x", "{\"a\":1}{", "{\"a\" 1}", "{\"a\":1;}", "{,}", "{\"a\":[}"};
+    static const char *const broken[] = {
+        "",           "[]",  "1",          "{",         "{\"a\":1",   "{\"a\":1,", "{\"a\":1,}",
+        "{\"a\":1}x", "{}x", "{\"a\":1}{", "{\"a\" 1}", "{\"a\":1;}", "{,}",       "{\"a\":[}"};
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         cli_json json = cli_json_object(idem_str(broken[i]));
         idem_bytes name;
@@ -110,7 +176,8 @@ START_TEST(strings_are_decoded)
 {
     char to[64];
     size_t len = 0;
-    const char *written = "\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\u20AC\\ud83d\\ude00\xc3\xa9\"";
+    const char *written =
+        "\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\u20AC\\ud83d\\ude00\xc3\xa9\"";
     const char *plain = "a\"\\/\b\f\n\r\t\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9";
     ck_assert(cli_json_string(idem_str(written), to, &len));
     ck_assert_uint_eq(len, 21);
@@ -125,7 +192,8 @@ END_TEST
 
 START_TEST(counts_are_digits_alone)
 {
-    static const char *const none[] = {"-1", "-0", "1.0", "1e1", "256", "01", "\"1\"", "true", "", "1 "};
+    static const char *const none[] = {"-1", "-0",    "1.0",  "1e1", "256",
+                                       "01", "\"1\"", "true", "",    "1 "};
     uint64_t number = 99;
     ck_assert(cli_json_count(idem_str("255"), 255, &number) && number == 255);
     ck_assert(cli_json_count(idem_str("0"), 0, &number) && number == 0);

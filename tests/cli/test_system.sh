@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The system in odd states: each failure names its cause, ends with its own code, and leaves what was
 # promised as it was. Every state is the real one: limits, rights, file systems, closed descriptors.
-# shellcheck disable=SC2016,SC3045 # what is in single quotes is for a shell of its own; limits
+# shellcheck disable=SC2016,SC3045,SC2089,SC2090 # what is in single quotes is for a shell of its own; limits
 . "$(dirname "$0")/helper.sh"
 export idem dir
 
