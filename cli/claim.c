@@ -5,19 +5,13 @@
  * its own.
  */
 #include "command.h"
+#include "input.h"
 #include "output.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define TEXT_OPERAND 1 /* the operand behind KEY */
-
-static idem_bytes key_of(const cli_call *call)
-{
-    return idem_str(call->operands[0]);
-}
 
 /* ---------------------------------------------------------------------------------- begin */
 
@@ -26,7 +20,7 @@ static void add_checkpoint(cli_text *text, idem_bytes checkpoint)
     if (checkpoint.len == 0)
         return;
     cli_text_add(text, ",\"checkpoint\":");
-    cli_text_bytes(text, checkpoint);
+    cli_text_json_line(text, checkpoint);
 }
 
 static int describe(const idem_outcome *outcome, cli_text *text)
@@ -120,7 +114,7 @@ static int act_as_owner(idem_store *store, const cli_call *call, const cli_token
 {
     idem_claim *claim = NULL;
     idem_error error;
-    int rc = idem_resume(store, key_of(call), token->bytes, &claim, &error);
+    int rc = idem_resume(store, call->key, token->bytes, &claim, &error);
     if (rc == IDEM_OK)
         rc = act(store, claim, call, text, &error);
     idem_claim_free(claim);
@@ -151,7 +145,7 @@ int cli_release(idem_store *store, const cli_call *call)
     int code = find_token(call, &token);
     if (code)
         return code;
-    int rc = idem_resume(store, key_of(call), token.bytes, &claim, &error);
+    int rc = idem_resume(store, call->key, token.bytes, &claim, &error);
     if (rc == IDEM_OK)
         rc = idem_release(store, claim, &error);
     idem_claim_free(claim);
@@ -161,33 +155,6 @@ int cli_release(idem_store *store, const cli_call *call)
 }
 
 /* --------------------------------------------------------------------------- JSON to store */
-
-/* Reads stdin to its end, but not more than one byte beyond `limit`. */
-static int read_stdin(uint64_t limit, cli_text *text)
-{
-    char chunk[16384];
-    if (isatty(STDIN_FILENO))
-        cli_say("reading JSON from the terminal; end it with Ctrl-D on a line of its own");
-    while (text->buffer.len <= limit && !text->failed) {
-        uint64_t room = limit - text->buffer.len + 1;
-        ssize_t got = read(STDIN_FILENO, chunk, room < sizeof chunk ? (size_t)room : sizeof chunk);
-        if (got == 0)
-            return CLI_OK;
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            cli_say("stdin can't be read: %s", strerror(errno));
-            return CLI_DATA;
-        }
-        cli_text_bytes(text, (idem_bytes){chunk, (size_t)got});
-    }
-    if (text->failed)
-        return cli_report_no_memory();
-    cli_say("the JSON on stdin is longer than this store's limit of %" PRIu64
-            " bytes; raise it with ?max_response= in the store's URL",
-            limit);
-    return CLI_DATA;
-}
 
 static int act_with_text(idem_store *store, const cli_call *call, owner_fn act, const char *answer)
 {
@@ -200,7 +167,7 @@ static int act_with_text(idem_store *store, const cli_call *call, owner_fn act, 
     if (call->operands_count > TEXT_OPERAND) {
         text = idem_str(call->operands[TEXT_OPERAND]);
     } else {
-        code = read_stdin(idem_max_response(store), &input);
+        code = cli_input_read_stdin(idem_max_response(store), &input);
         text = (idem_bytes){input.buffer.data, input.buffer.len};
     }
     if (code == CLI_OK)

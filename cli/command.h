@@ -11,10 +11,19 @@ typedef struct cli_command cli_command;
 typedef struct {
     const cli_command *command;
     cli_options options;
-    char **operands; /**< KEY and so on */
+    char **operands; /**< KEY (NULL if it came by --key-hex) and so on */
     int operands_count;
-    char **program; /**< CMD and its arguments, with a NULL behind them; NULL: none */
+    idem_bytes key;   /**< KEY; empty if the command takes none */
+    void *key_memory; /**< what it lives in, if it came by --key-hex */
+    char **program;   /**< CMD and its arguments, with a NULL behind them; NULL: none */
 } cli_call;
+
+/** What a command wants of its store. */
+typedef enum {
+    CLI_NO_STORE = 0,
+    CLI_STORE,         /**< it is made if it is missing */
+    CLI_STORE_EXISTING /**< for those who look and tidy up: nothing is made or set */
+} cli_store_need;
 
 /** One row of the table. */
 struct cli_command {
@@ -26,13 +35,18 @@ struct cli_command {
     int operands_min;
     int operands_max;
     bool takes_program; /**< `-- CMD…` follows */
-    bool needs_store;
-    /** @param store  open if needs_store, else NULL  @return the exit code */
+    cli_store_need needs_store;
+    /** @param store  open if one is needed, else NULL  @return the exit code */
     int (*run)(idem_store *store, const cli_call *call);
 };
 
 /** The command of that name; NULL if there is none. */
 const cli_command *cli_command_find(const char *name);
+
+/** Reads the options in front of the command.
+ *  @param[out] at  where the command stands, or the end of all
+ *  @return CLI_OK, or CLI_USAGE after saying why */
+int cli_globals_parse(char **argv, cli_options *options, int *at);
 
 /** Reads what follows a command's name, which is `argv[0]`, into `call` (blank, but for the
  *  command and what is in its options already). End it with cli_call_clear().
@@ -58,6 +72,7 @@ int cli_renew(idem_store *store, const cli_call *call);
 int cli_checkpoint(idem_store *store, const cli_call *call);
 int cli_release(idem_store *store, const cli_call *call);
 int cli_get(idem_store *store, const cli_call *call);
+int cli_settle(idem_store *store, const cli_call *call);
 int cli_forget(idem_store *store, const cli_call *call);
 int cli_ls(idem_store *store, const cli_call *call);
 int cli_purge(idem_store *store, const cli_call *call);

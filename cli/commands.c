@@ -33,20 +33,26 @@
 #define OPTION_NO_TAKEOVER                                                    \
     OPTION("no-takeover", NULL, CLI_FLAG, no_takeover,                        \
            "if an earlier one stopped in the middle, say so (in doubt) and\n" \
-           "leave the key as it is until somebody forgets it")
+           "leave the key as it is until somebody settles or forgets it")
 #define OPTION_TOKEN(help) OPTION("token", "T", CLI_TOKEN, token, help)
-#define OPTION_CLAIM_TOKEN OPTION_TOKEN("what 'idem begin' has printed (else $IDEM_TOKEN)")
+#define OPTION_CLAIM_TOKEN                                                         \
+    OPTION_TOKEN("what 'idem begin' has printed; else $IDEM_TOKEN, which others\n" \
+                 "can't see as they can a command line")
+#define OPTION_KEY_HEX                          \
+    OPTION("key-hex", "HEX", CLI_TEXT, key_hex, \
+           "in place of KEY: a key of any bytes, in hexadecimal digits")
 
-static const cli_option run_options[] = {OPTION_TTL,
-                                         OPTION_LEASE,
-                                         OPTION_WAIT,
-                                         OPTION_FINGERPRINT,
-                                         OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
-                                                "store and replay a CMD that fails, too"),
-                                         OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
-                                                "replay output that was cut with CMD's own exit code"),
-                                         OPTION_NO_TAKEOVER,
-                                         OPTION_END};
+static const cli_option run_options[] = {
+    OPTION_TTL,
+    OPTION_LEASE,
+    OPTION_WAIT,
+    OPTION_FINGERPRINT,
+    OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
+           "store and replay a CMD that fails, too"),
+    OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
+           "replay output that was cut with CMD's own exit code"),
+    OPTION_NO_TAKEOVER,
+    OPTION_END};
 static const cli_option begin_options[] = {
     OPTION_FINGERPRINT,
     OPTION_LEASE,
@@ -61,10 +67,26 @@ static const cli_option renew_options[] = {
     OPTION("lease", "D", CLI_DURATION, lease_ms, "the new lease (else as long as the last)"),
     OPTION_END};
 static const cli_option token_options[] = {OPTION_CLAIM_TOKEN, OPTION_END};
+static const cli_option get_options[] = {OPTION_KEY_HEX, OPTION_END};
+static const cli_option settle_options[] = {
+    OPTION("exit", "N", CLI_CODE, code,
+           "settle a key of 'idem run': what it replays is this exit code,"),
+    OPTION("stdout", "FILE", CLI_TEXT, stdout_file, "this output (else none),"),
+    OPTION("stderr", "FILE", CLI_TEXT, stderr_file, "and this one"), OPTION_KEY_HEX, OPTION_END};
+static const cli_option forget_options[] = {
+    OPTION("expired", NULL, CLI_FLAG, expired,
+           "only if it is unfinished and its lease has run out"),
+    OPTION("force", NULL, CLI_FLAG, force,
+           "whatever is stored there, even if it is no record: it may be\n"
+           "another program's data, and it is gone then"),
+    OPTION_KEY_HEX, OPTION_END};
 static const cli_option ls_options[] = {
-    OPTION("status", "S", CLI_STATUS, status, "only these: in_progress or completed"),
+    OPTION("status", "S", CLI_STATUS, status, "only these: in_progress, completed or corrupt"),
+    OPTION("stuck", NULL, CLI_FLAG, stuck, "only what is unfinished though its lease has run out"),
     OPTION("prefix", "P", CLI_TEXT, prefix, "only keys that begin so"),
-    OPTION("limit", "N", CLI_COUNT, limit, "at most so many"), OPTION_END};
+    OPTION("limit", "N", CLI_COUNT, limit, "at most so many"),
+    OPTION("json", NULL, CLI_FLAG, json, "JSON lines, on a terminal too"),
+    OPTION_END};
 static const cli_option bench_options[] = {
     OPTION("mode", "M", CLI_MODE, mode,
            "cycle: an op begins a new key and completes it (unless set);\n"
@@ -101,7 +123,10 @@ static const char run_details[] =
     "stopped in the middle), IDEM_TOKEN, and IDEM_CHECKPOINT if an earlier attempt left\n"
     "one of up to 64 KiB. So  idem checkpoint \"$IDEM_KEY\" '{\"done\":3}'  inside CMD\n"
     "leaves word for the next attempt. The store is not handed on: put it in $IDEM_STORE\n"
-    "if CMD calls idem.\n"
+    "if CMD calls idem. An $IDEM_STORE that holds a password is taken out of CMD's\n"
+    "environment; idem inside CMD then wants a --store or --store-file of its own.\n"
+    "\n"
+    "A KEY that comes from elsewhere may look like an option: write  run -- \"$KEY\" -- CMD.\n"
     "\n"
     "Of stdout and stderr each the first 2 MiB are stored, or less where the store's\n"
     "max_response is below 5.4 MiB; of a CMD that fails the first and the last half of\n"
@@ -166,30 +191,47 @@ static const char release_details[] =
 static const char get_details[] =
     "Prints the record as JSON: key (key_hex if it is no UTF-8), status, attempt,\n"
     "created_at, updated_at, lease_left_ms, expires_in_ms, and where there are such,\n"
-    "fingerprint (in hexadecimal), checkpoint, response. Never the token.\n"
+    "fingerprint (in hexadecimal), checkpoint, response. Never the token. Creates and\n"
+    "changes nothing.\n"
     "\n"
-    "Exit code: 0; 14 there is no record of KEY.\n";
+    "Exit code: 0; 14 there is no record of KEY; 65 what is there is no record.\n";
+
+static const char settle_details[] =
+    "For a key whose owner crashed (in doubt), once somebody has found out what it did:\n"
+    "JSON, or else stdin, is the response that every later begin gets. With --exit it is\n"
+    "what 'idem run' replays. If the work was not done, 'idem forget' the key.\n"
+    "Prints {\"settled\":true}.\n"
+    "\n"
+    "Exit code: 0; 13 it has a live owner, or is completed; 14 there is no record of KEY;\n"
+    "65 not a JSON text, or too large.\n";
 
 static const char forget_details[] =
-    "Removes the record, whatever it is: the next begin is new. An owner that is still\n"
-    "at work finds out when it completes. Prints {\"forgotten\":true}, also if there was\n"
+    "Removes the record: the next begin is new. An owner that is still at work finds out\n"
+    "when it completes. What can't be read as a record may be another program's data, and\n"
+    "is left unless --force says otherwise. Prints {\"forgotten\":true}, also if there was\n"
+    "no record.\n"
+    "\n"
+    "Exit code: 0; 13 --expired: it has a live owner, or is completed; 65 what is there is\n"
     "no record.\n";
 
 static const char ls_details[] =
     "Prints a table on a terminal, one JSON text per line otherwise: what 'idem get'\n"
-    "prints, with response_bytes in place of the response. In no order.\n";
+    "prints, with response_bytes in place of the response. What is stored at a key and\n"
+    "can't be read as a record has the status corrupt, and no more than that. In no order.\n"
+    "Creates and changes nothing.\n";
 
 static const char purge_details[] =
     "Drops records whose retention has ended, and prints {\"removed\":N}. Never needed for\n"
     "a right answer: such records count as absent. It gives their space back.\n";
 
 static const char doctor_details[] =
-    "Connects, looks at the store's settings, and changes nothing. Each finding says what\n"
-    "it is about and how to mend it.\n"
+    "Connects, looks at the store's settings, and tries what begin and complete need with\n"
+    "a key of its own, which it removes. It makes no store and changes no setting. Each\n"
+    "finding says what it is about and how to mend it.\n"
     "\n"
     "Prints {\"findings\":[{\"what\":…,\"mend\":…}],\"sound\":false}.\n"
     "\n"
-    "Exit: 0 sound, 1 findings.\n";
+    "Exit code: 0 sound, 1 findings.\n";
 
 static const char bench_details[] =
     "Tells how many ops there are in a second, and how long a call takes: half of them at\n"
@@ -215,33 +257,36 @@ static const char bench_details[] =
 
 static const cli_command commands[] = {
     {"run", "KEY [options] -- CMD [ARG…]", "run CMD once, and replay its output afterwards",
-     run_details, run_options, 1, 1, true, true, cli_run},
+     run_details, run_options, 1, 1, true, CLI_STORE, cli_run},
     {"begin", "KEY [options]", "claim KEY, or learn what became of it", begin_details,
-     begin_options, 1, 1, false, true, cli_begin},
+     begin_options, 1, 1, false, CLI_STORE, cli_begin},
     {"complete", "KEY --token T [options] [JSON]", "store the response and end the claim",
-     complete_details, complete_options, 1, 2, false, true, cli_complete},
+     complete_details, complete_options, 1, 2, false, CLI_STORE, cli_complete},
     {"renew", "KEY --token T [options]", "start the claim's lease anew", renew_details,
-     renew_options, 1, 1, false, true, cli_renew},
+     renew_options, 1, 1, false, CLI_STORE, cli_renew},
     {"checkpoint", "KEY --token T [options] [JSON]", "leave word for whoever continues",
-     checkpoint_details, token_options, 1, 2, false, true, cli_checkpoint},
+     checkpoint_details, token_options, 1, 2, false, CLI_STORE, cli_checkpoint},
     {"release", "KEY --token T [options]", "give KEY back undone", release_details, token_options,
-     1, 1, false, true, cli_release},
-    {"get", "KEY [options]", "show the record of KEY", get_details, NULL, 1, 1, false, true,
-     cli_get},
-    {"forget", "KEY [options]", "remove the record of KEY", forget_details, NULL, 1, 1, false, true,
-     cli_forget},
-    {"ls", "[options]", "list records", ls_details, ls_options, 0, 0, false, true, cli_ls},
+     1, 1, false, CLI_STORE, cli_release},
+    {"get", "KEY [options]", "show the record of KEY", get_details, get_options, 1, 1, false,
+     CLI_STORE_EXISTING, cli_get},
+    {"settle", "KEY [options] [JSON]", "answer for a KEY whose owner crashed", settle_details,
+     settle_options, 1, 2, false, CLI_STORE_EXISTING, cli_settle},
+    {"forget", "KEY [options]", "remove the record of KEY", forget_details, forget_options, 1, 1,
+     false, CLI_STORE_EXISTING, cli_forget},
+    {"ls", "[options]", "list records", ls_details, ls_options, 0, 0, false, CLI_STORE_EXISTING,
+     cli_ls},
     {"purge", "[options]", "drop records whose retention has ended", purge_details, NULL, 0, 0,
-     false, true, cli_purge},
+     false, CLI_STORE_EXISTING, cli_purge},
     {"doctor", "[options]", "look for what could lose records or run work twice", doctor_details,
-     NULL, 0, 0, false, true, cli_doctor},
+     NULL, 0, 0, false, CLI_STORE_EXISTING, cli_doctor},
     {"bench", "[options]", "measure how fast the store is from here", bench_details, bench_options,
-     0, 0, false, true, cli_bench},
+     0, 0, false, CLI_STORE, cli_bench},
     {"backends", "[options]", "list the kinds of store and their URL parameters", "",
-     backends_options, 0, 0, false, false, cli_backends},
-    {"version", "", "print the version", "", NULL, 0, 0, false, false, cli_version},
-    {"help", "[COMMAND]", "show this, or the help of a command", "", NULL, 0, 1, false, false,
-     cli_help},
+     backends_options, 0, 0, false, CLI_NO_STORE, cli_backends},
+    {"version", "", "print the version", "", NULL, 0, 0, false, CLI_NO_STORE, cli_version},
+    {"help", "[COMMAND]", "show this, or the help of a command", "", NULL, 0, 1, false,
+     CLI_NO_STORE, cli_help},
 };
 
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])
@@ -299,8 +344,10 @@ int cli_help_command(const cli_command *command)
     cli_text_add(&text, "options:\n");
     for (const cli_option *row = command->options; row && row->name; row++)
         add_option_help(&text, row);
-    if (command->needs_store)
+    if (command->needs_store) {
         add_option_help(&text, &cli_option_store);
+        add_option_help(&text, &cli_option_store_file);
+    }
     add_option_help(&text, &cli_option_help);
     return cli_text_print(&text);
 }
@@ -315,6 +362,7 @@ int cli_help_all(void)
         cli_text_addf(&text, "  %-12s %s\n", commands[i].name, commands[i].summary);
     cli_text_add(&text, "\noptions:\n");
     add_option_help(&text, &cli_option_store);
+    add_option_help(&text, &cli_option_store_file);
     add_option_help(&text, &cli_option_help);
     cli_text_add(
         &text,

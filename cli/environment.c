@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The environment of CMD. The store's URL is not handed on, since it may hold a password that CMD
- * was not meant to have. The token is: without it CMD could leave no checkpoint, and it opens
- * nothing but this one key.
+ * The environment of CMD. The store's URL is not handed on, and one in $IDEM_STORE that holds a
+ * password is taken away, since CMD was not meant to have that. An idem inside CMD must not fall
+ * back on the default store then, where nothing is known of the keys: it is told, and refuses. The
+ * token is handed on: without it CMD could leave no checkpoint, and it opens nothing but this one
+ * key.
+ *
+ * What a store returned is judged before it becomes part of an environment: a NUL in it would begin
+ * a variable of its own, and the loader takes orders from some of those.
  */
 #include "environment.h"
 
+#include "json.h"
 #include "output.h"
+#include "store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -28,11 +35,21 @@ static bool is_ours(const char *entry)
     return false;
 }
 
+static bool is_secret(const char *entry)
+{
+    static const char store[] = "IDEM_STORE=";
+    return strncmp(entry, store, sizeof store - 1) == 0 &&
+           cli_store_has_password(entry + sizeof store - 1);
+}
+
 static void add_entries(cli_text *text, const char *key, const idem_outcome *outcome)
 {
     static const idem_bytes end = {"", 1};
     for (char **entry = environ; entry && *entry; entry++) {
-        if (!is_ours(*entry))
+        if (is_secret(*entry))
+            cli_text_bytes(text,
+                           (idem_bytes){CLI_STORE_WITHHELD "=1", sizeof CLI_STORE_WITHHELD "=1"});
+        else if (!is_ours(*entry))
             cli_text_bytes(text, (idem_bytes){*entry, strlen(*entry) + 1});
     }
     cli_text_add(text, names[0]);
@@ -50,24 +67,38 @@ static void add_entries(cli_text *text, const char *key, const idem_outcome *out
 }
 
 /* All entries live in one block, which the first of them begins. */
-char **cli_environment_make(const char *key, const idem_outcome *outcome)
+static char **cut_into_entries(cli_text *text)
 {
-    cli_text text = {0};
     char **entries = NULL;
     size_t count = 0;
-    add_entries(&text, key, outcome);
-    for (size_t i = 0; i < text.buffer.len; i++)
-        count += text.buffer.data[i] == '\0';
-    if (!text.failed)
+    for (size_t i = 0; i < text->buffer.len; i++)
+        count += text->buffer.data[i] == '\0';
+    if (!text->failed)
         entries = calloc(count + 1, sizeof *entries);
-    if (!entries) {
-        cli_text_clear(&text);
+    if (!entries)
         return NULL;
-    }
-    char *at = text.buffer.data;
+    char *at = text->buffer.data;
     for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
         entries[i] = at;
     return entries;
+}
+
+int cli_environment_make(const char *key, const idem_outcome *outcome, char ***environment)
+{
+    cli_text text = {0};
+    char quoted[IDEM_QUOTE_SIZE];
+    if (outcome->checkpoint.len > 0 && !cli_json_is_text(outcome->checkpoint)) {
+        cli_say("the checkpoint that is stored for %s is no JSON text, and is handed to nobody; "
+                "'idem get' shows the record",
+                idem_quote(idem_str(key), quoted));
+        return CLI_DATA;
+    }
+    add_entries(&text, key, outcome);
+    *environment = cut_into_entries(&text);
+    if (*environment)
+        return CLI_OK;
+    cli_text_clear(&text);
+    return cli_report_no_memory();
 }
 
 void cli_environment_free(char **environment)

@@ -9,8 +9,10 @@
  *  program from being executed. */
 #define CLI_ENVIRONMENT_CHECKPOINT_MAX 65536u
 
-/** Makes the environment. @return NULL when out of memory; end it with cli_environment_free() */
-char **cli_environment_make(const char *key, const idem_outcome *outcome);
+/** Makes the environment.
+ *  @param[out] environment  end it with cli_environment_free()
+ *  @return CLI_OK; after saying why not, CLI_DATA (the checkpoint is none) or CLI_INTERNAL */
+int cli_environment_make(const char *key, const idem_outcome *outcome, char ***environment);
 void cli_environment_free(char **environment);
 
 #endif

@@ -8,50 +8,52 @@
 #include "signals.h"
 #include "store.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+/* A descriptor that nothing can be read from and written to, /dev or not. */
+static int open_dead_end(int fd)
+{
+    int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    int got = open("/dev/null", flags);
+#ifdef O_PATH
+    if (got < 0)
+        got = open("/", O_PATH);
+#endif
+    return got < 0 ? open("/", O_RDONLY) : got;
+}
 
 /* Descriptors 0 to 2 are taken if the caller closed them, so that no file of a store gets such a
    number and is written into as if it were stdout. They are opened the wrong way round: reading
-   stdin and writing stdout fail, as they should. Without /dev the root directory serves: it can be
-   neither read nor written. */
-static bool hold_standard_descriptors(void)
+   stdin and writing stdout fail, as they should. */
+static int hold_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
-        if (fcntl(fd, F_GETFD) != -1 || open("/dev/null", flags) == fd)
+        if (fcntl(fd, F_GETFD) != -1 || open_dead_end(fd) == fd)
             continue;
-        if (open("/", O_RDONLY | O_DIRECTORY) != fd)
-            return false;
-    }
-    return true;
-}
-
-/* Reads the options in front of the command. @return CLI_OK with `optind` at the command */
-static int parse_globals(int argc, char **argv, cli_options *options, bool *version)
-{
-    static const struct option longs[] = {{"store", required_argument, NULL, 's'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'v'},
-                                          {NULL, 0, NULL, 0}};
-    int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
-        if (c == 's')
-            options->store_url = optarg;
-        else if (c == 'h')
-            options->help = true;
-        else if (c == 'v')
-            *version = true;
-        else if (c == ':')
-            return cli_usage(NULL, "--store needs a URL");
-        else
-            return cli_usage(NULL, "in front of the command there can be --store URL, --help and "
-                                   "--version; other options follow it");
+        cli_say("descriptor %d is closed, and nothing can be opened in its place: %s", fd,
+                strerror(errno));
+        return CLI_INTERNAL;
     }
     return CLI_OK;
+}
+
+/* An answer that can't be given is known before anything is done. `idem run` has CMD's output to
+   give, if there is any: it finds out by itself. */
+static int check_stdout(const cli_command *command)
+{
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    bool writable = flags != -1 && (flags & O_ACCMODE) != O_RDONLY;
+#ifdef O_PATH
+    writable = writable && !(flags & O_PATH);
+#endif
+    if (writable || command->takes_program)
+        return CLI_OK;
+    cli_say("stdout is closed or can't be written, so that there is no place for the answer; "
+            "nothing was done");
+    return CLI_INTERNAL;
 }
 
 static int run_command(int argc, char **argv, cli_call *call)
@@ -62,7 +64,8 @@ static int run_command(int argc, char **argv, cli_call *call)
         return code;
     if (call->options.help)
         return cli_help_command(call->command);
-    if (call->command->needs_store)
+    code = check_stdout(call->command);
+    if (code == CLI_OK && call->command->needs_store)
         code = cli_store_open(call, &store);
     if (code == CLI_OK)
         code = call->command->run(store, call);
@@ -73,24 +76,25 @@ static int run_command(int argc, char **argv, cli_call *call)
 int main(int argc, char **argv)
 {
     cli_call call = {0};
-    bool version = false;
-    if (!hold_standard_descriptors())
-        return CLI_INTERNAL;
+    int at = 0;
+    int code = hold_standard_descriptors();
+    if (code)
+        return code;
     cli_signals_set_up();
     cli_frugal_sqlite();
-    int code = parse_globals(argc, argv, &call.options, &version);
+    code = cli_globals_parse(argv, &call.options, &at);
     if (code)
         return code;
     if (call.options.help)
         return cli_help_all();
-    if (version)
+    if (call.options.version)
         return cli_version(NULL, &call);
-    if (optind >= argc)
+    if (at >= argc)
         return cli_usage(NULL, "which command? 'idem help' lists them");
-    call.command = cli_command_find(argv[optind]);
+    call.command = cli_command_find(argv[at]);
     if (!call.command)
-        return cli_command_unknown(argv[optind]);
-    code = run_command(argc - optind, argv + optind, &call);
+        return cli_command_unknown(argv[at]);
+    code = run_command(argc - at, argv + at, &call);
     cli_call_clear(&call);
     return code > CLI_DIED ? cli_signals_die(code - CLI_DIED) : code;
 }

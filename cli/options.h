@@ -17,8 +17,12 @@ typedef enum { CLI_BENCH_CYCLE = 1, CLI_BENCH_CLAIM, CLI_BENCH_REPLAY } cli_benc
 /** What the options of any command are read into. Zero: not given. */
 typedef struct {
     const char *store_url;
+    const char *store_file;
+    const char *key_hex;
     const char *fingerprint;
     const char *prefix;
+    const char *stdout_file;
+    const char *stderr_file;
     uint64_t lease_ms;
     uint64_t ttl_ms;
     uint64_t wait_ms;
@@ -34,13 +38,18 @@ typedef struct {
     uint64_t response_size;
     uint64_t mode;   /**< a ::cli_bench_mode */
     uint64_t status; /**< an ::idem_status */
+    uint64_t code;   /**< an exit code, plus 1 */
     cli_token token;
     bool keep_failures;
     bool allow_cut;
     bool no_takeover;
+    bool expired;
+    bool force;
+    bool stuck;
     bool keep;
     bool json;
     bool help;
+    bool version;
 } cli_options;
 
 /** What an option's value looks like, and with it the type of its field. */
@@ -49,6 +58,7 @@ typedef enum {
     CLI_TEXT,     /**< const char * */
     CLI_DURATION, /**< uint64_t, in milliseconds */
     CLI_COUNT,    /**< uint64_t, from 1 up */
+    CLI_CODE,     /**< uint64_t, an exit code plus 1 */
     CLI_SIZE,     /**< uint64_t, in bytes */
     CLI_STATUS,   /**< uint64_t, an ::idem_status */
     CLI_MODE,     /**< uint64_t, a ::cli_bench_mode */
@@ -67,8 +77,9 @@ typedef struct {
 /** How many options a command may have, those that every command has included. */
 #define CLI_OPTIONS_MAX 16
 
-/** `--store`, for the commands that use one, and `--help`. */
+/** `--store` and `--store-file`, for the commands that use one, and `--help`. */
 extern const cli_option cli_option_store;
+extern const cli_option cli_option_store_file;
 extern const cli_option cli_option_help;
 
 /** Reads an option's value. @return CLI_OK, or CLI_USAGE after saying why */
@@ -77,6 +88,10 @@ int cli_option_read(const char *command, const cli_option *option, const char *t
 
 /** A mode as it is written. Static. */
 const char *cli_bench_mode_name(cli_bench_mode mode);
+
+/** Reads pairs of hexadecimal digits into half as many bytes.
+ *  @return false if there are none, or something else */
+bool cli_hex_parse(const char *text, uint8_t *bytes);
 
 /** Reads a token's 32 hexadecimal digits. @return false if they aren't */
 bool cli_token_parse(const char *text, cli_token *token);

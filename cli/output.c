@@ -7,12 +7,15 @@
 #include "output.h"
 
 #include "report.h"
+#include "stream.h"
+#include "unicode.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TIME_MAX_MS INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
@@ -68,38 +71,11 @@ void cli_text_clear(cli_text *text)
 
 /* ------------------------------------------------------------------------------------- JSON */
 
-static bool is_continuation(unsigned char c)
+/* How a character has to be written in a JSON string; "" if as it is. Control characters include
+   DEL and U+0080 to U+009F: JSON takes them as they are, a terminal takes them as orders. */
+static const char *escape(uint32_t character, char buf[8])
 {
-    return (c & 0xC0u) == 0x80u;
-}
-
-/* The length of the UTF-8 sequence at `at`, which has `left` bytes; 0 if there is none. */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    if (at[0] < 0x80)
-        return 1;
-    if (at[0] >= 0xC2 && at[0] <= 0xDF)
-        return left >= 2 && is_continuation(at[1]) ? 2 : 0;
-    if (left < 3 || !is_continuation(at[1]) || !is_continuation(at[2]))
-        return 0;
-    if (at[0] >= 0xE0 && at[0] <= 0xEF) {
-        bool overlong = at[0] == 0xE0 && at[1] < 0xA0;
-        bool surrogate = at[0] == 0xED && at[1] > 0x9F;
-        return overlong || surrogate ? 0 : 3;
-    }
-    if (left < 4 || !is_continuation(at[3]) || at[0] < 0xF0 || at[0] > 0xF4)
-        return 0;
-    bool overlong = at[0] == 0xF0 && at[1] < 0x90;
-    bool beyond = at[0] == 0xF4 && at[1] > 0x8F;
-    return overlong || beyond ? 0 : 4;
-}
-
-/* How the character at `at` has to be written in a JSON string; "" if as it is. Control characters
-   include DEL and U+0080 to U+009F: JSON takes them as they are, a terminal takes them as orders. */
-static const char *escape(const unsigned char *at, size_t len, char buf[8])
-{
-    unsigned code = len == 1 ? at[0] : len == 2 ? (at[0] & 0x1Fu) << 6 | (at[1] & 0x3Fu) : 0x100u;
-    switch (code) {
+    switch (character) {
     case '"':
         return "\\\"";
     case '\\':
@@ -114,8 +90,8 @@ static const char *escape(const unsigned char *at, size_t len, char buf[8])
         break;
     }
     buf[0] = '\0';
-    if (code < 0x20 || (code >= 0x7F && code < 0xA0))
-        (void)snprintf(buf, 8, "\\u%04x", code);
+    if (cli_is_control(character))
+        (void)snprintf(buf, 8, "\\u%04x", (unsigned)character);
     return buf;
 }
 
@@ -125,16 +101,18 @@ size_t cli_json_length(idem_bytes bytes)
     size_t total = 0;
     for (size_t i = 0; i < bytes.len;) {
         char buf[8];
-        size_t len = utf8_length(data + i, bytes.len - i);
+        size_t len = cli_utf8_length(data + i, bytes.len - i);
         if (len == 0)
             return SIZE_MAX;
-        size_t escaped = strlen(escape(data + i, len, buf));
+        size_t escaped = strlen(escape(cli_utf8_decode(data + i, len), buf));
         total += escaped ? escaped : len;
         i += len;
     }
     return total;
 }
 
+/* A byte that is no UTF-8 becomes U+FFFD, so that the text is JSON whatever it was made of: names
+   of files, messages of a server. */
 void cli_text_string(cli_text *text, idem_bytes bytes)
 {
     const char *data = bytes.data;
@@ -143,8 +121,8 @@ void cli_text_string(cli_text *text, idem_bytes bytes)
     for (size_t i = 0; i < bytes.len;) {
         char buf[8];
         const unsigned char *at = (const unsigned char *)data + i;
-        size_t len = utf8_length(at, bytes.len - i);
-        const char *escaped = escape(at, len ? len : 1, buf);
+        size_t len = cli_utf8_length(at, bytes.len - i);
+        const char *escaped = len ? escape(cli_utf8_decode(at, len), buf) : "\xEF\xBF\xBD";
         if (*escaped) {
             cli_text_bytes(text, (idem_bytes){data + plain, i - plain});
             cli_text_add(text, escaped);
@@ -155,6 +133,19 @@ void cli_text_string(cli_text *text, idem_bytes bytes)
     if (bytes.len > plain)
         cli_text_bytes(text, (idem_bytes){data + plain, bytes.len - plain});
     cli_text_add(text, "\"");
+}
+
+/* No string of a JSON text has a raw line break in it, so that every one stands between tokens. */
+void cli_text_json_line(cli_text *text, idem_bytes json)
+{
+    size_t start = text->buffer.len;
+    cli_text_bytes(text, json);
+    for (size_t i = start; i < text->buffer.len; i++) {
+        if (text->buffer.data[i] == '\n' || text->buffer.data[i] == '\r')
+            text->buffer.data[i] = ' ';
+    }
+    while (text->buffer.len > start && text->buffer.data[text->buffer.len - 1] == ' ')
+        text->buffer.len--;
 }
 
 void cli_text_string_or_null(cli_text *text, const char *string)
@@ -179,19 +170,61 @@ void cli_text_key(cli_text *text, idem_bytes key)
 
 /* ---------------------------------------------------------------------------------- writing */
 
-int cli_text_print(cli_text *text)
+static void add_escaped(cli_text *text, uint32_t character)
 {
-    int code = CLI_INTERNAL;
-    if (text->failed) {
-        (void)cli_report_no_memory();
-    } else if (fwrite(text->buffer.data, 1, text->buffer.len, stdout) != text->buffer.len ||
-               fflush(stdout) != 0) {
-        cli_say("the answer can't be written to stdout: %s", strerror(errno));
-    } else {
-        code = CLI_OK;
+    if (character < 0x10000) {
+        cli_text_addf(text, "\\u%04x", (unsigned)character);
+        return;
+    }
+    character -= 0x10000;
+    cli_text_addf(text, "\\u%04x\\u%04x", (unsigned)(0xD800 + (character >> 10)),
+                  (unsigned)(0xDC00 + (character & 0x3FF)));
+}
+
+/* Of what is shown on a terminal only this can't be taken for what it is not. Outside its strings
+   JSON has ASCII alone, so that an escape always lands in a string and leaves the value as it is;
+   what help and tables have of their own needs none. */
+static void make_visible(cli_text *text)
+{
+    cli_text shown = {.failed = text->failed};
+    const unsigned char *data = (const unsigned char *)text->buffer.data;
+    for (size_t i = 0; i < text->buffer.len;) {
+        size_t len = cli_utf8_length(data + i, text->buffer.len - i);
+        uint32_t character = len ? cli_utf8_decode(data + i, len) : 0xFFFD;
+        bool is_blank = character == '\n' || character == '\t';
+        if (character == '\r')
+            cli_text_add(&shown, " ");
+        else if (len == 0 || (!is_blank && cli_is_control(character)) ||
+                 cli_is_invisible(character))
+            add_escaped(&shown, character);
+        else
+            cli_text_bytes(&shown, (idem_bytes){data + i, len});
+        i += len ? len : 1;
     }
     cli_text_clear(text);
-    return code;
+    *text = shown;
+}
+
+int cli_text_write(cli_text *text)
+{
+    int problem = 0;
+    if (isatty(STDOUT_FILENO) == 1)
+        make_visible(text);
+    if (text->failed)
+        problem = ENOMEM;
+    else
+        problem =
+            cli_stream_write(STDOUT_FILENO, (idem_bytes){text->buffer.data, text->buffer.len});
+    cli_text_clear(text);
+    return problem;
+}
+
+int cli_text_print(cli_text *text)
+{
+    int problem = cli_text_write(text);
+    if (problem)
+        cli_say("the answer can't be written to stdout: %s", cli_problem(problem));
+    return problem ? CLI_INTERNAL : CLI_OK;
 }
 
 int cli_answer(cli_text *text)

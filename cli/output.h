@@ -15,10 +15,12 @@ typedef struct {
 void cli_text_add(cli_text *text, const char *piece);
 void cli_text_addf(cli_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_text_bytes(cli_text *text, idem_bytes bytes);
-/** A JSON string. The bytes have to be valid UTF-8. */
+/** A JSON string. What is no UTF-8 is replaced. */
 void cli_text_string(cli_text *text, idem_bytes bytes);
 /** The same from a NUL-terminated string; `null` for NULL. */
 void cli_text_string_or_null(cli_text *text, const char *string);
+/** A JSON text, in one line and of the same value: line breaks between its tokens become blanks. */
+void cli_text_json_line(cli_text *text, idem_bytes json);
 /** Hexadecimal digits, without quotes. */
 void cli_text_hex(cli_text *text, idem_bytes bytes);
 /** `"key":"…"`, or `"key_hex":"…"` for a key that is no UTF-8. */
@@ -30,8 +32,11 @@ void cli_text_clear(cli_text *text);
 /** How long bytes are as a JSON string, quotes apart; SIZE_MAX if they are no UTF-8. */
 size_t cli_json_length(idem_bytes bytes);
 
-/** Writes the text to stdout, flushes it, and clears the text.
- *  @return CLI_OK, or CLI_INTERNAL after saying why */
+/** Writes the text to stdout, all of it even where stdout is non-blocking, and clears it. On a terminal what a stranger could drive or deceive it
+ *  with is written as JSON escapes. @return 0 or an errno */
+int cli_text_write(cli_text *text);
+
+/** The same. @return CLI_OK, or CLI_INTERNAL after saying why */
 int cli_text_print(cli_text *text);
 
 /** cli_text_print() behind a newline: one answer. */

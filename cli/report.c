@@ -5,6 +5,9 @@
  */
 #include "report.h"
 
+#include "unicode.h"
+
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,12 +37,36 @@ static bool is_known(int code)
     return code > 0 && (size_t)code < sizeof exit_codes / sizeof exit_codes[0];
 }
 
+#define LINE_SIZE 1024
+
+/* Writes a message so that it stays one line and drives no terminal: parts of it come from servers,
+   files and command lines. What would is shown byte by byte, as in idem_quote(). */
+static void make_visible(const char *line, char shown[LINE_SIZE * 4])
+{
+    const unsigned char *data = (const unsigned char *)line;
+    size_t left = strlen(line);
+    size_t at = 0;
+    while (left > 0) {
+        size_t len = cli_utf8_length(data, left);
+        uint32_t character = len ? cli_utf8_decode(data, len) : 0;
+        bool plain = len > 0 && !cli_is_control(character) && !cli_is_invisible(character);
+        len = len ? len : 1;
+        for (size_t i = 0; i < len; i++)
+            at += (size_t)snprintf(shown + at, 5, plain ? "%c" : "\\x%02x", data[i]);
+        data += len;
+        left -= len;
+    }
+    shown[at] = '\0';
+}
+
 /* One line, in one write where stderr allows it: several processes may share it. */
 static void say(const char *format, va_list arguments)
 {
-    char line[1024];
+    char line[LINE_SIZE];
+    char shown[LINE_SIZE * 4];
     (void)vsnprintf(line, sizeof line, format, arguments);
-    (void)fprintf(stderr, "idem: %s\n", line);
+    make_visible(line, shown);
+    (void)fprintf(stderr, "idem: %s\n", shown);
     (void)fflush(stderr);
 }
 
@@ -79,6 +106,26 @@ int cli_report_call(const idem_error *error)
 {
     cli_say("%s", error->message);
     return is_known(error->code) ? exit_codes[error->code].call : CLI_INTERNAL;
+}
+
+const char *cli_problem(int number)
+{
+    switch (number) {
+    case EBADF:
+        return "it is closed";
+    case EFBIG:
+        return "it would grow beyond the limit of this process or file system (ulimit -f)";
+    case EMFILE:
+        return "this process may not have more open files (ulimit -n)";
+    case ENFILE:
+        return "this machine may not have more open files (fs.file-max)";
+    case EROFS:
+        return "it is on a file system that can only be read";
+    case EDQUOT:
+        return "the user's quota of the file system is used up";
+    default:
+        return strerror(number);
+    }
 }
 
 int cli_report_no_memory(void)

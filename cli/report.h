@@ -45,6 +45,9 @@ int cli_report_open(const char *command, const idem_error *error);
 /** Says why a call failed. @return the exit code for it */
 int cli_report_call(const idem_error *error);
 
+/** What an errno means, with the limit that is behind it where there is one. */
+const char *cli_problem(int number);
+
 /** Says that memory ran out. @return CLI_INTERNAL */
 int cli_report_no_memory(void);
 

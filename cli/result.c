@@ -10,11 +10,10 @@
 #include "result.h"
 
 #include "base64.h"
+#include "json.h"
 #include "report.h"
 
-#include <jansson.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define KEPT_MAX     (2u * 1024 * 1024)
@@ -80,84 +79,140 @@ void cli_result_encode(const cli_result *result, cli_text *text)
 
 /* --------------------------------------------------------------------------------- reading */
 
-static bool copy_text(const json_t *string, cli_result_stream *stream)
+/* The members that are known. Each may be there once: which of two would count is a matter of
+   taste, and the two who read it may not share it. Members of other names are passed over. */
+enum {
+    EXIT,
+    SIGNAL,
+    MERGED,
+    OUT,
+    OUT_BASE64,
+    OUT_TOTAL,
+    OUT_HEAD,
+    OUT_CLOSED,
+    ERR,
+    ERR_BASE64,
+    ERR_TOTAL,
+    ERR_HEAD,
+    ERR_CLOSED,
+    MEMBERS_COUNT
+};
+
+static const char *const member_names[MEMBERS_COUNT] = {
+    [EXIT] = "exit",
+    [SIGNAL] = "signal",
+    [MERGED] = "merged",
+    [OUT] = "stdout",
+    [OUT_BASE64] = "stdout_base64",
+    [OUT_TOTAL] = "stdout_total",
+    [OUT_HEAD] = "stdout_head",
+    [OUT_CLOSED] = "stdout_closed",
+    [ERR] = "stderr",
+    [ERR_BASE64] = "stderr_base64",
+    [ERR_TOTAL] = "stderr_total",
+    [ERR_HEAD] = "stderr_head",
+    [ERR_CLOSED] = "stderr_closed",
+};
+
+#define NAME_MAX_WRITTEN 128 /* a longer name is none of ours, even with each letter as an escape */
+
+static int find_member(idem_bytes written)
 {
-    size_t len = json_string_length(string);
-    stream->memory = malloc(len + 1);
-    if (!stream->memory)
+    char name[NAME_MAX_WRITTEN];
+    size_t len = 0;
+    if (written.len > sizeof name || !cli_json_string(written, name, &len))
+        return MEMBERS_COUNT;
+    for (int i = 0; i < MEMBERS_COUNT; i++) {
+        if (strlen(member_names[i]) == len && memcmp(member_names[i], name, len) == 0)
+            return i;
+    }
+    return MEMBERS_COUNT;
+}
+
+/* Where the members' values are in the response. */
+static bool find_members(idem_bytes response, idem_bytes values[MEMBERS_COUNT])
+{
+    idem_bytes name;
+    idem_bytes value;
+    cli_json json = cli_json_object(response);
+    while (cli_json_member(&json, &name, &value)) {
+        int which = find_member(name);
+        if (which == MEMBERS_COUNT)
+            continue;
+        if (values[which].data)
+            return false;
+        values[which] = value;
+    }
+    return !json.failed;
+}
+
+/* What was decoded from base64 is shorter, so that it may overwrite what it was. */
+static bool read_kept(idem_bytes text, idem_bytes base64, cli_result_stream *stream)
+{
+    idem_bytes written = text.data ? text : base64;
+    size_t len = 0;
+    if (!text.data == !base64.data)
         return false;
-    memcpy(stream->memory, json_string_value(string), len);
+    stream->memory = malloc(written.len);
+    if (!stream->memory || !cli_json_string(written, stream->memory, &len))
+        return false;
+    if (base64.data && !cli_base64_decode(stream->memory, len, stream->memory, &len))
+        return false;
     stream->kept = (idem_bytes){stream->memory, len};
     return true;
 }
 
-static bool copy_base64(const json_t *string, cli_result_stream *stream)
+static bool is_true(idem_bytes written)
 {
-    const char *text = json_string_value(string);
-    size_t len = json_string_length(string);
-    size_t decoded = 0;
-    stream->memory = malloc(len / 4 * 3 + 1);
-    if (!stream->memory || !cli_base64_decode(text, len, stream->memory, &decoded))
+    return written.len == 4 && memcmp(written.data, "true", 4) == 0;
+}
+
+/* How many of the bytes are the first. A number that can't be is passed over, like a member that is
+   not known: nothing but a message depends on it. */
+static size_t read_first(idem_bytes head, size_t len)
+{
+    uint64_t first = len;
+    return head.data && cli_json_count(head, len, &first) ? (size_t)first : len;
+}
+
+/* @param values  of the stream as text, as base64, its total, its head, and whether it was closed */
+static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
+{
+    if (!read_kept(values[0], values[1], stream))
         return false;
-    stream->kept = (idem_bytes){stream->memory, decoded};
-    return true;
-}
-
-static const json_t *member(const json_t *root, const char *name, const char *suffix)
-{
-    char full[32];
-    (void)snprintf(full, sizeof full, "%s%s", name, suffix);
-    return json_object_get(root, full);
-}
-
-/* A number that can't be is passed over, like a member that is not known. */
-static size_t read_head(const json_t *head, size_t len)
-{
-    bool is_head = json_is_integer(head) && json_integer_value(head) >= 0 &&
-                   (uint64_t)json_integer_value(head) < len;
-    return is_head ? (size_t)json_integer_value(head) : len;
-}
-
-static bool read_stream(const json_t *root, const char *name, cli_result_stream *stream)
-{
-    const json_t *text = member(root, name, "");
-    const json_t *base64 = member(root, name, "_base64");
-    const json_t *total = member(root, name, "_total");
-    bool copied = json_is_string(text)     ? copy_text(text, stream)
-                  : json_is_string(base64) ? copy_base64(base64, stream)
-                                           : false;
-    stream->total = total ? (uint64_t)json_integer_value(total) : stream->kept.len;
-    stream->first = read_head(member(root, name, "_head"), stream->kept.len);
-    stream->closed = json_is_true(member(root, name, "_closed"));
-    return copied && stream->total >= stream->kept.len;
+    stream->total = stream->kept.len;
+    stream->closed = is_true(values[4]);
+    if (values[2].data && !cli_json_count(values[2], UINT64_MAX, &stream->total))
+        return false;
+    stream->first = read_first(values[3], stream->kept.len);
+    return stream->total >= stream->kept.len;
 }
 
 /* Only what the exit code agrees with. */
-static int read_signal(const json_t *root, int code)
+static int read_signal(idem_bytes written, int code)
 {
-    const json_t *number = json_object_get(root, "signal");
-    bool agrees = json_is_integer(number) && code > CLI_SIGNAL &&
-                  json_integer_value(number) == code - CLI_SIGNAL;
+    uint64_t number = 0;
+    bool agrees = written.data && code > CLI_SIGNAL && cli_json_count(written, 255, &number) &&
+                  number == (uint64_t)(code - CLI_SIGNAL);
     return agrees ? code - CLI_SIGNAL : 0;
 }
 
 bool cli_result_decode(idem_bytes response, cli_result *result)
 {
     cli_result read = {0};
-    json_t *root = json_loadb(response.data, response.len, JSON_ALLOW_NUL, NULL);
-    const json_t *code = json_object_get(root, "exit");
-    bool ok = json_is_integer(code) && json_integer_value(code) >= 0 &&
-              json_integer_value(code) <= 255 && read_stream(root, "stdout", &read.out) &&
-              read_stream(root, "stderr", &read.err);
+    idem_bytes values[MEMBERS_COUNT] = {{0}};
+    uint64_t code = 0;
+    bool ok = find_members(response, values) && values[EXIT].data &&
+              cli_json_count(values[EXIT], 255, &code) && read_stream(&values[OUT], &read.out) &&
+              read_stream(&values[ERR], &read.err);
     if (ok) {
-        read.code = (int)json_integer_value(code);
-        read.signal = read_signal(root, read.code);
-        read.merged = json_is_true(json_object_get(root, "merged"));
+        read.code = (int)code;
+        read.signal = read_signal(values[SIGNAL], read.code);
+        read.merged = is_true(values[MERGED]);
         *result = read;
     } else {
         cli_result_clear(&read);
     }
-    json_decref(root);
     return ok;
 }
 

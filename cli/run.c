@@ -101,7 +101,7 @@ static int report_in_progress(const char *quoted_key, uint64_t retry_after_ms)
 static int report_in_doubt(const char *quoted_key, uint32_t attempt)
 {
     cli_say("%s is in doubt: attempt %" PRIu32 " stopped in the middle; find out what it did, then "
-            "'idem forget' the key to have it run again",
+            "answer for it with 'idem settle', or have it run again with 'idem forget'",
             quoted_key, attempt);
     return CLI_RETRY;
 }
@@ -171,8 +171,8 @@ static void store_result(idem_store *store, const cli_call *call, idem_claim *cl
     cli_result_encode(&result, &text);
     int rc = IDEM_ERR_NO_MEMORY;
     if (!text.failed)
-        rc = complete(store, claim, lease_of(call),
-                      (idem_bytes){text.buffer.data, text.buffer.len}, &error);
+        rc = complete(store, claim, lease_of(call), (idem_bytes){text.buffer.data, text.buffer.len},
+                      &error);
     if (rc == IDEM_OK) {
         say_if_cut("stdout", &result.out, "are stored");
         say_if_cut("stderr", &result.err, "are stored");
@@ -238,18 +238,18 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
                    const idem_outcome *outcome)
 {
     cli_child child;
-    int code = CLI_INTERNAL;
-    char **environment = cli_environment_make(call->operands[0], outcome);
-    if (outcome->attempt > 1)
+    char **environment = NULL;
+    int code = cli_environment_make(call->operands[0], outcome, &environment);
+    if (code == CLI_OK && outcome->attempt > 1)
         cli_say("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
                 outcome->attempt);
     if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
         cli_say("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
-    if (!environment)
-        (void)cli_report_no_memory();
-    else if (!cli_signals_catch())
-        cli_say("signals can't be caught: %s", strerror(errno));
-    else
+    if (code == CLI_OK && !cli_signals_catch()) {
+        cli_say("signals can't be caught: %s", cli_problem(errno));
+        code = CLI_INTERNAL;
+    }
+    if (code == CLI_OK)
         code = cli_child_start(call->program, environment,
                                cli_result_limit(idem_max_response(store)), lease_of(call), &child);
     cli_environment_free(environment);

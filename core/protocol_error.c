@@ -58,7 +58,8 @@ void idem__protocol_error_refused(idem__call *call)
     char quoted[IDEM_QUOTE_SIZE];
     idem_op_fail(&call->op, true, IDEM_ERR_CORRUPT,
                  "the record of %s can be read but not changed, so another program has written it; "
-                 "it was left as it is: look at it, then forget the key",
+                 "it was left as it is: look whose it is; idem_forget_any() or idem forget --force "
+                 "removes it",
                  idem_quote(call->key, quoted));
 }
 

@@ -83,14 +83,53 @@ static int connect_to(int family, const struct sockaddr *address, socklen_t len,
     return number;
 }
 
+/* What a person can do. A process without descriptors looks no better for a server that is started. */
+static const char *advice(int number)
+{
+    switch (number) {
+    case EACCES:
+    case EPERM:
+        return "let this user and this process connect to it";
+    case EMFILE:
+        return "raise this process's limit of open files (ulimit -n)";
+    case ENFILE:
+        return "raise this machine's limit of open files (fs.file-max)";
+    case ENOMEM:
+    case ENOBUFS:
+        return "free memory of this machine";
+    case EADDRNOTAVAIL:
+        return "this machine has no port left for it, or the URL's host is none";
+    case EAGAIN:
+        return "it takes no more connections now";
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+        return "look at the network between, or correct the URL";
+    default:
+        return "start it, or correct the URL";
+    }
+}
+
 static int refuse(const idem__redis *self, int number, idem__redis_fault *fault)
 {
     char buf[80];
     const char *why = strerror_r(number, buf, sizeof buf) == 0 ? buf : "unknown error";
     return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                 "%s can't be reached (%.60s): start it, or correct the URL; no "
-                                 "connection was made",
-                                 self->name, why);
+                                 "%s can't be reached (%.60s): %s; no connection was made",
+                                 self->name, why, advice(number));
+}
+
+/* @param number  errno, as getaddrinfo() has left it */
+static int refuse_host(const idem__redis *self, int code, int number, idem__redis_fault *fault)
+{
+    if (code == EAI_SYSTEM && number != 0)
+        return refuse(self, number, fault);
+    return idem__redis_fault_set(
+        fault, false, code == EAI_MEMORY ? IDEM_ERR_NO_MEMORY : IDEM_ERR_UNAVAILABLE,
+        "%s can't be found (%.60s): %s", self->name, gai_strerror(code),
+        code == EAI_AGAIN ? "look whether the name server can be reached, or correct the URL's host"
+                          : "correct the URL's host");
 }
 
 static int dial_unix(const idem__redis *self, uint64_t deadline_ms, int *fd,
@@ -133,9 +172,7 @@ int idem__redis_dial(const idem__redis *self, uint64_t deadline_ms, int *fd,
     (void)snprintf(service, sizeof service, "%u", (unsigned)self->port);
     int code = getaddrinfo(self->host, service, &hints, &list);
     if (code != 0)
-        return idem__redis_fault_set(
-            fault, false, code == EAI_MEMORY ? IDEM_ERR_NO_MEMORY : IDEM_ERR_UNAVAILABLE,
-            "%s can't be found (%.60s): correct the URL's host", self->name, gai_strerror(code));
+        return refuse_host(self, code, errno, fault);
     int number = dial_all(list, deadline_ms, fd);
     freeaddrinfo(list);
     if (number != 0)

@@ -115,7 +115,7 @@ static int make_tables(idem__sqlite *self, bool current, idem__sqlite_fault *fau
 {
     if (current)
         return idem__sqlite_schema_try(self, fault);
-    if (!(self->config->flags & IDEM_OPEN_EXISTING))
+    if (self->in_memory || !(self->config->flags & IDEM_OPEN_EXISTING))
         return idem__sqlite_schema_ensure(self, fault);
     return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                   "%s holds no records yet, or tables of an older version: begin a "

@@ -3,6 +3,7 @@
  * What goes wrong in SQLite, told in the library's words: one table from result codes to error
  * codes, to whether repeating helps, and to what a person can do.
  */
+#include "cause.h"
 #include "file_limit.h"
 #include "transaction.h"
 
@@ -92,12 +93,10 @@ static int take_lock(idem__sqlite *self, int code, idem__sqlite_fault *fault)
 /* What the system said, or else SQLite; never the text of a statement's values. */
 static const char *detail(idem__sqlite *self, int code, char *buf, size_t size)
 {
-    int primary = code & 0xff;
-    int number = self->db ? sqlite3_system_errno(self->db) : 0;
-    if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && number != 0 &&
-        strerror_r(number, buf, size) == 0)
+    int number = idem__sqlite_cause_number(self, code);
+    if (number != 0 && strerror_r(number, buf, size) == 0)
         return buf;
-    if (primary == SQLITE_ERROR && self->db)
+    if ((code & 0xff) == SQLITE_ERROR && self->db)
         return sqlite3_errmsg(self->db);
     return sqlite3_errstr(code);
 }
@@ -177,9 +176,10 @@ int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fa
         row++;
     if (cut_off)
         return take_cut_off(self, row, code, fault);
+    const char *cause = idem__sqlite_cause_text(idem__sqlite_cause_number(self, code));
     fault->of_one_op = row->of_one_op;
     return idem__sqlite_fault_set(fault, row->permanent, row->code, "%s %s (%.60s)", self->name,
-                                  row->says, detail(self, code, buf, sizeof buf));
+                                  cause ? cause : row->says, detail(self, code, buf, sizeof buf));
 }
 
 /* A commit that could not write its last frame is void. One that failed behind that (syncing,

@@ -11,6 +11,7 @@
  */
 #include "place.h"
 
+#include "cause.h"
 #include "content.h"
 #include "guard.h"
 #include "lock.h"
@@ -220,13 +221,16 @@ static int unreachable(const idem__sqlite *self, int number, idem__sqlite_fault 
 {
     char buf[80];
     bool full = number == ENOSPC || number == EDQUOT;
+    const char *cause = idem__sqlite_cause_text(number);
     if (strerror_r(number, buf, sizeof buf))
         buf[0] = '\0';
     return idem__sqlite_fault_set(
         fault, true, full ? IDEM_ERR_FULL : IDEM_ERR_UNAVAILABLE, "%s %s (%.60s)", self->name,
         full ? "can't be created: free space on its disk"
-             : "can't be opened: its folder has to be there, and this user has to be able to write "
-               "in it",
+        : cause
+            ? cause
+            : "can't be opened: its folder has to be there, and this user has to be able to write "
+              "in it",
         buf);
 }
 
@@ -273,6 +277,12 @@ int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
     }
     if (number)
         return unreachable(self, number, fault);
+    if (S_ISDIR(file.st_mode))
+        return unreachable(self, EISDIR, fault);
+    if (!S_ISREG(file.st_mode))
+        return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                      "%s is a device, a pipe or a socket: name a file",
+                                      self->name);
     if (known && !same)
         return replaced(self, fault);
     if (readable && idem__sqlite_content_is_foreign(self, &seen, &file))

@@ -22,7 +22,7 @@ _idem_command() {
     fi
     for ((i = 1; i < last; i++)); do
         case ${words[i]} in
-        --store) i=$((i + 1)) ;;
+        --store | --store-file) i=$((i + 1)) ;;
         -*) ;;
         *)
             echo "${words[i]}"
@@ -35,7 +35,7 @@ _idem_command() {
 # What can follow the option $1 as its value.
 _idem_values() {
     case $1 in
-    --status) printf 'in_progress\ncompleted\n' ;;
+    --status) printf 'in_progress\ncompleted\ncorrupt\n' ;;
     --mode) printf 'cycle\nclaim\nreplay\n' ;;
     --store) "${COMP_WORDS[0]}" backends 2>/dev/null | sed -n 's/^\([a-z][a-z0-9+.-]*:\) .*/\1/p' ;;
     esac
@@ -59,7 +59,7 @@ _idem_words() {
     if [[ $before == --status || $before == --mode || $before == --store ]]; then
         _idem_values "$before"
     elif [[ -z $command && $word == -* ]]; then
-        printf '%s\n' --store --help --version
+        printf '%s\n' --store --store-file --help --version
     elif [[ -z $command || $command == help ]]; then
         "$idem" help 2>/dev/null | _idem_rows | grep -v '^-'
     elif [[ $word == -* ]]; then
@@ -76,7 +76,9 @@ _idem() {
     elif [[ $before == = ]]; then # --status=com
         before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
-    if [[ $before == -- ]]; then
+    if [[ $before == --store-file || $before == --stdout || $before == --stderr ]]; then
+        COMPREPLY=($(compgen -f -- "$word"))
+    elif [[ $before == -- ]]; then
         COMPREPLY=($(compgen -c -- "$word"))
     elif _idem_behind_dashes; then
         COMPREPLY=($(compgen -f -- "$word"))

@@ -115,7 +115,7 @@ lock_store() {
     "$lock_db" "$dir/store.db" "${1:-100}" >lock 2>&1 &
     locker=$!
     background="$background $locker"
-    eventually grep -q locked lock
+    eventually grep -qx locked lock
 }
 unlock_store() {
     kill "$locker"

@@ -12,7 +12,7 @@ int main(int argc, char **argv)
 {
     sqlite3 *db = NULL;
     if (argc != 3 || sqlite3_open(argv[1], &db) != SQLITE_OK ||
-        sqlite3_busy_timeout(db, 5000) != SQLITE_OK ||
+        sqlite3_busy_timeout(db, 60000) != SQLITE_OK ||
         sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK) {
         (void)fprintf(stderr, "lock_db: %s\n", db ? sqlite3_errmsg(db) : "usage");
         return 1;

@@ -34,7 +34,7 @@ without_errors 5
 empty_the_store
 
 scene 'a stall counts for the calls that had to wait'
-expect 0 ls
+make_store
 more_records_than() {
     [ "$("$idem" ls | grep -c '')" -gt "$1" ]
 }

@@ -121,6 +121,56 @@ for bits in g+w o+w a+w; do
     done
 done
 
+scene 'files that others may read are made private, which is said once; looking changes nothing'
+fresh
+expect 0 begin k
+: >"$state/idem/idem.db-wal"
+chmod 644 "$state/idem/idem.db"
+chmod 640 "$state/idem/idem.db-wal"
+for look in 'get k' ls doctor; do
+    # shellcheck disable=SC2086
+    "$idem" $look >out 2>err
+    [ "$(mode "$state/idem/idem.db")" = 644 ] || fail "'$look' has changed the file's mode"
+done
+expect 11 begin k
+err_has 'could be read by other users'
+lines_are 1 err
+for end in '' -wal; do
+    [ ! -e "$state/idem/idem.db$end" ] || [ "$(mode "$state/idem/idem.db$end")" = 600 ] ||
+        fail "idem.db$end has mode $(mode "$state/idem/idem.db$end")"
+done
+expect 11 begin k
+err_is_empty
+for bits in 604 660 640 700 755; do
+    chmod "$bits" "$state/idem/idem.db"
+    case $bits in
+    660) expect 69 begin k ;;
+    700) expect 11 begin k && err_is_empty ;;
+    *) expect 11 begin k && [ "$(mode "$state/idem/idem.db")" = 600 ] || fail "mode $bits was left" ;;
+    esac
+    chmod 600 "$state/idem/idem.db"
+done
+
+scene 'looking makes no folder and no file'
+export XDG_STATE_HOME="$dir/nowhere/state"
+for look in 'get k' ls doctor purge 'forget k' 'settle k 1'; do
+    # shellcheck disable=SC2086
+    expect 69 $look
+    err_has 'idem.db" is not there'
+    lines_are 1 err
+done
+[ ! -e "$dir/nowhere" ] || fail 'a folder was made'
+fresh
+expect 69 ls
+[ -z "$(ls -A "$state/idem")" ] || fail 'a file was made'
+
+scene 'looking refuses what it would be deceived by'
+fresh
+expect 0 --store "sqlite://$dir/elsewhere.db" begin k
+ln -s "$dir/elsewhere.db" "$state/idem/idem.db"
+expect 69 get k
+err_has 'is a symbolic link'
+
 scene 'something else in the place of a file beside the store is refused'
 fresh
 mkfifo "$state/idem/idem.db-wal"
@@ -135,6 +185,17 @@ if [ "$(id -u)" = 0 ]; then
     chown 0 "$state/idem"
     chown 65534 "$state/idem/idem.db"
     refused 'idem.db"' 'belongs to another user'
+
+    scene "nothing is made in another user's HOME"
+    mkdir -m 700 "$dir/theirs" "$dir/theirs/.local"
+    chown -R 65534 "$dir/theirs"
+    for home in theirs theirs/.local theirs/new/deeper; do
+        (
+            unset XDG_STATE_HOME
+            HOME=$dir/$home refused 'belongs to another user' 'HOME'
+        ) || exit 1
+    done
+    [ -z "$(find "$dir/theirs" -user 0)" ] || fail 'something was made there'
 else
     echo 'not looked at: only root can give a folder to another user'
 fi

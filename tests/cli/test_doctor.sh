@@ -4,6 +4,7 @@
 . "$(dirname "$0")/helper.sh"
 
 scene 'a store whose settings are sound'
+make_store
 expect 0 doctor
 out_has '"sound":true}'
 out_lacks synchronous
@@ -31,6 +32,6 @@ err_has 'version 99'
 
 scene 'a store that can not be reached'
 expect 69 doctor --store "sqlite://$dir/nowhere/store.db"
-err_has 'folder'
+err_has 'no such file'
 expect 64 doctor extra
 exit 0

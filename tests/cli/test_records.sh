@@ -7,6 +7,7 @@ time='"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"'
 head_of_record="\"attempt\":1,\"created_at\":$time,\"updated_at\":$time"
 
 scene 'get: not found'
+make_store
 expect 14 get absent
 out_is_empty
 err_has 'absent'

@@ -142,7 +142,18 @@ out_is_empty
 for response in '"text"' '{}' '[]' '{"exit":0}' '{"exit":0,"stdout":""}' '{"exit":"0","stdout":"","stderr":""}' \
     '{"exit":256,"stdout":"","stderr":""}' '{"exit":-1,"stdout":"","stderr":""}' \
     '{"exit":0,"stdout_base64":"a","stderr":""}' '{"exit":0,"stdout_base64":"????","stderr":""}' \
-    '{"exit":0,"stdout":"abc","stdout_total":1,"stderr":""}' '1e999'; do
+    '{"exit":0,"stdout":"abc","stdout_total":1,"stderr":""}' '1e999' \
+    '{"exit":0,"stdout":"","stdout_total":-1,"stderr":""}' \
+    '{"exit":0,"stdout":"","stdout_total":1.5,"stderr":""}' \
+    '{"exit":0,"stdout":"","stdout_total":"5","stderr":""}' \
+    '{"exit":0,"stdout":"","stdout_total":18446744073709551616,"stderr":""}' \
+    '{"exit":0,"stdout":"","stderr":"","stderr_total":-0}' \
+    '{"exit":-0,"stdout":"","stderr":""}' '{"exit":1e1,"stdout":"","stderr":""}' \
+    '{"exit":0,"exit":1,"stdout":"","stderr":""}' '{"exit":0,"stdout":"","stdout":"","stderr":""}' \
+    '{"exit":0,"stdout":"","\u0065xit":0,"stderr":""}' \
+    '{"exit":0,"stdout":"","stdout_base64":"","stderr":""}' \
+    '{"exit":0,"stdout":null,"stdout_base64":"","stderr":""}' \
+    '{"exit":0,"stdout":"\ud800","stderr":""}' '{"exit":0,"stdout":"\ud800\u0041","stderr":""}'; do
     claim foreign
     expect 0 complete foreign --token "$token" "$response"
     expect 65 run foreign -- touch made
@@ -151,7 +162,6 @@ for response in '"text"' '{}' '[]' '{"exit":0}' '{"exit":0,"stdout":""}' '{"exit
     expect 0 forget foreign
 done
 [ ! -e made ] || fail 'the command was run'
-expect 65 run '' -- touch made
 expect 65 run "$(printf '%01025d' 1)" -- touch made
 [ ! -e made ] || fail 'the command was run'
 
@@ -162,6 +172,16 @@ expect 3 run foreign -- true
 printf hi >want
 same out want
 printf '!\000' >want
+same err want
+
+scene 'what a later version has to say besides is passed over'
+claim later
+expect 0 complete later --token "$token" ' { "tool" : {"exit":9,"stdout":["x",{}]} , "exit":4,
+ "stdout":"\ud83d\ude00\u00b5\/\b","more":[[],[1e5,-0,true,null]],"stderr_base64":"aG\u006b\u003d","":""} '
+expect 4 run later -- true
+printf '\360\237\230\200\302\265/\b' >want
+same out want
+printf hi >want
 same err want
 
 scene 'larger than the limit: cut, and said so, both times'

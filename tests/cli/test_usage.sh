@@ -3,7 +3,7 @@
 # The command line itself: help, version, backends, and what is said to wrong usage.
 . "$(dirname "$0")/helper.sh"
 
-commands='run begin complete renew checkpoint release get forget ls purge doctor bench backends version help'
+commands='run begin complete renew checkpoint release get settle forget ls purge doctor bench backends version help'
 
 scene 'help lists every command, and those only that there are'
 for ask in 'help' '--help'; do
@@ -76,21 +76,24 @@ expect 64 backends --json=1
 err_has '--json takes no value'
 expect 64 --frobnicate ls
 expect 64 --store
-err_has '--store needs a URL'
+err_has '--store needs a value'
 # an option of another command's
 expect 64 get k --lease 5s
 
 scene 'operands that are missing or too many'
-for name in begin complete renew checkpoint release get forget run; do
+for name in begin complete renew checkpoint release get settle forget run; do
     expect 64 "$name"
     err_has 'needs a KEY'
     err_has "try 'idem help $name'"
+    expect 64 "$name" ''
+    err_has 'this one is empty'
 done
 for name in begin renew release get forget; do
     expect 64 "$name" a b
     err_has 'too many arguments'
 done
 expect 64 complete a b c
+expect 64 settle a b c
 expect 64 ls a
 expect 64 purge a
 expect 64 version a
@@ -100,6 +103,8 @@ expect 64 run k --
 err_has 'no command to run'
 expect 64 run k touch made
 err_has 'put -- in front'
+[ ! -e made ] || fail 'the command was run'
+expect 64 run '' -- touch made
 [ ! -e made ] || fail 'the command was run'
 
 scene 'values that are wrong'
@@ -117,7 +122,7 @@ for value in 0 -1 x '' 99999999999999999999; do
     err_has 'whole number'
 done
 expect 64 ls --status 'done'
-err_has 'in_progress or completed'
+err_has 'in_progress, completed or corrupt'
 zeros=00000000000000000000000000000000
 for value in x "$zeros" "${zeros}0" "g${zeros#0}" ''; do
     expect 64 renew k "--token=$value"

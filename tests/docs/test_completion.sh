@@ -42,16 +42,21 @@ completes "help " "${commands[@]}"
 completes "ru" run
 completes "re" renew release
 completes "nosuch" ""
-completes "--" --store --help --version
+completes "--" --store --store-file --help --version
+completes "--store-file url comp" complete
+completes "--store-file $here/test_comp" "$here/test_completion.sh"
 completes "--store sqlite:x.db?ttl=72h comp" complete
 completes "--store sqlite::memory: forg" forget
 completes "--store=memory:// pur" purge
 completes "run KEY --" "${run_options[@]}"
 completes "run KEY --keep" --keep-failures
 completes "complete KEY --to" --token
-completes "ls --status " in_progress completed
-completes "ls --status c" completed
-completes "ls --status=" in_progress completed
+completes "settle KEY --exit 0 --stdout $here/test_comp" "$here/test_completion.sh"
+completes "forget KEY --f" --force
+completes "ls --status " in_progress completed corrupt
+completes "ls --status cor" corrupt
+completes "ls --status c" completed corrupt
+completes "ls --status=" in_progress completed corrupt
 completes "ls --status=in" in_progress
 completes "ls --store mem" memory:
 completes "bench --mode " cycle claim replay

@@ -30,13 +30,13 @@ same_words "commands" documented known
 options=0
 while read -r command; do
     expect 0 "$idem" "$command" --help
-    sed -n 's/^  --\([a-z-]*\).*/\1/p' out | grep -vx -e help -e store | sort >known_options
+    sed -n 's/^  --\([a-z-]*\).*/\1/p' out | grep -vx -e help -e store -e store-file | sort >known_options
     section "$command" | sed -n 's/^\.It Fl -\([a-z-]*\).*/\1/p' | sort >documented_options
     same_words "options of $command" documented_options known_options
     options=$((options + $(grep -c '' known_options)))
 done <known
 [ "$options" -ge 20 ] || fail "the lists of options have another form"
-for option in store help version; do
+for option in store store-file help version; do
     sed -n '/^\.Sh OPTIONS/,/^\.Sh COMMANDS/p' "$page" | grep -q "^\.It Fl -$option" ||
         fail "idem(1) does not have --$option"
 done
