@@ -333,7 +333,7 @@ int idem_record_decode(idem_bytes key, const char *text, size_t len, idem_record
     if (problem)
         return idem_error_set(error, IDEM_ERR_CORRUPT,
                               "the record of %s can't be understood (%s); it was left as it is: "
-                              "look whose it is; idem_forget_any() or idem forget --force removes it",
+                              "look whose it is; idem_forget_any() removes it",
                               idem_quote(key, quoted), problem);
     return idem_record_copy(&read, record, error);
 }

@@ -155,8 +155,7 @@ int idem__sqlite_row_read(sqlite3_stmt *statement, idem_record *record, idem_err
     if (from.wrong)
         return idem_error_set(error, IDEM_ERR_CORRUPT,
                               "the record of key %s can't be understood (column %s); it was left "
-                              "as it is: mend it, or remove it with idem_forget_any() or "
-                              "idem forget --force",
+                              "as it is: fix it, or idem_forget_any() removes it",
                               idem_quote(record->key, quoted), from.wrong);
     return IDEM_OK;
 }

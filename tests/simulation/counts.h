@@ -37,7 +37,6 @@ typedef enum {
     X(REINSTATED_TOO_LATE, "a claim was not put back: another caller was quicker")      \
     X(OWN_REINSTATEMENT_FOUND, "a repeat found the claim that its call had put back")   \
     X(STORE_LOST_CLAIM, "the store lost a record that a caller held")                   \
-    X(FORGET_RACED, "a forget of what has no version met garbage in its place")         \
     X(OWN_WRITE_FOUND, "a repeat found the call's own write, whose reply was lost")     \
     X(OWN_CLAIM_MOVED, "a call went on from a record that was changed under its token") \
     X(RACED, "a takeover came too late for its version")                                \

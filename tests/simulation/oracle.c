@@ -88,10 +88,8 @@ static void take_change(world *made, const task *running, const letter *from,
     char is[160];
     char should[160];
     uint64_t now_ms = made->truth.now_ms;
-    if (forget_raced(running, from, request, before)) {
-        made->counts->situations[SAW_FORGET_RACED]++;
+    if (forget_raced(running, from, request, before))
         *judged = (verdict){.row = ROW_FORGET_GARBAGE, .code = IDEM_OK, .changes = true};
-    }
     if (!judged->changes) {
         world_breach(made, breach_of_change(&from->asked, before, now_ms),
                      "%s by token %u was carried out on %s", counts_kind_text(from->asked.kind),
