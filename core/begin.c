@@ -27,14 +27,15 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
 {
     const idem_request *request = &begin->request;
     begin->wait_until_ms = now + request->wait_ms;
-    begin->call.deadline_ms = now + (request->timeout_ms ? request->timeout_ms : store->timeout_ms);
+    idem__drive_set_time(&begin->call, now,
+                         request->timeout_ms ? request->timeout_ms : store->timeout_ms);
 }
 
 static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
-    idem__drive_init(call, IDEM__CALL_BEGIN, begin->claim->held.key, 0);
+    idem__drive_init(call, IDEM__CALL_BEGIN, begin->claim->held.key);
     call->no_takeover = (request->flags & IDEM_NO_TAKEOVER) != 0;
     call->look_first = idem__look_first(store);
     call->fingerprint = request->fingerprint;

@@ -54,6 +54,7 @@ static int hold_still(idem__change *change, idem_error *error)
     int rc = idem_record_copy(&claim->held, &call->held, error);
     call->reinstate = may_reinstate(claim, call->kind);
     claim->ending = change->ends && rc == IDEM_OK;
+    claim->given_back = claim->ending && call->kind == IDEM__CALL_RELEASE;
     idem__keepalive_unlock();
     change->memory = call->held.memory;
     return rc;
@@ -75,7 +76,8 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
         rc = idem__keepalive_start(&store->keeper, error);
     if (rc)
         return rc;
-    idem__drive_init(call, request->kind, no_key, now + store->timeout_ms);
+    idem__drive_init(call, request->kind, no_key);
+    idem__drive_set_time(call, now, store->timeout_ms);
     rc = hold_still(change, error);
     call->key = call->held.key;
     call->held.memory = NULL;
@@ -105,6 +107,7 @@ static void settle(idem_store *store, const idem__change *change)
     if (claim->kept)
         idem__keepalive_lock();
     claim->ending = false;
+    claim->given_back = claim->given_back && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN);
     /* What was ended, or may have been, or is another's, stays as it is: nothing puts it back. */
     if (lost || (change->ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
         claim->reinstate = false;
@@ -126,9 +129,9 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
     int rc = change->call.code;
     if (rc)
         (void)idem__error_copy(error, &change->call.error);
-    settle(store, change);
-    if (change->call.reinstated)
+    if (change->call.reinstated) /* while the key that the call borrows is still there */
         idem__drive_tell_reinstated(store, &change->call);
+    settle(store, change);
     idem__protocol_clear(&change->call);
     free(change->memory);
     return rc;
@@ -247,8 +250,8 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
         rc = idem__claim_new(store, key, no_fingerprint, &made, error);
     if (rc)
         return rc;
-    idem__drive_init(&call, IDEM__CALL_RESUME, made->held.key,
-                     idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(&call, IDEM__CALL_RESUME, made->held.key);
+    idem__drive_set_time(&call, idem_monotonic_ms(), store->timeout_ms);
     memcpy(call.token, token, IDEM_TOKEN_SIZE);
     idem__drive(store, calls, 1);
     rc = call.code;

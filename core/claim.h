@@ -29,6 +29,7 @@ struct idem_claim {
     bool freed;           /* by its owner; somebody else has it in hand still */
     bool renewing;        /* the keeper has a reference */
     bool ending;          /* complete or release is under way */
+    bool given_back;      /* release is under way, or has ended the claim */
     idem__keeper *keeper; /* NULL: not on a keeper's list */
     idem_claim *next;
     uint64_t due_ms; /* when to renew next, idem_monotonic_ms() */

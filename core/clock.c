@@ -46,9 +46,14 @@ int64_t idem_wall_ms(void)
     return read_clock_ms(WALL_CLOCK);
 }
 
+uint64_t idem__clock_after(uint64_t now, uint64_t timeout_ms)
+{
+    return now + timeout_ms + 1;
+}
+
 uint64_t idem__clock_deadline(uint64_t timeout_ms)
 {
-    return idem_monotonic_ms() + timeout_ms;
+    return idem__clock_after(idem_monotonic_ms(), timeout_ms);
 }
 
 struct timespec idem__clock_point(uint64_t monotonic_ms)

@@ -14,14 +14,26 @@
 
 #define FIRST_PAUSE_MS 1u
 #define PAUSE_LIMIT_MS 100u
-#define TOO_LATE_MS    20u /* less time than that: a repeat would be cut off */
+/* With less time left than that, or than a quarter of all it had, a call does not begin to repeat: a try that
+   is cut off says less than the error that is known. */
+#define TOO_LATE_MS 20u
 
-void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms)
+void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key)
 {
     idem__protocol_blank(call);
     call->kind = kind;
     call->key = key;
-    call->deadline_ms = deadline_ms;
+}
+
+uint64_t idem__drive_too_late_ms(uint64_t timeout_ms)
+{
+    return timeout_ms / 4 < TOO_LATE_MS ? timeout_ms / 4 + 1 : TOO_LATE_MS;
+}
+
+void idem__drive_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms)
+{
+    call->deadline_ms = idem__clock_after(now, timeout_ms);
+    call->too_late_ms = idem__drive_too_late_ms(timeout_ms);
 }
 
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms)
@@ -38,7 +50,7 @@ uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadli
 {
     uint64_t left_ms = now < deadline_ms ? deadline_ms - now : 0;
     uint64_t pause = idem__drive_backoff(pause_ms, PAUSE_LIMIT_MS);
-    if (left_ms < TOO_LATE_MS)
+    if (left_ms == 0)
         return 0;
     return now + (pause < left_ms / 2 ? pause : left_ms / 2);
 }
@@ -170,11 +182,12 @@ static void take_answers(pending *left)
     }
 }
 
-/* One that has to pause and has too little time left for an answer ends here too: a try that is cut off
-   would say less than the error that is known. */
-bool idem__drive_end_late(idem__call *call, bool pause, uint64_t now)
+/* What an instant store answers takes no time, whatever a deadline by the coarse clock says. */
+bool idem__drive_end_late(const idem_store *store, idem__call *call, bool pause, uint64_t now)
 {
-    if (now + (pause ? TOO_LATE_MS : 1) <= call->deadline_ms)
+    if (store->instant && !pause)
+        return false;
+    if (now + (pause ? call->too_late_ms : 1) <= call->deadline_ms)
         return false;
     idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE,
                  "the deadline came before the call was done; call again, or set a longer "
@@ -183,7 +196,7 @@ bool idem__drive_end_late(idem__call *call, bool pause, uint64_t now)
     return true;
 }
 
-static void end_late_ones(pending *left, uint64_t now)
+static void end_late_ones(const idem_store *store, pending *left, uint64_t now)
 {
     size_t count = left->count;
     size_t paused = left->paused;
@@ -191,7 +204,7 @@ static void end_late_ones(pending *left, uint64_t now)
     left->paused = 0;
     for (size_t i = 0; i < count; i++) {
         idem__call *call = left->calls[i];
-        if (!idem__drive_end_late(call, i < paused, now))
+        if (!idem__drive_end_late(store, call, i < paused, now))
             add(left, call, i < paused);
     }
 }
@@ -227,7 +240,7 @@ void idem__drive(idem_store *store, idem__call *const *calls, size_t count)
         if (left.count == 0)
             break;
         uint64_t now = idem_monotonic_ms();
-        end_late_ones(&left, now);
+        end_late_ones(store, &left, now);
         if (left.paused > 0)
             pause_before_repeat(store, &left, &pause_ms, now);
     }

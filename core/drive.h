@@ -6,7 +6,13 @@
 #include "protocol.h"
 
 /** Makes `call` blank but for what is common to all kinds. */
-void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key, uint64_t deadline_ms);
+void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key);
+
+/** With less time left than that, what has such a timeout is not repeated. */
+uint64_t idem__drive_too_late_ms(uint64_t timeout_ms);
+
+/** Gives a call so much time from `now` on, a point in idem_monotonic_ms(). */
+void idem__drive_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms);
 
 /**
  * Starts calls and drives them together until each is done, repeating what may succeed later,
@@ -22,7 +28,7 @@ void idem__drive_send(idem_store *store, idem__call *const *calls, size_t count)
 
 /** Ends a call that is not done if its deadline leaves no time to go on. @param pause  it would have to
  *  pause first @return true if it has ended */
-bool idem__drive_end_late(idem__call *call, bool pause, uint64_t now);
+bool idem__drive_end_late(const idem_store *store, idem__call *call, bool pause, uint64_t now);
 
 /** Tells the store's hook that a call's operation has failed and is going to be repeated. */
 void idem__drive_tell_retry(idem_store *store, const idem__call *call);
@@ -34,7 +40,7 @@ void idem__drive_tell_reinstated(idem_store *store, const idem__call *call);
  *  together. @param pause_ms  the last one, 0 at first; receives the next */
 uint64_t idem__drive_backoff(uint64_t *pause_ms, uint64_t limit_ms);
 
-/** When to repeat what has failed at `now`; 0: the deadline would cut the repeat off.
+/** When to repeat what has failed at `now`; 0: the deadline has come.
  *  @param pause_ms  as for idem__drive_backoff() */
 uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadline_ms);
 

@@ -77,7 +77,8 @@ static int make_change(idem_store *store, const idem__change_request *request, i
                        idem_error *error)
 {
     size_t len = request->text.len;
-    int rc = idem__change_make(store, request, &job->change, error);
+    /* By the exact clock: until it is sent, others may have their turns. */
+    int rc = idem__change_make_at(store, request, idem_monotonic_ms(), &job->change, error);
     if (rc || len == 0)
         return rc;
     job->text = malloc(len);
@@ -202,7 +203,7 @@ static idem__job_state go_on(idem_store *store, idem__job *job, bool pause)
     uint64_t now = idem_monotonic_ms();
     if (atomic_load(&job->no_further))
         end_cancelled(store, job, "the call was cancelled before it was done");
-    else if (idem__drive_end_late(job->call, pause, now))
+    else if (idem__drive_end_late(store, job->call, pause, now))
         answer(store, job);
     else
         return pause ? pause_before_repeat(store, job, now) : IDEM__JOB_READY;
@@ -247,6 +248,7 @@ void idem__job_disown(idem__job *job)
     if (job->begun || job->state == IDEM__JOB_ANSWERED)
         return;
     job->change.claim->ending = false;
+    job->change.claim->given_back = false;
     atomic_store(&job->change.claim->in_call, false);
 }
 

@@ -4,6 +4,10 @@
  * batch. One process-wide lock guards the lists and the kept claims, since a claim may be freed
  * after its store was closed; it is never held while the store is called. The keeper works on a
  * copy of what the claim knows, so the owner may complete at the same time: versions decide.
+ *
+ * A record that the store has lost is put back (IDEM_REINSTATE) by a second call, and only while its owner
+ * is not ending the claim: to a renewal, a record that was just released looks like a lost one. If the owner
+ * gives the key back during that second call, the keeper removes what it has put back.
  */
 #include "keepalive.h"
 
@@ -89,6 +93,7 @@ typedef struct {
     idem_claim *claim;
     idem_record held;
     idem__call call;
+    bool reinstates; /* the first call has found nothing, and a second one puts it back */
 } renewal;
 
 /* Takes the claims that are due, up to BATCH; *next_ms is when to look again. Lock held. */
@@ -110,18 +115,77 @@ static size_t take_due(idem__keeper *keeper, renewal *batch, uint64_t now, uint6
     return count;
 }
 
+static void make_call(const idem__keeper *keeper, const renewal *one, idem__call_kind kind,
+                      uint64_t now, idem__call *call)
+{
+    uint64_t limit_ms = one->held.lease_ms / 3;
+    if (limit_ms > keeper->store->timeout_ms)
+        limit_ms = keeper->store->timeout_ms;
+    idem__drive_init(call, kind, one->held.key);
+    idem__drive_set_time(call, now, limit_ms);
+    call->held = one->held;
+}
+
 static void renew(idem__keeper *keeper, renewal *batch, size_t count, uint64_t now)
 {
     idem__call *calls[BATCH];
     for (size_t i = 0; i < count; i++) {
-        uint64_t limit_ms = batch[i].held.lease_ms / 3;
-        if (limit_ms > keeper->store->timeout_ms)
-            limit_ms = keeper->store->timeout_ms;
-        idem__drive_init(&batch[i].call, IDEM__CALL_RENEW, batch[i].held.key, now + limit_ms);
-        batch[i].call.held = batch[i].held;
+        make_call(keeper, &batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
+        batch[i].reinstates = false;
         calls[i] = &batch[i].call;
     }
     idem__drive(keeper->store, calls, count);
+}
+
+/* Chooses the claims whose records the store has lost. @return how many there are */
+static size_t choose_lost(renewal *batch, size_t count)
+{
+    size_t chosen = 0;
+    idem__keepalive_lock();
+    for (size_t i = 0; i < count; i++) {
+        const idem_claim *claim = batch[i].claim;
+        batch[i].reinstates = batch[i].call.code == IDEM_ERR_NOT_FOUND && claim->reinstate &&
+                              !claim->stale && !claim->ending && claim->keeper;
+        chosen += batch[i].reinstates;
+    }
+    idem__keepalive_unlock();
+    return chosen;
+}
+
+/* Removes what was put back under a claim whose owner has given the key back meanwhile, or is about to:
+   the owner's own remove may have come too early. */
+static void take_back(idem__keeper *keeper, const renewal *one)
+{
+    idem__call call;
+    idem__call *calls[] = {&call};
+    idem__keepalive_lock();
+    bool given_back = one->claim->given_back;
+    idem__keepalive_unlock();
+    if (!given_back || !(one->call.reinstated || one->call.doubt))
+        return;
+    make_call(keeper, one, IDEM__CALL_RELEASE, idem_monotonic_ms(), &call);
+    idem__drive(keeper->store, calls, 1);
+    idem__protocol_clear(&call);
+}
+
+static void reinstate(idem__keeper *keeper, renewal *batch, size_t count)
+{
+    idem__call *calls[BATCH];
+    size_t made = 0;
+    uint64_t now = idem_monotonic_ms();
+    for (size_t i = 0; i < count; i++) {
+        if (!batch[i].reinstates)
+            continue;
+        idem__protocol_clear(&batch[i].call);
+        make_call(keeper, &batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
+        batch[i].call.reinstate = true;
+        calls[made++] = &batch[i].call;
+    }
+    idem__drive(keeper->store, calls, made);
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i].reinstates)
+            take_back(keeper, &batch[i]);
+    }
 }
 
 static void tell(idem__keeper *keeper, idem_event_kind kind, const renewal *done)
@@ -165,6 +229,8 @@ static void renew_due(idem__keeper *keeper, renewal *batch, size_t count, uint64
 {
     idem__keepalive_unlock();
     renew(keeper, batch, count, now);
+    if (choose_lost(batch, count) > 0)
+        reinstate(keeper, batch, count);
     for (size_t i = 0; i < count; i++) {
         idem__keepalive_lock();
         int event = settle(&batch[i]);
@@ -172,6 +238,8 @@ static void renew_due(idem__keeper *keeper, renewal *batch, size_t count, uint64
         idem__keepalive_unlock();
         if (event)
             tell(keeper, (idem_event_kind)event, &batch[i]);
+        if (batch[i].call.reinstated)
+            idem__drive_tell_reinstated(keeper->store, &batch[i].call);
         idem__claim_drop(batch[i].claim);
         idem__protocol_clear(&batch[i].call);
         idem_record_clear(&batch[i].held);

@@ -115,7 +115,7 @@ bool idem__look_answers(idem_store *store, idem__begin *begin)
     /* A claim that is begun again under its token is there already. */
     if (step == IDEM__STEP_DONE && call->outcome != IDEM_NEW)
         return true;
-    if (step == IDEM__STEP_AGAIN && idem__drive_end_late(call, true, idem_monotonic_ms()))
+    if (step == IDEM__STEP_AGAIN && idem__drive_end_late(store, call, true, idem_monotonic_ms()))
         return true;
     idem__protocol_clear(call);
     call->look_first = step != IDEM__STEP_NEXT;

@@ -48,7 +48,8 @@ typedef struct {
     idem_bytes text;                /**< complete, settle: the response; checkpoint: it */
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
-    uint64_t deadline_ms;           /**< the driver's */
+    uint64_t deadline_ms;           /**< the driver's; likewise the next */
+    uint64_t too_late_ms;           /**< with less time left it is not repeated */
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
 

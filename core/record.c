@@ -13,9 +13,11 @@ uint64_t idem_record_live_ms(const idem_record *record)
 {
     if (!record)
         return 0;
-    if (record->status == IDEM_STATUS_IN_PROGRESS && record->lease_ms > record->ttl_ms)
-        return record->lease_ms;
-    return record->ttl_ms;
+    uint64_t ttl_ms = record->ttl_ms < IDEM_DURATION_MAX_MS ? record->ttl_ms : IDEM_DURATION_MAX_MS;
+    if (record->status != IDEM_STATUS_IN_PROGRESS)
+        return ttl_ms;
+    uint64_t most_ms = IDEM_DURATION_MAX_MS - ttl_ms;
+    return ttl_ms + (record->lease_ms < most_ms ? record->lease_ms : most_ms);
 }
 
 uint64_t idem_record_lease_left_ms(const idem_record *record)
@@ -109,7 +111,8 @@ int idem__buffer_reserve(idem_buffer *buffer, size_t len, idem_error *error)
 int idem_buffer_append(idem_buffer *buffer, const void *data, size_t len, idem_error *error)
 {
     if (!buffer || (!data && len > 0))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT, "a buffer, or what is to go into it, is NULL");
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a buffer, or what is to go into it, is NULL");
     int rc = idem__buffer_reserve(buffer, len, error);
     if (rc)
         return rc;

@@ -42,7 +42,8 @@ static int call_on_key(idem_store *store, const question *asked, idem__call *cal
     int rc = idem__call_key_make(&full, store, asked->key, error);
     if (rc)
         return rc;
-    idem__drive_init(call, asked->kind, full.bytes, idem__clock_deadline(store->timeout_ms));
+    idem__drive_init(call, asked->kind, full.bytes);
+    idem__drive_set_time(call, idem_monotonic_ms(), store->timeout_ms);
     call->text = asked->text;
     if (asked->kind == IDEM__CALL_SETTLE)
         rc = idem__random_draw(store->pooled, call->token, sizeof call->token, call->deadline_ms,

@@ -35,7 +35,6 @@ static int code_of(int rc, bool doubt)
 int idem__repeat(idem_store *store, const idem__attempt *attempt, uint64_t deadline_ms,
                  idem_error *error)
 {
-    uint64_t repeat_at_ms;
     uint64_t pause_ms = 0;
     bool doubt = false;
     idem_error last;
@@ -48,13 +47,10 @@ int idem__repeat(idem_store *store, const idem__attempt *attempt, uint64_t deadl
         int code = code_of(rc, doubt);
         (void)idem_error_set(&last, code, "%s", idem_strerror(code));
         last.code = code;
-        repeat_at_ms =
-            is_transient(rc)
-                ? idem__drive_repeat_at(&pause_ms, idem_monotonic_ms(), deadline_ms)
-                : 0;
-        if (repeat_at_ms == 0)
+        uint64_t now = idem_monotonic_ms();
+        if (!is_transient(rc) || now + idem__drive_too_late_ms(store->timeout_ms) > deadline_ms)
             return idem__error_copy(error, &last);
         tell_repeat(store, &last);
-        idem__clock_sleep_until(repeat_at_ms);
+        idem__clock_sleep_until(idem__drive_repeat_at(&pause_ms, now, deadline_ms));
     }
 }

@@ -40,8 +40,9 @@ int idem__redis_read_record(idem_bytes key, idem_bytes text, long long pttl, ide
     if (has_token(record)) {
         record->age_ms = age_of(record, pttl);
     } else {
+        /* In progress it is until its key expires, and nothing of it stays behind. */
         record->lease_ms = life_of(pttl);
-        record->ttl_ms = record->lease_ms;
+        record->ttl_ms = record->status == IDEM_STATUS_COMPLETED ? record->lease_ms : 0;
     }
     return IDEM_OK;
 }

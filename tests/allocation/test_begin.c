@@ -62,7 +62,7 @@ static void judge_new(trial *t, int rc)
         judge_claimed(t, 1);
         return;
     }
-    expect(is_untouched(t->made));
+    expect(is_blank(&t->made));
     if (rc == IDEM_ERR_NO_MEMORY)
         expect(is_absent(t));
     expect_begin(t, rc == IDEM_ERR_NO_MEMORY ? OTHER_TOKEN : t->token, IDEM_NEW, 1);
@@ -82,7 +82,7 @@ static void judge_takeover(trial *t, int rc)
         judge_claimed(t, 2);
         return;
     }
-    expect(is_untouched(t->made));
+    expect(is_blank(&t->made));
     if (rc == IDEM_ERR_NO_MEMORY)
         expect(is_unchanged(t));
     expect_begin(t, rc == IDEM_ERR_NO_MEMORY ? OTHER_TOKEN : t->token, IDEM_NEW, 2);
@@ -97,7 +97,7 @@ static void prepare_live(trial *t)
 /* Whatever begin answers, the record stays and its owner can complete. */
 static void judge_left_alone(trial *t, int rc, idem_outcome_kind kind)
 {
-    expect(rc == IDEM_OK || is_untouched(t->made));
+    expect(rc == IDEM_OK || is_blank(&t->made));
     expect(is_unchanged(t));
     if (rc == IDEM_OK) {
         expect(t->made.kind == kind && (kind == IDEM_NEW) == (t->made.claim != NULL));

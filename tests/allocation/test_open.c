@@ -90,7 +90,7 @@ static int begin_again(trial *t, idem_error *error)
 static void judge_begin_again(trial *t, int rc)
 {
     if (rc) {
-        expect(is_untouched(t->made));
+        expect(is_blank(&t->made));
         expect_ok(begin_again(t, &clean));
     }
     expect(t->made.kind == IDEM_COMPLETED && is_text(t->made.response, RESPONSE));

@@ -48,6 +48,12 @@ bool all_untouched(const void *output, size_t size)
     return true;
 }
 
+bool is_blank(const idem_outcome *outcome)
+{
+    static const idem_outcome blank;
+    return memcmp(outcome, &blank, sizeof blank) == 0;
+}
+
 bool is_text(idem_bytes bytes, const char *text)
 {
     return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;

@@ -98,6 +98,9 @@ void expect_begin(trial *t, const uint8_t *token, idem_outcome_kind kind, uint32
 #define is_untouched(output) all_untouched(&(output), sizeof(output))
 bool all_untouched(const void *output, size_t size);
 
+/** True if an outcome is blank, so that it can be cleared. */
+bool is_blank(const idem_outcome *outcome);
+
 bool is_text(idem_bytes bytes, const char *text);
 
 #define CHECKPOINT "{\"step\":2}"

@@ -186,9 +186,10 @@ int through_begin(idem_store *store, const idem_request *request, idem_outcome *
                   idem_error *error)
 {
     answer mine = {.answered = false};
-    queue *on = queue_of(store);
-    if (!outcome) /* a callback is always given one */
+    if (!outcome || !store) /* a callback is always given one */
         return idem_begin(store, request, outcome, error);
+    memset(outcome, 0, sizeof *outcome); /* where the submit is refused there is no callback */
+    queue *on = queue_of(store);
     int rc = idem_async_begin(on->async, request, begun, &mine, NULL, error);
     if (rc == IDEM_OK)
         rc = await(on, &mine, error);

@@ -139,13 +139,23 @@ END_TEST
 
 START_TEST(begin_own_token_after_my_lease_expired_is_new_same_attempt)
 {
-    idem_outcome out = expired_claim();
+    idem_outcome out = claim_key(one, SHORT_MS);
+    assert_ok(idem_checkpoint(one, out.claim, idem_str("[1]"), &err));
+    advance(SHORT_MS);
     idem_record before = record_now();
-    idem_outcome again =
-        BEGIN(one, .key = KEY, .token = idem_claim_token(out.claim), .flags = IDEM_NO_TAKEOVER);
+    idem_outcome again = BEGIN(one, .key = KEY, .token = idem_claim_token(out.claim),
+                               .lease_ms = LONG_MS, .flags = IDEM_NO_TAKEOVER);
     ck_assert_int_eq(again.kind, IDEM_NEW);
     ck_assert_uint_eq(again.attempt, 1);
-    assert_unchanged(&before);
+    ck_assert_int_eq(again.created_at_ms, before.created_at_ms);
+    assert_text(again.checkpoint, "[1]");
+    idem_record now = record_now();
+    ck_assert(now.version != before.version && now.lease_ms == LONG_MS && now.attempt == 1);
+    assert_text(now.checkpoint, "[1]");
+    assert_outcome(other, IDEM_IN_PROGRESS); /* nobody takes it over at once */
+    assert_ok(idem_complete(one, again.claim, idem_str("1"), &err));
+    idem_record_clear(&before);
+    idem_record_clear(&now);
     idem_outcome_clear(&again);
     idem_outcome_clear(&out);
 }
@@ -307,8 +317,11 @@ END_TEST
 
 START_TEST(in_doubt_ends_with_the_retention)
 {
-    idem_outcome mine = BEGIN(one, .key = KEY, .lease_ms = SHORT_MS, .ttl_ms = SHORT_MS);
+    uint64_t ttl_ms = span_ms();
+    idem_outcome mine = BEGIN(one, .key = KEY, .lease_ms = SHORT_MS, .ttl_ms = ttl_ms);
     advance(SHORT_MS);
+    assert_outcome_with(other, IDEM_NO_TAKEOVER, IDEM_IN_DOUBT); /* the crash has left its trace */
+    advance(ttl_ms);
     idem_outcome out = BEGIN(other, .key = KEY, .flags = IDEM_NO_TAKEOVER);
     ck_assert_int_eq(out.kind, IDEM_NEW);
     ck_assert_uint_eq(out.attempt, 1);

@@ -78,11 +78,38 @@ START_TEST(complete_again_is_ok_and_keeps_the_first_response)
 }
 END_TEST
 
-START_TEST(complete_through_another_handle_with_the_same_claim_works)
+START_TEST(a_claim_is_changed_by_the_store_that_made_it_alone)
 {
+    idem_error errors[1];
     idem_outcome out = claim_key(one, LONG_MS);
-    assert_ok(idem_complete(other, out.claim, idem_str("1"), &err));
-    assert_replayed(one, "1");
+    idem_record before = record_now();
+    const idem_bytes text = idem_str("1");
+    assert_error(IDEM_ERR_ARGUMENT, idem_complete(other, out.claim, text, &err));
+    assert_error(IDEM_ERR_ARGUMENT, idem_renew(other, out.claim, 0, &err));
+    assert_error(IDEM_ERR_ARGUMENT, idem_checkpoint(other, out.claim, text, &err));
+    assert_error(IDEM_ERR_ARGUMENT, idem_release(other, out.claim, &err));
+    assert_error(IDEM_ERR_ARGUMENT, idem_complete_many(other, &out.claim, &text, 1, errors, &err));
+    ck_assert(errors[0].code == IDEM_ERR_ARGUMENT && strstr(errors[0].message, "another store"));
+    ck_assert(!idem_claim_lost(out.claim));
+    assert_unchanged(&before);
+    assert_ok(idem_release(one, out.claim, &err));
+    assert_absent();
+    idem_outcome_clear(&out);
+}
+END_TEST
+
+START_TEST(a_claim_of_a_closed_store_is_no_claim_of_the_next)
+{
+    idem_store *first = open_more("");
+    idem_outcome out = BEGIN(first, .key = idem_str("of a closed store"), .lease_ms = LONG_MS);
+    ck_assert_int_eq(out.kind, IDEM_NEW);
+    idem_close(first);
+    for (int i = 0; i < 20; i++) { /* some of them where the first one was */
+        idem_store *next = open_more("");
+        assert_error(IDEM_ERR_ARGUMENT, idem_complete(next, out.claim, idem_str("1"), &err));
+        assert_error(IDEM_ERR_ARGUMENT, idem_release(next, out.claim, &err));
+        idem_close(next);
+    }
     idem_outcome_clear(&out);
 }
 END_TEST
@@ -403,7 +430,8 @@ void conformance_claims(Suite *suite)
     ADD(suite, "complete", 0, ANY_TIME, complete_stores_the_response, complete_drops_the_checkpoint,
         complete_after_expiry_without_takeover_still_counts,
         complete_again_is_ok_and_keeps_the_first_response,
-        complete_through_another_handle_with_the_same_claim_works,
+        a_claim_is_changed_by_the_store_that_made_it_alone,
+        a_claim_of_a_closed_store_is_no_claim_of_the_next,
         complete_under_another_token_is_lost_while_in_progress,
         complete_under_another_token_is_lost_after_its_completion,
         complete_absent_is_not_found_and_stays_absent, complete_after_my_release_is_not_found);

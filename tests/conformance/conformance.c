@@ -141,9 +141,23 @@ idem_store *open_more(const char *params)
     return store;
 }
 
+int open_anyhow(const char *params, idem_store **store)
+{
+    return backend->open(params, our_time_used ? &our_clock : NULL, store, &err);
+}
+
 int open_with(const idem_options *options, idem_store **store)
 {
     return backend->open(PATIENT, options, store, &err);
+}
+
+idem_store *open_observed(void (*fn)(void *user, const idem_event *event))
+{
+    idem_store *store = NULL;
+    idem_options options = our_time_used ? our_clock : (idem_options){.size = sizeof options};
+    options.on_event = fn;
+    assert_ok(open_with(&options, &store));
+    return store;
 }
 
 int open_with_our_clock(idem_store **store)
@@ -290,6 +304,8 @@ static void add_all(Suite *suite)
     conformance_begin(suite);
     conformance_fingerprints(suite);
     conformance_claims(suite);
+    conformance_operators(suite);
+    conformance_reinstatement(suite);
     conformance_batches(suite);
     conformance_guarantees(suite);
     conformance_records(suite);
@@ -298,6 +314,7 @@ static void add_all(Suite *suite)
     conformance_limits(suite);
     conformance_threads(suite);
     conformance_waiting(suite);
+    conformance_hurry(suite);
     conformance_fork(suite);
     conformance_process(suite);
     if (backend->add_own)

@@ -89,6 +89,8 @@ void conformance_first_store(Suite *suite);
 void conformance_begin(Suite *suite);
 void conformance_fingerprints(Suite *suite);
 void conformance_claims(Suite *suite);
+void conformance_operators(Suite *suite);
+void conformance_reinstatement(Suite *suite);
 void conformance_batches(Suite *suite);
 void conformance_guarantees(Suite *suite);
 void conformance_records(Suite *suite);
@@ -97,6 +99,7 @@ void conformance_bytes(Suite *suite);
 void conformance_limits(Suite *suite);
 void conformance_threads(Suite *suite);
 void conformance_waiting(Suite *suite);
+void conformance_hurry(Suite *suite);
 void conformance_fork(Suite *suite);
 void conformance_process(Suite *suite);
 
@@ -132,11 +135,17 @@ uint64_t now_ms(void);
 /** Opens one more handle on the same store. */
 idem_store *open_more(const char *params);
 
+/** The same, that may fail. @return what the store's open returned, with `err` */
+int open_anyhow(const char *params, idem_store **store);
+
 /** Opens one with the suite's clock. @return what the store's open returned, with `err` */
 int open_with_our_clock(idem_store **store);
 
 /** Opens one with options of the test's own. @return what the store's open returned, with `err` */
 int open_with(const idem_options *options, idem_store **store);
+
+/** Opens one whose events are told, on the clock of the others. Needs CONFORMANCE_OPTIONS. */
+idem_store *open_observed(void (*fn)(void *user, const idem_event *event));
 
 /** Opens one that can't be reached. @return what its open returned, with `err` */
 int open_out_of_reach(idem_store **store);
@@ -179,6 +188,9 @@ void complete_key(idem_store *store, const char *response);
 
 /** Begins KEY and fails the test unless this is the outcome. A claim stays in the store. */
 void assert_outcome(idem_store *store, idem_outcome_kind kind);
+
+/** The same with flags. */
+void assert_outcome_with(idem_store *store, uint64_t flags, idem_outcome_kind kind);
 
 /** The same for IDEM_COMPLETED with this response. */
 void assert_replayed(idem_store *store, const char *response);

@@ -104,7 +104,11 @@ START_TEST(guarantee_8_a_record_that_is_cut_anywhere_is_an_error_and_is_left_as_
     assert_error(IDEM_ERR_CORRUPT, idem_scan(one, NULL, never_given, NULL, &err));
     assert_ok(idem_purge(one, 0, NULL, &err));
     assert_corrupt_calls();
-    assert_ok(idem_forget(one, KEY, &err));
+    assert_error(IDEM_ERR_CORRUPT, idem_forget(one, KEY, &err));
+    assert_error(IDEM_ERR_CORRUPT, idem_forget_expired(one, KEY, &err));
+    assert_error(IDEM_ERR_CORRUPT, idem_settle(one, KEY, idem_str("1"), &err));
+    assert_corrupt_calls();
+    assert_ok(idem_forget_any(one, KEY, &err));
     assert_absent();
 }
 END_TEST

@@ -33,7 +33,7 @@ START_TEST(guarantee_2_no_other_callers_complete_succeeds)
     ck_assert_uint_eq(second.attempt, 2);
     advance(SHORT_MS);
     idem_outcome third = take_over(3);
-    assert_ok(idem_complete(one, third.claim, idem_str("3"), &err));
+    assert_ok(idem_complete(other, third.claim, idem_str("3"), &err));
     assert_error(IDEM_ERR_LOST, idem_complete(one, first.claim, idem_str("1"), &err));
     assert_error(IDEM_ERR_LOST, idem_complete(other, second.claim, idem_str("2"), &err));
     assert_replayed(other, "3");
@@ -140,12 +140,14 @@ END_TEST
 START_TEST(guarantee_4_each_takeover_is_told_its_attempt_and_the_latest_checkpoint)
 {
     static const char *const left[] = {"\"a\"", "\"b\"", "\"c\""};
-    idem_outcome out = claim_key(one, SHORT_MS);
+    idem_store *owner = one;
+    idem_outcome out = claim_key(owner, SHORT_MS);
     for (uint32_t i = 0; i < 3; i++) {
-        assert_ok(idem_checkpoint(one, out.claim, idem_str(left[i]), &err));
+        assert_ok(idem_checkpoint(owner, out.claim, idem_str(left[i]), &err));
         idem_outcome_clear(&out);
         advance(SHORT_MS);
-        out = BEGIN(other, .key = KEY, .lease_ms = SHORT_MS);
+        owner = owner == one ? other : one;
+        out = BEGIN(owner, .key = KEY, .lease_ms = SHORT_MS);
         ck_assert_int_eq(out.kind, IDEM_NEW);
         ck_assert_uint_eq(out.attempt, i + 2);
         assert_text(out.checkpoint, left[i]);

@@ -52,11 +52,16 @@ void complete_key(idem_store *store, const char *response)
     idem_outcome_clear(&out);
 }
 
-void assert_outcome(idem_store *store, idem_outcome_kind kind)
+void assert_outcome_with(idem_store *store, uint64_t flags, idem_outcome_kind kind)
 {
-    idem_outcome out = BEGIN(store, .key = KEY, .lease_ms = LONG_MS);
+    idem_outcome out = BEGIN(store, .key = KEY, .flags = flags);
     ck_assert_int_eq(out.kind, kind);
     idem_outcome_clear(&out);
+}
+
+void assert_outcome(idem_store *store, idem_outcome_kind kind)
+{
+    assert_outcome_with(store, 0, kind);
 }
 
 void assert_replayed(idem_store *store, const char *response)

@@ -195,11 +195,14 @@ END_TEST
 static void assert_request_refused(const idem_request *request)
 {
     idem_outcome out;
-    idem_outcome untouched;
+    static const idem_outcome zeroed;
     memset(&out, 0xa5, sizeof out);
-    memset(&untouched, 0xa5, sizeof untouched);
     assert_error(IDEM_ERR_ARGUMENT, idem_begin(one, request, &out, &err));
-    ck_assert_msg(memcmp(&out, &untouched, sizeof out) == 0, "the outcome was touched");
+    ck_assert_msg(memcmp(&out, &zeroed, sizeof out) == 0, "the outcome can't be cleared");
+    memset(&out, 0xa5, sizeof out);
+    assert_error(IDEM_ERR_ARGUMENT, idem_begin(NULL, request, &out, &err));
+    ck_assert_msg(memcmp(&out, &zeroed, sizeof out) == 0, "the outcome can't be cleared");
+    idem_outcome_clear(&out);
 }
 
 START_TEST(a_request_without_a_size_is_refused)
@@ -231,7 +234,7 @@ END_TEST
 
 START_TEST(unknown_flags_are_refused)
 {
-    assert_request_refused(IDEM_REQUEST(.key = KEY, .flags = UINT64_C(4)));
+    assert_request_refused(IDEM_REQUEST(.key = KEY, .flags = UINT64_C(8)));
     assert_request_refused(IDEM_REQUEST(.key = KEY, .flags = UINT64_C(1) << 63));
     assert_absent();
 }

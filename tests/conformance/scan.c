@@ -212,7 +212,7 @@ START_TEST(scan_leaves_out_expired_records)
     idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 1, .ttl_ms = SHORT_MS);
     idem_outcome_clear(&out);
     put(idem_str("stays"));
-    advance(SHORT_MS);
+    advance(1 + SHORT_MS);
     scan_result *result = scan(one, all, 0, 0);
     ck_assert_uint_eq(result->count, 1);
     ck_assert(seen(result, idem_str("stays")));
@@ -278,7 +278,7 @@ START_TEST(purge_drops_expired_records_and_leaves_live_ones)
     put_numbered("live-", 3);
     put_expiring(5);
     complete_key(one, "1");
-    advance(span_ms());
+    advance(1 + span_ms());
     assert_ok(idem_purge(other, 2, &removed, &err));
     ck_assert_uint_eq(removed, 2);
     assert_ok(idem_purge(other, 0, &removed, &err));
@@ -309,7 +309,7 @@ START_TEST(an_expired_record_that_no_purge_has_reached_is_new_again)
 {
     idem_outcome out = BEGIN(one, .key = KEY, .lease_ms = 1, .ttl_ms = SHORT_MS);
     idem_outcome_clear(&out);
-    advance(SHORT_MS);
+    advance(1 + SHORT_MS);
     out = claim_key(other, LONG_MS);
     idem_outcome_clear(&out);
 }

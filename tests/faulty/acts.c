@@ -10,6 +10,7 @@
 #define MINE       ((const uint8_t *)"my-own-token-001")
 #define OTHERS     ((const uint8_t *)"others-token-002")
 #define SHORT_MS   UINT64_C(5)
+#define TRIES      100
 #define RESPONSE   "{\"charged\": [1,2.50,\"\\u00e4\"]}"
 #define CHECKPOINT "{\"step\":1}"
 #define PRINT      "f-1"
@@ -53,21 +54,36 @@ static void nothing_there(scene *at)
     (void)at;
 }
 
+/* A claim belongs to its store: each handle has its own. */
+static void claim_mine(scene *at, uint64_t lease_ms)
+{
+    int rc = IDEM_ERR_UNAVAILABLE;
+    at->sound_claim = claim_as(at, MINE, lease_ms);
+    for (int i = 0; rc && i < TRIES; i++) /* a hasty handle may not make it on a busy machine */
+        rc = idem_resume(at->faulty, key(), MINE, &at->claim, NULL);
+    must(rc);
+}
+
+static idem_claim *mine(const scene *at)
+{
+    return at->faulty == at->sound ? at->sound_claim : at->claim;
+}
+
 static void mine_live(scene *at)
 {
-    at->claim = claim_as(at, MINE, ACT_LONG_MS);
+    claim_mine(at, ACT_LONG_MS);
 }
 
 static void mine_expired(scene *at)
 {
-    at->claim = claim_as(at, MINE, SHORT_MS);
+    claim_mine(at, SHORT_MS);
     pass_ms(2 * SHORT_MS);
 }
 
 static void mine_completed(scene *at)
 {
     mine_live(at);
-    must(idem_complete(at->sound, at->claim, idem_str(RESPONSE), NULL));
+    must(idem_complete(at->sound, at->sound_claim, idem_str(RESPONSE), NULL));
 }
 
 static void others_live(scene *at)
@@ -142,33 +158,48 @@ static int begin_otherwise(scene *at, char said[ACT_TEXT])
 
 static int say(const scene *at, int rc, char said[ACT_TEXT])
 {
-    (void)snprintf(said, ACT_TEXT, "%d: lost %d", rc, at->claim && idem_claim_lost(at->claim));
+    (void)snprintf(said, ACT_TEXT, "%d: lost %d", rc, mine(at) && idem_claim_lost(mine(at)));
     return rc;
 }
 
 static int complete(scene *at, char said[ACT_TEXT])
 {
-    return say(at, idem_complete(at->faulty, at->claim, idem_str(RESPONSE), &at->err), said);
+    return say(at, idem_complete(at->faulty, mine(at), idem_str(RESPONSE), &at->err), said);
 }
 
 static int renew(scene *at, char said[ACT_TEXT])
 {
-    return say(at, idem_renew(at->faulty, at->claim, 2 * ACT_LONG_MS, &at->err), said);
+    return say(at, idem_renew(at->faulty, mine(at), 2 * ACT_LONG_MS, &at->err), said);
 }
 
 static int checkpoint(scene *at, char said[ACT_TEXT])
 {
-    return say(at, idem_checkpoint(at->faulty, at->claim, idem_str("[2]"), &at->err), said);
+    return say(at, idem_checkpoint(at->faulty, mine(at), idem_str("[2]"), &at->err), said);
 }
 
 static int release(scene *at, char said[ACT_TEXT])
 {
-    return say(at, idem_release(at->faulty, at->claim, &at->err), said);
+    return say(at, idem_release(at->faulty, mine(at), &at->err), said);
 }
 
 static int forget(scene *at, char said[ACT_TEXT])
 {
     return say(at, idem_forget(at->faulty, key(), &at->err), said);
+}
+
+static int forget_any(scene *at, char said[ACT_TEXT])
+{
+    return say(at, idem_forget_any(at->faulty, key(), &at->err), said);
+}
+
+static int forget_expired(scene *at, char said[ACT_TEXT])
+{
+    return say(at, idem_forget_expired(at->faulty, key(), &at->err), said);
+}
+
+static int settle(scene *at, char said[ACT_TEXT])
+{
+    return say(at, idem_settle(at->faulty, key(), idem_str(RESPONSE), &at->err), said);
 }
 
 static int resume(scene *at, char said[ACT_TEXT])
@@ -282,7 +313,12 @@ const act acts[] = {
     {.name = "release lost", .set_up = mine_lost, .call = release},
     {.name = "resume", .set_up = mine_live, .call = resume},
     {.name = "get", .set_up = others_completed, .call = get},
-    {.name = "forget", .set_up = others_live, .call = forget, .is_forget = true},
+    {.name = "forget", .set_up = others_live, .call = forget},
+    {.name = "forget by force", .set_up = others_live, .call = forget_any, .by_force = true},
+    {.name = "forget expired", .set_up = others_expired, .call = forget_expired},
+    {.name = "forget live, only if expired", .set_up = others_live, .call = forget_expired},
+    {.name = "settle", .set_up = others_expired, .call = settle, .told_once = true},
+    {.name = "settle live", .set_up = others_live, .call = settle},
     {.name = "scan", .needs = IDEM_TRAIT_SCAN, .set_up = others_live, .call = scan},
     {.name = "purge", .needs = IDEM_TRAIT_PURGE, .set_up = others_live, .call = purge},
     {.name = "check", .set_up = nothing_there, .call = check},

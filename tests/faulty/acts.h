@@ -17,14 +17,16 @@
 typedef struct {
     idem_store *sound;
     idem_store *faulty;
-    idem_claim *claim; /* mine, where the call needs one */
-    idem_error err;    /* of the call */
+    idem_claim *claim;       /* mine, where the call needs one, of the faulty handle */
+    idem_claim *sound_claim; /* the same claim of the sound one */
+    idem_error err;          /* of the call */
 } scene;
 
 typedef struct {
     const char *name;
     uint64_t needs; /* IDEM_TRAIT_ bits of the store */
-    bool is_forget; /* takes away what can't be understood, too */
+    bool by_force;  /* takes away what can't be understood, too */
+    bool told_once; /* made again, it is told that somebody has done it: IDEM_ERR_LOST */
     void (*set_up)(scene *);
     int (*call)(scene *, char said[ACT_TEXT]); /* what it returned, and in words */
 } act;

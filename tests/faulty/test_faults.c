@@ -154,6 +154,7 @@ static void open_scene(scene *at, uint64_t timeout_ms)
 static void close_scene(scene *at)
 {
     idem_claim_free(at->claim);
+    idem_claim_free(at->sound_claim);
     idem_close(at->faulty);
     idem_close(at->sound);
 }
@@ -186,6 +187,7 @@ static bool carry_out(run *this)
     open_scene(&at, this->timeout_ms);
     bool able = (idem_traits(at.faulty) & this->act->needs) == this->act->needs;
     if (able) {
+        faulty_clear();
         this->act->set_up(&at);
         act_stored(&at, this->before);
         faulty_clear();
@@ -245,8 +247,9 @@ static void expect_error(const run *this, const run *plain, int code)
     if (!this->fault->rule.message)
         expect(strstr(this->err.message, "faulty: ") || strstr(this->err.message, "deadline"), this,
                "the backend's message was not handed on");
-    expect(strcmp(this->said_again, plain->said) == 0, this, "called again it says %s, not %s",
-           this->said_again, plain->said);
+    bool told = this->act->told_once && strncmp(this->said_again, "5:", 2) == 0;
+    expect(told || strcmp(this->said_again, plain->said) == 0, this,
+           "called again it says %s, not %s", this->said_again, plain->said);
     expect(strcmp(this->after_again, plain->after) == 0, this, "called again it leaves %s, not %s",
            this->after_again, plain->after);
 }
@@ -261,7 +264,7 @@ static void judge_final(const run *this, const run *plain)
 {
     bool garbage = this->fault->rule.kind == FAULTY_GARBAGE;
     bool absent = strncmp(this->before, "0:", 2) != 0;
-    if (garbage && !is_slot(this->place) && (absent || this->act->is_forget)) {
+    if (garbage && !is_slot(this->place) && (absent || this->act->by_force)) {
         expect_same(this, plain);
         return;
     }

@@ -80,7 +80,7 @@ static void check_found(const idem_record *found, idem_bytes key)
     HOLDS(found->status == IDEM_STATUS_IN_PROGRESS || found->status == IDEM_STATUS_COMPLETED);
     HOLDS((found->status == IDEM_STATUS_COMPLETED) == (found->response.len > 0));
     HOLDS(found->lease_ms >= 1 && found->lease_ms <= IDEM_DURATION_MAX_MS);
-    HOLDS(found->ttl_ms >= 1 && found->ttl_ms <= IDEM_DURATION_MAX_MS);
+    HOLDS(idem_record_live_ms(found) >= 1 && found->ttl_ms <= IDEM_DURATION_MAX_MS);
     HOLDS(found->age_ms <= idem_record_live_ms(found));
 }
 

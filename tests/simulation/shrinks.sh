@@ -16,7 +16,7 @@ fail() {
   exit 1
 }
 
-if "$mutant" --from 1 --seconds 20 >"$log"; then
+if "$mutant" --from 1 --seconds 20 --guarantee 1 >"$log"; then
   fail "the mutant was not found out"
 fi
 [ "$(grep -c 'BROKEN: guarantee 1:' "$log")" = 2 ] || fail "the history is not told long and short"

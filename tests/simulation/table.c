@@ -23,8 +23,7 @@ bool table_tokenless(const ground_record *record)
 
 uint64_t table_live_ms(const ground_record *record)
 {
-    bool lease_counts = record->state == IN_PROGRESS && record->lease_ms > record->ttl_ms;
-    return lease_counts ? record->lease_ms : record->ttl_ms;
+    return record->state == IN_PROGRESS ? record->lease_ms + record->ttl_ms : record->ttl_ms;
 }
 
 static bool mine(const question *asked, const ground_record *record)

@@ -16,9 +16,9 @@
 
 static atomic_uint portions; /* that were carried out */
 static atomic_bool done;
-static unsigned lost;          /* replies that are lost, of the next portions */
-static uint64_t cursors[64];   /* that were asked for */
-static uint64_t per_portion;   /* rows */
+static unsigned lost;        /* replies that are lost, of the next portions */
+static uint64_t cursors[64]; /* that were asked for */
+static uint64_t per_portion; /* rows */
 static unsigned portion_ms;
 static idem_error err;
 

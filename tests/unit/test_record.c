@@ -266,11 +266,18 @@ START_TEST(times_that_are_left)
     record.ttl_ms = 1000;
     record.lease_ms = 5000;
     record.age_ms = 4999;
-    ck_assert(idem_record_live_ms(&record) == 5000);
+    ck_assert(idem_record_live_ms(&record) == 6000);
     ck_assert(idem_record_lease_left_ms(&record) == 1);
-    ck_assert(idem_record_retention_left_ms(&record) == 1);
+    ck_assert(idem_record_retention_left_ms(&record) == 1001);
     record.age_ms = 5000;
     ck_assert(idem_record_lease_left_ms(&record) == 0);
+    ck_assert(idem_record_retention_left_ms(&record) == 1000);
+    record.lease_ms = IDEM_DURATION_MAX_MS;
+    ck_assert(idem_record_live_ms(&record) == IDEM_DURATION_MAX_MS);
+    record.ttl_ms = UINT64_MAX; /* whatever a backend has read */
+    ck_assert(idem_record_live_ms(&record) == IDEM_DURATION_MAX_MS);
+    record.ttl_ms = 1000;
+    record.lease_ms = 5000;
     record.age_ms = UINT64_MAX;
     ck_assert(idem_record_retention_left_ms(&record) == 0);
     record.status = IDEM_STATUS_COMPLETED;

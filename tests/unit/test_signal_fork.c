@@ -37,11 +37,12 @@ static int use_stores(void)
     if (rc == IDEM_ERR_NOT_FOUND)
         return FINE;
     if (anywhere)
-        return rc == IDEM_ERR_UNAVAILABLE && strstr(error.message, "signal handler") ? REFUSED : OTHER;
+        return rc == IDEM_ERR_UNAVAILABLE && strstr(error.message, "signal handler") ? REFUSED
+                                                                                     : OTHER;
     bool refused = rc == IDEM_ERR_UNAVAILABLE && strstr(error.message, "signal handler") &&
                    idem_open("memory://", &opened, &error) == IDEM_ERR_UNAVAILABLE &&
-                   idem_begin(store, IDEM_REQUEST(.key = idem_str("x"), .flags = IDEM_KEEPALIVE), &out,
-                              &error) == IDEM_ERR_UNAVAILABLE &&
+                   idem_begin(store, IDEM_REQUEST(.key = idem_str("x"), .flags = IDEM_KEEPALIVE),
+                              &out, &error) == IDEM_ERR_UNAVAILABLE &&
                    idem_purge(store, 0, NULL, &error) != IDEM_OK;
     idem_close(store);
     return refused ? REFUSED : OTHER;
@@ -165,7 +166,8 @@ START_TEST(forks_at_any_moment_do_not_hang)
         char key[16];
         idem_outcome out;
         (void)snprintf(key, sizeof key, "%u", i % 500);
-        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &out, NULL), IDEM_OK);
+        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &out, NULL),
+                         IDEM_OK);
         if (out.claim)
             ck_assert_int_eq(idem_release(store, out.claim, NULL), IDEM_OK);
         idem_outcome_clear(&out);
@@ -180,7 +182,8 @@ int main(void)
 {
     Suite *suite = suite_create("fork in a signal handler");
     ADD_ROWS(suite, a_handler_that_interrupts_a_call_may_fork, kinds);
-    const bool sanitized = ADDRESS_SANITIZED || THREAD_SANITIZED; /* which malloc() in a fork themselves */
+    const bool sanitized =
+        ADDRESS_SANITIZED || THREAD_SANITIZED; /* which malloc() in a fork themselves */
     if (!sanitized)
         ADD_ROWS(suite, forks_at_any_moment_do_not_hang, urls);
     return run_suite(suite);

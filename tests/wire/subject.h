@@ -31,7 +31,8 @@ typedef struct {
     char key[48];
     uint8_t token[IDEM_TOKEN_SIZE]; /* who calls */
     uint8_t other[IDEM_TOKEN_SIZE]; /* somebody else */
-    idem_claim *claim;
+    idem_claim *claim;              /* of `store` */
+    idem_claim *hasty_claim;        /* the same, of `hasty` */
     idem_outcome out;
     idem_record got;
     redisReply *before; /* what the server held before the call */
@@ -55,6 +56,9 @@ void subject_close(subject *self);
 
 /** Takes a fresh key, brings it to where `op` begins, and remembers what the server holds. */
 bool subject_prepare(subject *self, const operation *op);
+
+/** Makes the hasty store ready for a call on the claim: each store has its own. */
+bool subject_hurry(subject *self);
 
 /** Lets go of what the last call gave, so that it can be made again. */
 void subject_forget(subject *self);

@@ -74,7 +74,7 @@ static result try_position(subject *self, const task *at, size_t position)
     idem_error error;
     const manner *how = at->how;
     bool patient = !how->always && how->fault != RELAY_STALL;
-    if (!subject_prepare(self, at->op))
+    if (!subject_prepare(self, at->op) || (!patient && !subject_hurry(self)))
         return WRONG;
     if (how->greeting)
         relay_lead_to(self->relay, self->port);
