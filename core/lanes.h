@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     const idem_backend_ops *ops;
-    idem_config config; /* what a lane is opened with */
+    idem_config config;     /* what a lane is opened with */
     atomic_bool concurrent; /* the one lane is open, and entered by all at once as `open_to_all` */
     idem__lane open_to_all;
     pthread_mutex_t lock;

@@ -35,8 +35,9 @@ static const idem_param common_params[IDEM__PARAM_COMMON] = {
     [IDEM__PARAM_OPEN] = {.name = "open",
                           .type = IDEM_PARAM_CHOICE,
                           .fallback = "now",
-                          .help = "now: opening fails if the store can't be reached by the timeout; "
-                                  "lazy: the first call connects",
+                          .help =
+                              "now: opening fails if the store can't be reached by the timeout; "
+                              "lazy: the first call connects",
                           .choices = "now|lazy"},
 };
 

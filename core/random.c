@@ -158,8 +158,7 @@ int idem__random_draw(bool pooled, void *buf, size_t len, uint64_t deadline_ms, 
     pool *mine = all ? take_pool(all) : NULL;
     if (!mine)
         return idem_random_until(buf, len, deadline_ms, error);
-    int rc =
-        mine->left < len / sizeof(uint64_t) ? refill(mine, deadline_ms, error) : IDEM_OK;
+    int rc = mine->left < len / sizeof(uint64_t) ? refill(mine, deadline_ms, error) : IDEM_OK;
     if (rc == IDEM_OK)
         hand_out(mine, buf, len);
     atomic_store_explicit(&mine->taken, false, memory_order_release);

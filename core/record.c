@@ -111,7 +111,8 @@ int idem__buffer_reserve(idem_buffer *buffer, size_t len, idem_error *error)
 int idem_buffer_append(idem_buffer *buffer, const void *data, size_t len, idem_error *error)
 {
     if (!buffer || (!data && len > 0))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT, "a buffer, or what is to go into it, is NULL");
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a buffer, or what is to go into it, is NULL");
     int rc = idem__buffer_reserve(buffer, len, error);
     if (rc)
         return rc;

@@ -324,7 +324,8 @@ int idem_record_decode(idem_bytes key, const char *text, size_t len, idem_record
     char quoted[IDEM_QUOTE_SIZE];
     idem_record read = {.key = key, .attempt = 1};
     if (!text || !record)
-        return idem_error_set(error, IDEM_ERR_ARGUMENT, "a text, or the place for its record, is NULL");
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a text, or the place for its record, is NULL");
     const char *problem = cut(text, len, members);
     if (!problem)
         problem = read_common(members, &read);

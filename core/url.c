@@ -16,8 +16,8 @@
 /* What no keyboard gives on purpose: white space of Unicode, the invisible, and the upper control characters,
    in UTF-8. */
 static const char *const unseen[] = {
-    "\xc2\xa0",     "\xc2\xad",     "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
-    "\xe2\x81\x9f", "\xe2\x81\xa0", "\xe3\x80\x80", "\xef\xbb\xbf",
+    "\xc2\xa0",     "\xc2\xad",     "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9",
+    "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xa0", "\xe3\x80\x80", "\xef\xbb\xbf",
 };
 
 /* The bytes at `at` that may not stand in a URL as they are; 0: they may. */
@@ -46,14 +46,15 @@ int idem__url_check_bytes(const char *text, const char *what, idem_error *error)
         at++;
     if (!*at)
         return IDEM_OK;
-    const char *kind = *at == '\n' || *at == '\r'                    ? "a line break"
+    const char *kind = *at == '\n' || *at == '\r'                       ? "a line break"
                        : *at == ' ' || *at == '\t' || (*at & 0x80) != 0 ? "white space"
-                                                                       : "a control character";
+                                                                        : "a control character";
     const char *where = at == text ? "begins with" : at[unseen_len(at)] ? "holds" : "ends with";
-    return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                          "%s %s %s, as what was read from a file often does; take it away, or write "
-                          "what is meant in percent (a blank as %%20)",
-                          what, where, kind);
+    return idem_error_set(
+        error, IDEM_ERR_ARGUMENT,
+        "%s %s %s, as what was read from a file often does; take it away, or write "
+        "what is meant in percent (a blank as %%20)",
+        what, where, kind);
 }
 
 static bool is_scheme_char(char c)

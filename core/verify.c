@@ -94,10 +94,11 @@ static void refuse(idem_op *op, const char *wrong)
     char quoted[IDEM_QUOTE_SIZE];
     idem_record_clear(&op->found);
     op->has_found = false;
-    idem_op_fail(op, true, IDEM_ERR_CORRUPT,
-                 "the record of %s is not what it should be (%s); it was left as it is: look at it, "
-                 "then remove it with idem_forget_any() or idem forget --force",
-                 idem_quote(op->key, quoted), wrong);
+    idem_op_fail(
+        op, true, IDEM_ERR_CORRUPT,
+        "the record of %s is not what it should be (%s); it was left as it is: look at it, "
+        "then remove it with idem_forget_any() or idem forget --force",
+        idem_quote(op->key, quoted), wrong);
 }
 
 void idem__verify_found(idem_op *const *ops, size_t count, bool whole)
@@ -106,8 +107,8 @@ void idem__verify_found(idem_op *const *ops, size_t count, bool whole)
         idem_op *op = ops[i];
         if (!op->has_found)
             continue;
-        const char *wrong = is_same(&op->found.key, &op->key) ? verify(&op->found, whole)
-                                                              : "it is another key's";
+        const char *wrong =
+            is_same(&op->found.key, &op->key) ? verify(&op->found, whole) : "it is another key's";
         if (wrong)
             refuse(op, wrong);
     }

@@ -52,8 +52,7 @@ static int io_error(idem_error *error, int code, const char *doing, const char *
 static int lock_enter(const dir_backend *dir, uint64_t deadline_ms, int *lock, idem_error *error)
 {
     int rc = IDEM_OK;
-    int fd = idem_descriptor_raise(
-        openat(dir->fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    int fd = idem_descriptor_raise(openat(dir->fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (fd < 0)
         return io_error(error, IDEM_ERR_UNAVAILABLE, "open", LOCK_FILE);
     while (rc == IDEM_OK && flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -284,8 +283,8 @@ static int visit_all(const dir_backend *dir, walk_state *walk, uint64_t deadline
 {
     int rc = IDEM_OK;
     const struct dirent *entry;
-    int fd = idem_descriptor_raise( /* a position of its own */
-        openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    int fd = idem_descriptor_raise(/* a position of its own */
+                                   openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
     if (!list) {
         rc = io_error(error, IDEM_ERR_UNAVAILABLE, "list", "the directory");

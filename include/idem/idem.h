@@ -41,7 +41,9 @@
  *   until the deadline. A store that can't be reached is an error, never IDEM_NEW.
  * - *Cancellation.* No call is a cancellation point: a thread that is cancelled in one ends behind it.
  * - *The process is left alone.* No signal handlers, no output, no exit, no SIGPIPE. A store that
- *   was opened before fork() works on in the parent and in the child.
+ *   was opened before fork() works on in the parent and in the child. (Not so where a signal handler forks in
+ *   the midst of a call of its own thread: that child may exec or end, and every call on a store is
+ *   IDEM_ERR_UNAVAILABLE there; the parent goes on as before.)
  */
 #ifndef IDEM_IDEM_H
 #define IDEM_IDEM_H

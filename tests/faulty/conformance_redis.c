@@ -14,7 +14,8 @@ static int open_store(const char *params, const idem_options *options, idem_stor
 
 static int open_unreachable(idem_store **store, idem_error *error)
 {
-    return idem_open(WRAPPED_BY "redis+unix:///dev/null/no-such-folder/sock?timeout=300ms", store, error);
+    return idem_open(WRAPPED_BY "redis+unix:///dev/null/no-such-folder/sock?timeout=300ms", store,
+                     error);
 }
 
 int main(void)

@@ -258,7 +258,8 @@ END_TEST
 
 START_TEST(white_space_in_the_options_is_refused)
 {
-    static const char *const texts[] = {"prefix=a:\n", " prefix=a", "prefix=a b", "timeout=5s\r", "\t"};
+    static const char *const texts[] = {"prefix=a:\n", " prefix=a", "prefix=a b", "timeout=5s\r",
+                                        "\t"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         world on = {0};
         idem_store *store = NULL;

@@ -121,9 +121,9 @@ END_TEST
 
 static bool source_fails;
 static atomic_bool source_is_not_ready;
-static atomic_uint asked;          /* how often */
+static atomic_uint asked;             /* how often */
 static uint8_t last[IDEM_TOKEN_SIZE]; /* of what was given in portions of this size */
-static bool source_is_interrupted; /* before it gives anything, and after it gave a part */
+static bool source_is_interrupted;    /* before it gives anything, and after it gave a part */
 
 ssize_t __real_getrandom(void *buf, size_t len, unsigned flags);
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
@@ -171,13 +171,16 @@ START_TEST(a_source_that_fails_is_an_error_and_gives_no_bits)
     source_fails = true;
     ck_assert_int_eq(idem_random(bytes, sizeof bytes, &error), IDEM_ERR_INTERNAL);
     ck_assert_int_eq(error.code, IDEM_ERR_INTERNAL);
-    while (idem__random_draw(true, &draws[count], sizeof draws[0], UINT64_MAX, &error) == IDEM_OK) /* what is left */
+    while (idem__random_draw(true, &draws[count], sizeof draws[0], UINT64_MAX, &error) ==
+           IDEM_OK) /* what is left */
         ck_assert_uint_lt(++count, DRAWS);
     ck_assert_int_eq(error.code, IDEM_ERR_INTERNAL);
-    ck_assert_int_eq(idem__random_draw(true, bytes, sizeof bytes, UINT64_MAX, &error), IDEM_ERR_INTERNAL);
+    ck_assert_int_eq(idem__random_draw(true, bytes, sizeof bytes, UINT64_MAX, &error),
+                     IDEM_ERR_INTERNAL);
     source_fails = false;
     for (; count < DRAWS; count++)
-        ck_assert_int_eq(idem__random_draw(true, &draws[count], sizeof draws[0], UINT64_MAX, &error), IDEM_OK);
+        ck_assert_int_eq(
+            idem__random_draw(true, &draws[count], sizeof draws[0], UINT64_MAX, &error), IDEM_OK);
     assert_all_differ(draws, DRAWS);
 }
 END_TEST
@@ -298,7 +301,8 @@ START_TEST(on_a_shared_store_nothing_is_drawn_ahead)
     for (unsigned i = 0; i < 20; i++) {
         atomic_store(&asked, 0);
         memset(last, 0, sizeof last);
-        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &out, NULL), IDEM_OK);
+        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &out, NULL),
+                         IDEM_OK);
         ck_assert(memcmp(idem_claim_token(out.claim), last, sizeof last) == 0);
         ck_assert_uint_eq(atomic_load(&asked), 2);
         ck_assert_int_eq(idem_complete(store, out.claim, idem_str("1"), NULL), IDEM_OK);
@@ -346,7 +350,8 @@ START_TEST(on_a_store_of_the_process_bits_are_drawn_ahead)
     for (unsigned i = 0; i < 100; i++) {
         char key[16];
         (void)snprintf(key, sizeof key, "%u", i);
-        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &out, NULL), IDEM_OK);
+        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &out, NULL),
+                         IDEM_OK);
         idem_outcome_clear(&out);
     }
     ck_assert_uint_le(atomic_load(&asked), 2);

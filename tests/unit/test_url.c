@@ -160,7 +160,8 @@ END_TEST
 START_TEST(what_is_percent_encoded_is_taken)
 {
     idem__url url = {0};
-    ck_assert_int_eq(idem__url_parse("sqlite:///a%20b%0a\xc3\xa4\xe2\x82\xac.db", &url, NULL), IDEM_OK);
+    ck_assert_int_eq(idem__url_parse("sqlite:///a%20b%0a\xc3\xa4\xe2\x82\xac.db", &url, NULL),
+                     IDEM_OK);
     ck_assert_str_eq(url.path, "/a b\n\xc3\xa4\xe2\x82\xac.db");
     idem__url_clear(&url);
 }

@@ -44,7 +44,8 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     return IDEM_OK;
 }
 
-static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms, idem_error *error)
+static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
+                idem_error *error)
 {
     (void)backend;
     (void)deadline_ms;
@@ -267,8 +268,8 @@ START_TEST(no_call_believes_a_lie)
     lies[_i].tell();
     expect_corrupt(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &out, &err));
     ck_assert(!out.claim && !out.response.data && !out.checkpoint.data);
-    expect_corrupt(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .flags = IDEM_NO_TAKEOVER), &out,
-                              &err));
+    expect_corrupt(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .flags = IDEM_NO_TAKEOVER),
+                              &out, &err));
     expect_corrupt(idem_get(store, idem_str(KEY), &record, &err));
     expect_corrupt(
         idem_resume(store, idem_str(KEY), (const uint8_t *)"0123456789abcde", &claim, &err));
