@@ -81,13 +81,12 @@ static size_t window(const idem__redis *self)
     return jobs ? jobs : 1;
 }
 
+/* Answers are texts, or arrays of one text and numbers. */
 static size_t length_of(const redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY)
-        return reply->type == REDIS_REPLY_INTEGER ? 0 : reply->len;
-    size_t len = 0;
-    for (size_t i = 0; i < reply->elements; i++)
-        len += length_of(reply->element[i]);
+    size_t len = reply->type == REDIS_REPLY_ARRAY ? 0 : reply->len;
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
+        len += reply->element[i]->len;
     return len;
 }
 
