@@ -88,18 +88,24 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
     if (rc == IDEM_OK)
         rc = idem__sqlite_pragma(self, SET_CACHE, answer, fault);
     /* Who only looks changes no settings. */
-    if (rc || sqlite3_db_readonly(self->db, "main") == 1 ||
-        (self->config->flags & IDEM_OPEN_EXISTING))
-        return rc;
-    rc = idem__sqlite_pragma(self, LIMIT_LOG, answer, fault);
+    bool looks =
+        sqlite3_db_readonly(self->db, "main") == 1 || (self->config->flags & IDEM_OPEN_EXISTING);
+    if (rc == IDEM_OK && !looks)
+        rc = idem__sqlite_pragma(self, LIMIT_LOG, answer, fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_pragma(self, "PRAGMA journal_mode = WAL", answer, fault);
-    if (rc == IDEM_OK && strcmp(answer, "wal") != 0)
-        rc = idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
-                                    "%s can't have a write-ahead log: its file system has no "
-                                    "shared memory; keep it on a local disk",
-                                    self->name);
-    return rc;
+        rc = idem__sqlite_pragma(
+            self, looks ? "PRAGMA main.journal_mode" : "PRAGMA journal_mode = WAL", answer, fault);
+    if (rc)
+        return rc;
+    self->has_log = !self->quiet && strcmp(answer, "wal") == 0;
+    if (!self->has_log && !looks)
+        return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
+                                      "%s can't have a write-ahead log: its file system has no "
+                                      "shared memory; keep it on a local disk",
+                                      self->name);
+    /* Whoever has just set the mode has no lock on the file yet. It must have one before the log's
+       index is touched: the last of the others would delete the index under it. */
+    return idem__sqlite_pragma(self, "PRAGMA main.schema_version", answer, fault);
 }
 
 /* Makes sure that the right file is open, and that its log is, before anything is read. */
@@ -155,6 +161,7 @@ int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
     name_it(self);
     idem__sqlite_clock_read(self);
     self->quiet = false;
+    self->has_log = false;
     int rc = connect_once(self, fault);
     if (rc != IDEM_ERR_UNAVAILABLE || !(self->config->flags & IDEM_OPEN_EXISTING) ||
         !idem__sqlite_place_is_quiet(self->place))
@@ -193,5 +200,6 @@ void idem__sqlite_disconnect(idem__sqlite *self)
     (void)sqlite3_close(self->db);
     self->db = NULL;
     self->overwritten = false;
+    self->has_log = false;
     self->broken = false;
 }

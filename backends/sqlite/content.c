@@ -28,7 +28,7 @@ static uint32_t read_word(const volatile void *index, size_t at)
 
 bool idem__sqlite_content_read(const idem__sqlite *self, idem__sqlite_content *seen)
 {
-    if (!self->db || self->quiet)
+    if (!self->db || !self->has_log)
         return false;
     sqlite3_file *file = NULL;
     void volatile *index = NULL;

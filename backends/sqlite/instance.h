@@ -40,6 +40,7 @@ typedef struct idem__sqlite {
     sqlite3 *db;               /**< NULL: closed across a fork; the next call opens it again */
     idem__sqlite_place *place; /**< which file it is; NULL on a caller's connection */
     bool own_place;            /**< nobody shares it */
+    bool has_log;      /**< a write-ahead log, and a lock on the file for as long as it is open */
     bool quiet;        /**< the file is read without locks: nobody writes it, and this user can't */
     bool joined;       /**< db is the caller's, and so is the transaction that may be open */
     bool in_memory;    /**< the connection is the database */

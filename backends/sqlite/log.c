@@ -118,7 +118,7 @@ int idem__sqlite_log_secure(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     log_file log = {0};
     bool normal = self->config->values[IDEM__SQLITE_SYNCHRONOUS].number == 1;
-    if (self->in_memory || normal || sqlite3_db_readonly(self->db, "main") == 1)
+    if (!self->has_log || normal || sqlite3_db_readonly(self->db, "main") == 1)
         return IDEM_OK;
     /* What was not there when the connection was opened was written by who secures it. */
     int code = read_frames(self, &log.frames);
