@@ -123,11 +123,10 @@ static void check_file_limit(const examination *at, const char *path)
         return;
     uint64_t needed = (uint64_t)file.st_size + FREE_BYTES_MIN;
     if ((uint64_t)limit.rlim_cur < needed)
-        idem_finding_emit(
-            at->emit, at->emit_user, "raise the limit: ulimit -f",
-            "%s may not grow beyond %llu KiB by this process: a write beyond that "
-            "fails",
-            at->self->name, (unsigned long long)limit.rlim_cur / 1024);
+        idem_finding_emit(at->emit, at->emit_user, "raise the limit: ulimit -f",
+                          "%s may not grow beyond %llu KiB by this process: a write beyond that "
+                          "fails",
+                          at->self->name, (unsigned long long)limit.rlim_cur / 1024);
 }
 
 static void check_log(const examination *at, const char *path)
