@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What grows stays bounded, and what takes long is done in small steps: sweeps, purges, the file, its
-   write-ahead log. */
+/* What grows stays bounded, and what takes long is done in small steps: sweeps, purges, the
+   file, its write-ahead log. */
 #include "sqlite_support.h"
 
 #include <pthread.h>
