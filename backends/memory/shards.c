@@ -4,8 +4,8 @@
  * half. An op is carried out under the lock of its shard and touches no other.
  *
  * Time is that of one clock, counted from when the store was made, so that neither its origin nor
- * its end matters. It is read once for a batch, before any lock is taken. An op may thus judge by
- * a time that is older than a write it meets; the age is 0 then. A get makes do with the coarse
+ * its end matters. It is read once for a batch, before any lock is taken. An op may thus judge by a
+ * time that is older than a write it meets; the age is 0 then. A get makes do with the coarse
  * clock, which is behind by a tick, for a response that lasts long enough; leases, records near
  * their end and whatever is written are judged and stamped by the exact one alone.
  *
@@ -17,9 +17,10 @@
  * so that the child may make them anew. (To hold them all across the fork would be simpler, but
  * thread checkers give up on a thread with so many locks.)
  *
- * Lock order: one shard at a time. A thread that has a shard waits for nothing, and what it does there is
- * bounded: a purge, a scan and a full store's search for places go through a shard in small parts. The one
- * exception is a table that grows, which takes 0.3 ms for each million records of the store.
+ * Lock order: one shard at a time. A thread that has a shard waits for nothing, and what it does
+ * there is bounded: a purge, a scan and a full store's search for places go through a shard in
+ * small parts. The one exception is a table that grows, which takes 0.3 ms for each million records
+ * of the store.
  */
 #include "shards.h"
 
@@ -40,8 +41,8 @@
 #define PURGE_SLOTS 2048u
 #define PURGE_BYTES ((size_t)1024 * 1024)
 #define PURGE_MS    20u
-/* A page of a scan has so many bytes at most, but for the last record; the lock is given back after so many
-   empty slots. */
+/* A page of a scan has so many bytes at most, but for the last record; the lock is given back
+   after so many empty slots. */
 #define SCAN_BYTES ((size_t)1024 * 1024)
 #define SCAN_LOOKS 256u
 /* So many records are dropped at once from a store that is full. */

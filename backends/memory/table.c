@@ -163,8 +163,8 @@ static bool is_wrapped(const idem__table *table, uint32_t slot)
     return home_of(table, table->tags[slot]) > slot;
 }
 
-/* A walk stops at empty slots only: no entry in front of one belongs behind it, nor the other way round, and
-   so a tag says which entries were visited. */
+/* A walk stops at empty slots only: no entry in front of one belongs behind it, nor the other
+   way round, and so a tag says which entries were visited. */
 int idem__table_walk(const idem__table *table, uint64_t *from, const idem__table_visitor *visitor)
 {
     int rc = 0;
@@ -239,8 +239,9 @@ uint64_t idem__table_purge(idem__table *table, uint64_t now_ms, uint64_t limit)
 }
 
 /* Makes room for one more. After dropping what has expired the table grows all the same unless a
-   good part of it is free: else the next inserts would have to go through it again. Of a large table only
-   a part is looked at: what is left is dropped in passing before the table is full again. */
+   good part of it is free: else the next inserts would have to go through it again. Of a large
+   table only a part is looked at: what is left is dropped in passing before the table is full
+   again. */
 static int make_room(idem__table *table, uint64_t now_ms, uint64_t *dropped, idem_error *error)
 {
     const idem__table_bounds some = {ROOM_SLOTS, UINT64_MAX, SWEEP_BYTES};

@@ -61,8 +61,8 @@ typedef struct {
     size_t bytes;   /**< of these entries together, the last one apart */
 } idem__table_bounds;
 
-/** Goes on with the sweep from where it stands, once around at most. @return how many expired entries
- *  were dropped */
+/** Goes on with the sweep from where it stands, once around at most. @return how many expired
+ *  entries were dropped */
 uint64_t idem__table_sweep(idem__table *table, uint64_t now_ms, const idem__table_bounds *bounds);
 
 /** Shrinks a table that is nearly empty. */
@@ -77,8 +77,9 @@ typedef struct {
 } idem__table_visitor;
 
 /**
- * Goes on with a walk over all entries, in the order of their tags but for small stretches. The table may
- * be changed, and resized, between the parts of a walk: what is there all the time is visited once.
+ * Goes on with a walk over all entries, in the order of their tags but for small stretches. The
+ * table may be changed, and resized, between the parts of a walk: what is there all the time is
+ * visited once.
  *
  * @param[in,out] from  0 at first; then where to go on; 0 at the end.
  * @return what `visit` returned

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A batch of ops as one transaction: one lock and one sync for all of them. A batch that only reads
- * never takes the write lock. One change alone is the transaction that SQLite makes of any statement.
- * A batch of large records becomes several transactions, so that other processes get the lock in
- * between and the log stays short.
+ * never takes the write lock. One change alone is the transaction that SQLite makes of any
+ * statement. A batch of large records becomes several transactions, so that other processes get the
+ * lock in between and the log stays short.
  *
  * At first the lock is not waited for. If another connection has it, inserts are looked up before
  * they wait: what is there needs no lock to be told.
  *
  * Answers are filled in as the ops are carried out, and taken back if the transaction does not
- * stand in the end: nothing is reported as applied that was rolled back. If one op may be to
- * blame, each is then carried out in a transaction of its own, so that it fails alone.
+ * stand in the end: nothing is reported as applied that was rolled back. If one op may be to blame,
+ * each is then carried out in a transaction of its own, so that it fails alone.
  */
 #include "batch.h"
 
@@ -149,14 +149,16 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
     return IDEM_OK;
 }
 
-/* To begin and to commit by statements of their own would cost one change a tenth. It is carried out
-   with the time as it is now: so not where it would wait for the lock first, nor where a sweep is due. */
+/* To begin and to commit by statements of their own would cost one change a tenth. It is carried
+   out with the time as it is now: so not where it would wait for the lock first, nor where a
+   sweep is due. */
 static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t bytes)
 {
     return self->hurried && count == 1 && idem__sqlite_walk_is_ahead(self, inserts, bytes);
 }
 
-/* @return false: what was in the way of the insert has gone since, and it takes a transaction to tell */
+/* @return false: what was in the way of the insert has gone since, and it takes a transaction to
+   tell */
 static bool run_alone(idem__sqlite *self, idem_op *op, idem__sqlite_fault *fault, int *rc)
 {
     idem__sqlite_now now = idem__sqlite_clock_now(self);
@@ -239,8 +241,8 @@ static bool is_behind_a_change(idem_op *const *ops, size_t index)
     return false;
 }
 
-/* Answers the inserts that find something, for as long as another has the lock. @return how many ops
-   are left */
+/* Answers the inserts that find something, for as long as another has the lock. @return how many
+   ops are left */
 static size_t look_up_inserts(idem__sqlite *self, idem_op *const *ops, size_t count, idem_op **left)
 {
     size_t left_count = 0;

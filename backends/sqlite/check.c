@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Settings that could lose records or run work twice: how the database writes (on a caller's
- * connection that is the caller's choice), where the file lies, who else may write it, whether there
- * is room, and whether a record can be written at all, which is tried. File systems are known by the numbers of Linux' statfs(); elsewhere they are not
- * looked at.
+ * connection that is the caller's choice), where the file lies, who else may write it, whether
+ * there is room, and whether a record can be written at all, which is tried. File systems are known
+ * by the numbers of Linux' statfs(); elsewhere they are not looked at.
  */
 #include "check.h"
 
@@ -192,8 +192,8 @@ static int carry_out(const examination *at, const char *what, idem_op *op,
     return IDEM_OK;
 }
 
-/* Takes a key that nobody has through what claims need: inserted, replaced, removed. What a process that is
-   killed in between leaves behind expires by itself. */
+/* Takes a key that nobody has through what claims need: inserted, replaced, removed. What a
+   process that is killed in between leaves behind expires by itself. */
 static int try_writing(const examination *at, idem__sqlite_fault *fault)
 {
     uint64_t random[2];

@@ -5,8 +5,8 @@
 
 #include "instance.h"
 
-/** Reports what it finds. A record under a key of its own is written and removed again; nothing else is
- *  changed. */
+/** Reports what it finds. A record under a key of its own is written and removed again; nothing
+ *  else is changed. */
 int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user,
                        idem__sqlite_fault *fault);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who may read and write a file. Whoever may write it can make any operation look done, and leave a
- * checkpoint for the next owner of a claim; so may the owner of a folder above it, or anyone who may
- * write one, by putting another file in its place. Whoever may read it has the tokens of live claims, and
- * the responses. The log has both.
+ * checkpoint for the next owner of a claim; so may the owner of a folder above it, or anyone who
+ * may write one, by putting another file in its place. Whoever may read it has the tokens of live
+ * claims, and the responses. The log has both.
  */
 #include "check_access.h"
 
@@ -66,7 +66,8 @@ static void check_one(const examination *at, const char *path, const char *which
     check_mode(at, &file, which);
 }
 
-/* In a sticky folder nobody can replace another's file, but anyone can put a log beside it first. */
+/* In a sticky folder nobody can replace another's file, but anyone can put a log beside it
+   first. */
 static void check_folder(const examination *at, const char *folder, bool directly)
 {
     char quoted[IDEM_QUOTE_SIZE];

@@ -2,12 +2,12 @@
 /*
  * Keeping the write-ahead log small. A passive checkpoint, which is what SQLite makes by itself,
  * copies the log into the file, but a writer begins the log anew only if it meets a moment in which
- * nobody reads from it. Readers that overlap all the time leave no such moment, and the log grows for
- * as long as they go on.
+ * nobody reads from it. Readers that overlap all the time leave no such moment, and the log grows
+ * for as long as they go on.
  *
- * So a writer that has made the log large empties it: it keeps other writers out, copies the rest, and
- * waits for those who read from the log. New readers then find everything in the file and need the log
- * no more, so that the wait lasts as long as the longest read: a page of a scan at most. A
+ * So a writer that has made the log large empties it: it keeps other writers out, copies the rest,
+ * and waits for those who read from the log. New readers then find everything in the file and need
+ * the log no more, so that the wait lasts as long as the longest read: a page of a scan at most. A
  * transaction that another program leaves open can't be waited for; then the log grows.
  */
 #include "checkpoint.h"
@@ -20,11 +20,12 @@
 
 /* As SQLite does it by itself. */
 #define PASSIVE_FRAMES 1000
-/* A log of so many bytes is emptied where that takes a short wait for its readers. There are some three locks
-   to wait for, and writers of all processes wait meanwhile; what is copied and synced in between counts for
-   the call's deadline alone. A longer log is worth a longer wait, in which readers that a busy machine has
-   put aside get their turn. Beyond that there is a reader that does not end, and to wait is of no use. A try
-   that failed is repeated when the log has grown. */
+/* A log of so many bytes is emptied where that takes a short wait for its readers. There are
+   some three locks to wait for, and writers of all processes wait meanwhile; what is copied and
+   synced in between counts for the call's deadline alone. A longer log is worth a longer wait,
+   in which readers that a busy machine has put aside get their turn. Beyond that there is a
+   reader that does not end, and to wait is of no use. A try that failed is repeated when the log
+   has grown. */
 static const struct {
     uint64_t bytes;
     uint64_t wait_ms;

@@ -5,8 +5,8 @@
 
 #include "instance.h"
 
-/** Takes over SQLite's automatic checkpoints on a connection of our own, and learns from them how long the
- *  log is. */
+/** Takes over SQLite's automatic checkpoints on a connection of our own, and learns from them
+ *  how long the log is. */
 void idem__sqlite_checkpoint_watch(idem__sqlite *self);
 
 /** Empties a log that has grown large, if a short wait for its readers is enough. Belongs behind a

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing under a limit of file sizes. The system tells a thread that writes beyond it by SIGXFSZ, which
- * ends the process unless it is handled, and by EFBIG. The process is the caller's, and so are its
- * handlers: the signal is blocked in this thread while it writes, and taken back if it came. One that was
- * pending before is the caller's, and stays.
+ * Writing under a limit of file sizes. The system tells a thread that writes beyond it by SIGXFSZ,
+ * which ends the process unless it is handled, and by EFBIG. The process is the caller's, and so
+ * are its handlers: the signal is blocked in this thread while it writes, and taken back if it
+ * came. One that was pending before is the caller's, and stays.
  */
 #include "file_limit.h"
 
@@ -43,7 +43,8 @@ void idem__sqlite_file_limit_leave(const idem__sqlite_file_limit *limit)
     (void)pthread_sigmask(SIG_SETMASK, &limit->mask, NULL);
 }
 
-/* SQLite does not say EFBIG when a commit fails. The system writes up to the limit before it refuses. */
+/* SQLite does not say EFBIG when a commit fails. The system writes up to the limit before it
+   refuses. */
 static bool is_at(const char *path, rlim_t limit)
 {
     const off_t page_max = 65536;

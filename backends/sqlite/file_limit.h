@@ -13,8 +13,8 @@ typedef struct {
     sigset_t mask;
 } idem__sqlite_file_limit;
 
-/** Keeps a write beyond the limit from ending the process: the write fails, and no signal is left behind.
- *  Costs one look at the limit where there is none. */
+/** Keeps a write beyond the limit from ending the process: the write fails, and no signal is
+ *  left behind. Costs one look at the limit where there is none. */
 void idem__sqlite_file_limit_enter(idem__sqlite_file_limit *limit);
 void idem__sqlite_file_limit_leave(const idem__sqlite_file_limit *limit);
 

@@ -5,12 +5,13 @@
 
 #include "instance.h"
 
-/** Sets a connection of our own up: no trigger and no view of the file is run, nothing in its schema is
- *  trusted, and a statement that does not end is ended at the call's deadline. @return as SQLite */
+/** Sets a connection of our own up: no trigger and no view of the file is run, nothing in its
+ *  schema is trusted, and a statement that does not end is ended at the call's deadline. @return
+ *  as SQLite */
 int idem__sqlite_harden_connection(idem__sqlite *self);
 
-/** Compares the tables with those that this library makes: their text, and what hangs on them. Other
- *  text may run whatever an expression can, in each of our statements.
+/** Compares the tables with those that this library makes: their text, and what hangs on them.
+ *  Other text may run whatever an expression can, in each of our statements.
  *  @return IDEM_ERR_CORRUPT: the message names what is not ours */
 int idem__sqlite_harden_tables(idem__sqlite *self, idem__sqlite_fault *fault);
 

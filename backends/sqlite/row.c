@@ -77,9 +77,9 @@ bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *n
     return live_ms <= 0 || *age_ms < (uint64_t)live_ms;
 }
 
-/* A row that is being read; the first thing that is wrong stays. A column's value is asked for once: each
-   question by column looks it up anew. Nobody else uses the connection meanwhile, which is what values that
-   are not protected take. */
+/* A row that is being read; the first thing that is wrong stays. A column's value is asked for
+   once: each question by column looks it up anew. Nobody else uses the connection meanwhile,
+   which is what values that are not protected take. */
 typedef struct {
     sqlite3_stmt *statement;
     const char *wrong; /* the column */

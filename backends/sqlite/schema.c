@@ -20,9 +20,9 @@
     "idem_schema (id INTEGER PRIMARY KEY CHECK (id = 1)," \
     " version INTEGER NOT NULL) STRICT"
 
-/* version is 64 random bits; status is 1 in progress, 2 completed; a row is absent when its age has
-   reached live_ms. at_: when it was last written, by the clock of this boot, and by the wall clock for
-   after another boot. created_at and updated_at are to be shown. */
+/* version is 64 random bits; status is 1 in progress, 2 completed; a row is absent when its age
+   has reached live_ms. at_: when it was last written, by the clock of this boot, and by the wall
+   clock for after another boot. created_at and updated_at are to be shown. */
 #define RECORD_TABLE                   \
     "idem_record ("                    \
     " id INTEGER PRIMARY KEY,"         \
@@ -114,8 +114,8 @@ static int check_version(idem__sqlite *self, int64_t version, int64_t newest,
                                   self->name, (long long)version, (long long)newest);
 }
 
-/* Most files have our tables, and then it is most of the cost of opening one to look what else is there.
-   A connection that is new has no outdated idea of them. */
+/* Most files have our tables, and then it is most of the cost of opening one to look what else
+   is there. A connection that is new has no outdated idea of them. */
 static bool has_version(idem__sqlite *self, int64_t *version)
 {
     idem__sqlite_fault unused = {0};

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks over the rows, in the order of their ids. First it is looked what is there, which reads
- * no more than the beginning of a row; what is then done with single rows names them by id. To look
- * ends with its statement after some milliseconds: a read transaction keeps the write-ahead log from
- * being emptied.
+ * Walks over the rows, in the order of their ids. First it is looked what is there, which reads no
+ * more than the beginning of a row; what is then done with single rows names them by id. To look
+ * ends with its statement after some milliseconds: a read transaction keeps the write-ahead log
+ * from being emptied.
  *
  * Inserts sweep as they pass by: there are more rows looked at than can have been added, so that a
  * walk around the table takes less time than filling it anew, and the dead never outgrow the
- * living. An instance sweeps with its first insert, and then for some inserts together, since
- * to begin a look costs far more than a row of it. To drop a row takes time by its size, all of it in one
- * step that nothing ends; so a sweep drops few bytes, and a large row only if its caller has time for it.
- * What is too large for the callers' deadlines is left to purge.
+ * living. An instance sweeps with its first insert, and then for some inserts together, since to
+ * begin a look costs far more than a row of it. To drop a row takes time by its size, all of it in
+ * one step that nothing ends; so a sweep drops few bytes, and a large row only if its caller has
+ * time for it. What is too large for the callers' deadlines is left to purge.
  *
- * The cursor is kept in memory; every instance has its own. Processes that write once would all sweep the
- * same rows, so an instance begins where the last one that began had got to: that stands in the
- * file's user_version, which in a file of our own nobody else uses. In a caller's database the sweep begins
- * anywhere.
+ * The cursor is kept in memory; every instance has its own. Processes that write once would all
+ * sweep the same rows, so an instance begins where the last one that began had got to: that stands
+ * in the file's user_version, which in a file of our own nobody else uses. In a caller's database
+ * the sweep begins anywhere.
  */
 #include "walk.h"
 
@@ -34,21 +34,22 @@
 #define SWEEP_ROWS_PER_INSERT 2u
 /* A sweep drops so many bytes at most, and one row that is larger. */
 #define SWEEP_BYTES (UINT64_C(256) * 1024)
-/* That row has so many bytes for each millisecond that is left of the call. A disk that syncs drops some
-   300 KiB in one; a slow one a tenth of it. */
+/* That row has so many bytes for each millisecond that is left of the call. A disk that syncs
+   drops some 300 KiB in one; a slow one a tenth of it. */
 #define SWEEP_BYTES_PER_MS (UINT64_C(16) * 1024)
 /* A call that writes large records drops as much as it writes, if it has time for a good disk. */
 #define SWEEP_BYTES_PER_MS_WRITING (UINT64_C(64) * 1024)
 /* A sweep ends after this part of the time that is left of the call. */
 #define SWEEP_PART_OF_TIME 8u
-/* What a purge drops in one transaction, so that other writers get their turn. One row may be larger. */
+/* What a purge drops in one transaction, so that other writers get their turn. One row may be
+   larger. */
 #define PURGE_ROWS  500u
 #define PURGE_BYTES (UINT64_C(2) * 1024 * 1024)
 #define PURGE_MS    10u
 /* How long a portion of a purge goes on, and a look. */
 #define PORTION_MS 20u
-/* A purge leaves the lock alone for a part of the time that it had it: other processes try to get it
-   every 5 ms or so. */
+/* A purge leaves the lock alone for a part of the time that it had it: other processes try to
+   get it every 5 ms or so. */
 #define PURGE_PAUSE_PART   4u
 #define PURGE_PAUSE_MS_MAX 20u
 /* So many rows are looked at between two looks at the clock. */
@@ -175,8 +176,8 @@ static int date_strays(idem__sqlite *self, const stretch *found, const idem__sql
     return code == SQLITE_DONE ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
 
-/* Drops the rows that were found, in the transaction that is open. What time does not allow is not dropped,
-   and the stretch ends before it. */
+/* Drops the rows that were found, in the transaction that is open. What time does not allow is
+   not dropped, and the stretch ends before it. */
 static int drop(idem__sqlite *self, stretch *found, uint64_t until_ms, const idem__sqlite_now *now,
                 uint64_t *dropped, idem__sqlite_fault *fault)
 {
@@ -229,8 +230,8 @@ static int last_id(idem__sqlite *self, int64_t *id, idem__sqlite_fault *fault)
     return code == SQLITE_ROW ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
 
-/* Finds where the first sweep of this instance begins. Of an id that is kept only the low bits are known:
-   it is taken for the largest such id that there can be. */
+/* Finds where the first sweep of this instance begins. Of an id that is kept only the low bits
+   are known: it is taken for the largest such id that there can be. */
 static int find_cursor(idem__sqlite *self, bool kept, idem__sqlite_fault *fault)
 {
     char answer[IDEM__SQLITE_PRAGMA_SIZE] = "";

@@ -14,8 +14,8 @@ bool idem__sqlite_walk_is_ahead(idem__sqlite *self, size_t inserts, size_t bytes
 int idem__sqlite_walk_sweep(idem__sqlite *self, size_t inserts, size_t bytes,
                             const idem__sqlite_now *now, idem__sqlite_fault *fault);
 
-/** Drops one portion of what has expired, in short transactions of its own, with pauses between them in
- *  which other processes can have the lock. */
+/** Drops one portion of what has expired, in short transactions of its own, with pauses between
+ *  them in which other processes can have the lock. */
 int idem__sqlite_walk_purge(idem__sqlite *self, idem_purge_portion *portion,
                             idem__sqlite_fault *fault);
 

@@ -551,8 +551,8 @@ static bool had_enough(void *user)
     return w->part >= 50;
 }
 
-/* What is there all the time is visited once, whatever comes and goes, and though the table grows and
-   shrinks meanwhile. */
+/* What is there all the time is visited once, whatever comes and goes, and though the table
+   grows and shrinks meanwhile. */
 START_TEST(a_walk_in_parts_visits_what_stays_once)
 {
     static walker w;

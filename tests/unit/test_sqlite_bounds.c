@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What grows stays bounded, and what takes long is done in small steps: sweeps, purges, the file, its
-   write-ahead log. */
+/* What grows stays bounded, and what takes long is done in small steps: sweeps, purges, the
+   file, its write-ahead log. */
 #include "sqlite_support.h"
 
 #include <pthread.h>
@@ -269,7 +269,7 @@ static void *replay(void *user)
     return NULL;
 }
 
-#define READERS 3
+#define READERS 2
 
 /* Overlapping reads in threads of two processes, until the parent ends this one. */
 static void replay_in_a_child(void)
@@ -322,7 +322,7 @@ START_TEST(the_log_stays_short_under_saturating_readers)
         replay_in_a_child();
     for (size_t i = 0; i < READERS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, replay, readers), 0);
-    off_t most = write_much(store, 320, 256 * 1024);
+    off_t most = write_much(store, 160, 512 * 1024);
     atomic_store(&enough, true);
     for (size_t i = 0; i < READERS; i++) {
         ck_assert_int_eq(pthread_join(threads[i], &failed), 0);

@@ -465,7 +465,8 @@ START_TEST(a_disk_that_is_full_from_the_start_is_full)
 }
 END_TEST
 
-/* --------------------------------------------------------------- a disk that fails or is damaged */
+/* --------------------------------------------------------------- a disk that fails or is
+   damaged */
 
 static void fail_a_commit(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that were written by whoever wants to make the library do something: what is no row of a table
-   of ours is not run, and nothing that is run goes on beyond the deadline. */
+/* Files that were written by whoever wants to make the library do something: what is no row of a
+   table of ours is not run, and nothing that is run goes on beyond the deadline. */
 #include "sqlite_support.h"
 
 #include "sqlite/harden.h"

@@ -601,7 +601,8 @@ START_TEST(a_scan_passes_over_keys_that_are_none)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------- versions of the tables */
+/* ------------------------------------------------------------------------- versions of the
+   tables */
 
 /* A connection as schema.h wants one. */
 static idem__sqlite made_up_instance(sqlite3 *db)
