@@ -37,16 +37,17 @@
 #define OPTION_TOKEN(help) OPTION("token", "T", CLI_TOKEN, token, help)
 #define OPTION_CLAIM_TOKEN OPTION_TOKEN("what 'idem begin' has printed (else $IDEM_TOKEN)")
 
-static const cli_option run_options[] = {OPTION_TTL,
-                                         OPTION_LEASE,
-                                         OPTION_WAIT,
-                                         OPTION_FINGERPRINT,
-                                         OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
-                                                "store and replay a CMD that fails, too"),
-                                         OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
-                                                "replay output that was cut with CMD's own exit code"),
-                                         OPTION_NO_TAKEOVER,
-                                         OPTION_END};
+static const cli_option run_options[] = {
+    OPTION_TTL,
+    OPTION_LEASE,
+    OPTION_WAIT,
+    OPTION_FINGERPRINT,
+    OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
+           "store and replay a CMD that fails, too"),
+    OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
+           "replay output that was cut with CMD's own exit code"),
+    OPTION_NO_TAKEOVER,
+    OPTION_END};
 static const cli_option begin_options[] = {
     OPTION_FINGERPRINT,
     OPTION_LEASE,

@@ -171,8 +171,8 @@ static void store_result(idem_store *store, const cli_call *call, idem_claim *cl
     cli_result_encode(&result, &text);
     int rc = IDEM_ERR_NO_MEMORY;
     if (!text.failed)
-        rc = complete(store, claim, lease_of(call),
-                      (idem_bytes){text.buffer.data, text.buffer.len}, &error);
+        rc = complete(store, claim, lease_of(call), (idem_bytes){text.buffer.data, text.buffer.len},
+                      &error);
     if (rc == IDEM_OK) {
         say_if_cut("stdout", &result.out, "are stored");
         say_if_cut("stderr", &result.err, "are stored");

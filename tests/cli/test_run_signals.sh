@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # idem run and signals: each reaches CMD once, and idem ends as CMD did.
-# shellcheck disable=SC2016 # what is in single quotes is for CMD
+# shellcheck disable=SC2016,SC3045 # what is in single quotes is for CMD
 . "$(dirname "$0")/helper.sh"
 
 # Counts what comes; an empty file `enough` ends it.
