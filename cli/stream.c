@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define CHUNK_SIZE 65536
-#define MOMENT_MS  50 /* for a CMD that is about to end */
+#define MOMENT_MS  250 /* for a CMD that is about to end */
 
 bool cli_stream_open(cli_stream *stream, const char *name, int from, int to, size_t limit)
 {
