@@ -77,7 +77,8 @@ static int make_change(idem_store *store, const idem__change_request *request, i
                        idem_error *error)
 {
     size_t len = request->text.len;
-    int rc = idem__change_make(store, request, &job->change, error);
+    /* By the exact clock: until it is sent, others may have their turns. */
+    int rc = idem__change_make_at(store, request, idem_monotonic_ms(), &job->change, error);
     if (rc || len == 0)
         return rc;
     job->text = malloc(len);

@@ -38,6 +38,6 @@ sh "$root/cmake/build.sh" "$build" -D IDEM_WERROR=ON -D CMAKE_C_COMPILER=gcc -D 
 find "$build" -name '*.gcda' -delete
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$at_once" "$@"
 
-report "the protocol" 100 100 core/protocol.c
+report "the protocol" 100 100 core/protocol.c core/protocol_error.c
 report "the library" 95 90 core/ backends/ include/
 exit "$failed"

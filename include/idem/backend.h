@@ -18,7 +18,7 @@
  *    A batch has at least one op and at most IDEM_BATCH_MAX. Two ops of one batch may name the
  *    same key: they are carried out in their order.
  * -# A record to be stored has a fresh version, a token that is not zero, a response only if it is
- *    completed, and `live_ms` at least 1. No duration is longer than IDEM_DURATION_MAX_MS.
+ *    completed (an insert may store a completed one), and `live_ms` at least 1. No duration is longer than IDEM_DURATION_MAX_MS.
  * -# An operation that failed with IDEM_ERR_UNAVAILABLE or IDEM_ERR_UNCERTAIN is repeated by the
  *    store until the caller's deadline, unless the backend said that this can't help.
  * -# `at_fork` (if there is one) is called while no open or close is under way, nor, unless the
@@ -39,7 +39,8 @@
  * -# *On time.* submit returns by its deadline, and leaves no op half done in its own memory.
  * -# *Careful with what it can't read.* A record that can't be understood gives IDEM_ERR_CORRUPT
  *    for that op, with its key in the message (idem_quote()), and is left as it is; only a remove
- *    with `any_version` takes it away.
+ *    with `any_version` takes it away. One that can be read but whose version can't be compared (a text that
+ *    was rewritten by hand) is found, not changed: the store tells its callers that it is corrupt.
  * -# *Quiet.* No output, no signals, no exit; no secret in a message.
  * -# *Forkable.* After fork(), parent and child share nothing that would disturb the other.
  */

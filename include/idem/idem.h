@@ -26,8 +26,11 @@
  *   ::idem_error as its last argument, which may be NULL. The error is cleared at the start of
  *   each call, and on failure holds one line that names the thing and says what to do. It never
  *   holds a password, a token, or a response.
- * - *Outputs.* Out-parameters are written on success only. What an out-parameter receives is the
- *   caller's to free or clear; a pointer that is returned is borrowed.
+ * - *Outputs.* Out-parameters are written on success only, outcomes apart, which are zeroed first. What
+ *   an out-parameter receives is the caller's to free or clear; a pointer that is returned is borrowed.
+ * - *Claims belong to their store.* A call on a claim with another ::idem_store than the one that made it is
+ *   IDEM_ERR_ARGUMENT and changes nothing, even if both are on the same records: idem_resume() takes a
+ *   claim up on another one.
  * - *What happened to the key is no error.* That a key is in progress, or completed, or was used
  *   with other content, is an outcome of idem_begin().
  * - *Threads.* An ::idem_store may be used by any number of threads at once. An ::idem_claim, an
@@ -231,7 +234,10 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
  *  behind), complete, renew, checkpoint and the keepalive put it back, where nobody else holds the key:
  *  an insert with the same token, attempt, checkpoint and created_at. IDEM_EVENT_REINSTATED tells. A
  *  record that an operator has forgotten, or that the owner has released in another process, is absent
- *  too and is put back likewise. */
+ *  too and is put back likewise. It ends with the claim: what was completed or released, or found lost, is not
+ *  put back. Both sides of a fork() have it; what idem_resume() gives has it not. Where a network delivers
+ *  such an insert late, after its owner has released the key, the claim is back, and is nobody's until its
+ *  lease ends. */
 #define IDEM_REINSTATE UINT64_C(4)
 
 /** What idem_begin() is asked. Zero means the store's default. Make one with IDEM_REQUEST(). */
@@ -288,7 +294,10 @@ typedef struct {
  * | record of the key | outcome |
  * |---|---|
  * | none | IDEM_NEW, attempt 1 |
- * | in progress, my own token | IDEM_NEW, the same attempt: an earlier reply of mine was lost |
+ * | in progress, my own token, lease live | IDEM_NEW, the same attempt: an earlier reply of mine was
+ *   lost |
+ * | in progress, my own token, lease expired | IDEM_NEW, the same attempt and checkpoint; the lease
+ *   starts anew |
  * | in progress, lease live | IDEM_IN_PROGRESS with retry_after_ms |
  * | in progress, lease expired | IDEM_NEW, attempt + 1, with the last checkpoint; the work may
  *   have been done in part |
@@ -296,7 +305,8 @@ typedef struct {
  * | completed | IDEM_COMPLETED with the response |
  * | any, both fingerprints present and different | IDEM_MISMATCH |
  *
- * @param[out] outcome  written on success only; end it with idem_outcome_clear().
+ * @param[out] outcome  zeroed before anything else, so that idem_outcome_clear() is right whatever the
+ *                      call returned. What an outcome held before is to be cleared first.
  * @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE: nothing was claimed; IDEM_ERR_UNCERTAIN: a
  *         claim may have been made: begin again with the same token, or wait for the lease to run
  *         out; IDEM_ERR_CORRUPT; IDEM_ERR_FULL; IDEM_ERR_UNSUPPORTED: IDEM_KEEPALIVE on a store
@@ -346,7 +356,7 @@ IDEM_API void idem_outcome_clear(idem_outcome *outcome);
  *                  byte; at most idem_max_response() bytes.
  * @return IDEM_ERR_LOST: another caller took the claim over, or completed it; IDEM_ERR_NOT_FOUND:
  *         the record is gone (released, forgotten, or its retention ended); IDEM_ERR_ARGUMENT: not
- *         a JSON text (the message says where); IDEM_ERR_TOO_LARGE; IDEM_ERR_UNAVAILABLE: not
+ *         a JSON text (the message says where), or a claim of another store; IDEM_ERR_TOO_LARGE; IDEM_ERR_UNAVAILABLE: not
  *         stored; IDEM_ERR_UNCERTAIN: may be stored; complete again; IDEM_ERR_CORRUPT;
  *         IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
  * @par Ownership  the claim stays the caller's (or the outcome's) to free.
@@ -474,7 +484,8 @@ IDEM_API IDEM_MUST_CHECK int idem_get(idem_store *store, idem_bytes key, idem_re
 
 /**
  * Removes the record of a key: for operators. An owner that is still at work will be told
- * IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST. A key without a record is IDEM_OK.
+ * IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST, unless it asked for IDEM_REINSTATE. A key without a record is
+ * IDEM_OK.
  *
  * @return IDEM_ERR_CORRUPT: what is stored there can't be read as a record, and may be another
  *         program's data; it is left as it is (idem_forget_any() removes it); IDEM_ERR_ARGUMENT;

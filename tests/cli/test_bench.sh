@@ -66,7 +66,7 @@ empty_the_store
 scene 'claims alone, and no longer than that, whatever the lease of the store'
 expect 0 --store "$quick&lease=1h" bench --mode claim --ops 5 --batch 2 --keep
 records 5 --status in_progress
-expire_in '$1 > 500000 && $1 <= 600000'
+expire_in '$1 > 560000 && $1 <= 660000' # their lease, and behind it their retention
 empty_the_store
 
 scene 'replays: of as many keys as was asked for, which last for the run'

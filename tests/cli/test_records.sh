@@ -113,7 +113,7 @@ scene 'ls: as a table on a terminal'
 "$helper" "$idem" ls --prefix a/ >out 2>err || fail 'ls on a terminal has failed'
 lines_are 4 out
 out_matches '^STATUS +ATTEMPT +UPDATED +LEASE LEFT +EXPIRES IN +RESPONSE +KEY'
-out_matches '^in_progress +1  [0-9T:.-]+Z +[0-9ms]+ +23h[0-9]+m +0  "a/[123]"'
+out_matches '^in_progress +1  [0-9T:.-]+Z +[0-9ms]+ +(1d0h|24h[0-9]+m) +0  "a/[123]"'
 
 scene 'purge'
 expect 0 purge

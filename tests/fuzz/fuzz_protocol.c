@@ -18,6 +18,7 @@ typedef enum { ABSENT, IN_PROGRESS, COMPLETED } state;
 
 typedef struct {
     state state;
+    bool settled; /* under a token that nobody knows */
     uint32_t attempt;
     uint8_t token[IDEM_TOKEN_SIZE];
     idem_bytes fingerprint, checkpoint, response;
@@ -31,6 +32,8 @@ typedef struct {
     int key;
     uint64_t ttl_ms; /* set for the next changes; 0: as it is */
     bool lost;
+    bool reinstates;
+    record held; /* of a claim that reinstates: the record as it last knew it */
 } caller;
 
 typedef struct {
@@ -85,7 +88,7 @@ static bool is_full(world *w)
 
 static bool bears(const record *at, const uint8_t *token)
 {
-    return memcmp(at->token, token, IDEM_TOKEN_SIZE) == 0;
+    return !at->settled && memcmp(at->token, token, IDEM_TOKEN_SIZE) == 0;
 }
 
 /* What a call on a claim that is no longer held is told. */
@@ -118,11 +121,12 @@ static idem_outcome_kind judge(const world *w, const record *at, const idem_requ
 /* Makes the change of a begin that is told New. */
 static void claim_in_model(world *w, record *at, const idem_request *request, const uint8_t *token)
 {
-    if (at->state == IN_PROGRESS && bears(at, token))
+    bool mine = at->state == IN_PROGRESS && bears(at, token);
+    if (mine && age_ms(w, at) < at->lease_ms)
         return;
     if (at->state == ABSENT)
         *at = (record){.state = IN_PROGRESS, .created_at_ms = INT64_MIN};
-    at->attempt++;
+    at->attempt += !mine;
     memcpy(at->token, token, IDEM_TOKEN_SIZE);
     if (request->fingerprint.len > 0)
         at->fingerprint = request->fingerprint;
@@ -210,6 +214,7 @@ static idem_request draw_request(fuzz_source *source, int key)
     request.fingerprint = fingerprints[choice & 3];
     request.token = (choice >> 2 & 3) < TOKENS ? tokens[choice >> 2 & 3] : NULL;
     request.flags = choice & 16 ? IDEM_NO_TAKEOVER : 0;
+    request.flags |= choice & 32 ? IDEM_REINSTATE : 0;
     return request;
 }
 
@@ -232,6 +237,9 @@ static void do_begin(world *w, caller *who)
         HOLDS(!request.token || bears(at, request.token));
         HOLDS(out.attempt == at->attempt && !idem_claim_lost(out.claim));
         take_claim(who, &out.claim, key);
+        check_key(w, key); /* learns created_at_ms */
+        who->reinstates = (request.flags & IDEM_REINSTATE) != 0;
+        who->held = *at;
     }
     idem_outcome_clear(&out);
 }
@@ -243,8 +251,27 @@ static void check_change(caller *who, int expected, int rc, const idem_error *er
     HOLDS(rc == expected && error->code == rc);
     who->lost = who->lost || rc == IDEM_ERR_LOST || rc == IDEM_ERR_NOT_FOUND;
     HOLDS(idem_claim_lost(who->claim) == who->lost);
+    who->reinstates = who->reinstates && !who->lost;
     if (rc)
         fuzz_check_message(error, rc);
+}
+
+/* A claim that asks for it puts back what is not there. A full store has no place for it. False: the call
+   fails with IDEM_ERR_FULL. */
+static bool put_back(world *w, const caller *who, record *at)
+{
+    if (at->state != ABSENT || !who->reinstates)
+        return true;
+    if (is_full(w))
+        return false;
+    *at = who->held;
+    return true;
+}
+
+static void check_full(caller *who, int rc, const idem_error *error)
+{
+    HOLDS(rc == IDEM_ERR_FULL && !idem_claim_lost(who->claim));
+    fuzz_check_message(error, rc);
 }
 
 /* What every change through a claim does to its record. */
@@ -260,9 +287,15 @@ static void do_complete(world *w, caller *who)
     idem_error error;
     idem_bytes text = idem_str(texts[fuzz_byte(&w->source) % 4]);
     record *at = look_up(w, who->key);
+    bool full = !put_back(w, who, at);
     bool mine = at->state != ABSENT && bears(at, idem_claim_token(who->claim));
     int rc = idem_complete(w->store, who->claim, text, &error);
+    if (full) {
+        check_full(who, rc, &error);
+        return;
+    }
     check_change(who, mine ? IDEM_OK : not_held(at), rc, &error);
+    who->reinstates = false;
     if (rc || at->state == COMPLETED)
         return;
     touch(w, who, at);
@@ -281,13 +314,19 @@ static void do_renew(world *w, caller *who)
     idem_error error;
     uint64_t lease_ms = fuzz_byte(&w->source);
     record *at = look_up(w, who->key);
+    bool full = !put_back(w, who, at);
     bool mine = holds_claim(at, who);
-    check_change(who, mine ? IDEM_OK : not_held(at),
-                 idem_renew(w->store, who->claim, lease_ms, &error), &error);
+    int rc = idem_renew(w->store, who->claim, lease_ms, &error);
+    if (full) {
+        check_full(who, rc, &error);
+        return;
+    }
+    check_change(who, mine ? IDEM_OK : not_held(at), rc, &error);
     if (!mine)
         return;
     touch(w, who, at);
     at->lease_ms = lease_ms ? lease_ms : at->lease_ms;
+    who->held = *at;
 }
 
 static void do_checkpoint(world *w, caller *who)
@@ -296,13 +335,19 @@ static void do_checkpoint(world *w, caller *who)
     uint8_t choice = fuzz_below(&w->source, 5);
     idem_bytes text = choice < 4 ? idem_str(texts[choice]) : (idem_bytes){NULL, 0};
     record *at = look_up(w, who->key);
+    bool full = !put_back(w, who, at);
     bool mine = holds_claim(at, who);
-    check_change(who, mine ? IDEM_OK : not_held(at),
-                 idem_checkpoint(w->store, who->claim, text, &error), &error);
+    int rc = idem_checkpoint(w->store, who->claim, text, &error);
+    if (full) {
+        check_full(who, rc, &error);
+        return;
+    }
+    check_change(who, mine ? IDEM_OK : not_held(at), rc, &error);
     if (!mine)
         return;
     touch(w, who, at);
     at->checkpoint = text;
+    who->held = *at;
 }
 
 static void do_release(world *w, caller *who)
@@ -310,6 +355,7 @@ static void do_release(world *w, caller *who)
     idem_error error;
     record *at = look_up(w, who->key);
     HOLDS(idem_release(w->store, who->claim, &error) == IDEM_OK && error.code == IDEM_OK);
+    who->reinstates = false;
     if (holds_claim(at, who))
         *at = (record){.state = ABSENT};
 }
@@ -354,13 +400,49 @@ static void do_resume(world *w, caller *who)
 
 /* ------------------------------------------------------------------------------------ operators */
 
-static void do_forget(world *w, caller *who)
+/* What an operator is told of a key that it wants to decide about. */
+static int judge_abandoned(const world *w, const record *at, int if_absent)
+{
+    if (at->state == ABSENT)
+        return if_absent;
+    bool abandoned = at->state == IN_PROGRESS && age_ms(w, at) >= at->lease_ms;
+    return abandoned ? IDEM_OK : IDEM_ERR_LOST;
+}
+
+static void do_settle(world *w, int key)
 {
     idem_error error;
+    idem_bytes text = idem_str(texts[fuzz_byte(&w->source) % 4]);
+    record *at = look_up(w, key);
+    int expected = judge_abandoned(w, at, IDEM_ERR_NOT_FOUND);
+    HOLDS(idem_settle(w->store, keys[key], text, &error) == expected && error.code == expected);
+    if (expected)
+        return;
+    at->state = COMPLETED;
+    at->response = text;
+    at->checkpoint = (idem_bytes){NULL, 0};
+    at->written_ms = w->now_ms;
+    at->settled = true;
+}
+
+static void do_operate(world *w, caller *who)
+{
+    idem_error error;
+    uint8_t choice = fuzz_below(&w->source, 4);
     int key = fuzz_below(&w->source, KEYS);
+    record *at = look_up(w, key);
     (void)who;
-    HOLDS(idem_forget(w->store, keys[key], &error) == IDEM_OK);
-    w->records[key] = (record){.state = ABSENT};
+    if (choice == 3) {
+        do_settle(w, key);
+        return;
+    }
+    int expected = choice == 2 ? judge_abandoned(w, at, IDEM_OK) : IDEM_OK;
+    int rc = choice == 2   ? idem_forget_expired(w->store, keys[key], &error)
+             : choice == 1 ? idem_forget_any(w->store, keys[key], &error)
+                           : idem_forget(w->store, keys[key], &error);
+    HOLDS(rc == expected && error.code == expected);
+    if (rc == IDEM_OK)
+        *at = (record){.state = ABSENT};
 }
 
 typedef struct {
@@ -418,7 +500,7 @@ static void do_advance(world *w, caller *who)
 static void step(world *w)
 {
     static void (*const on_store[])(world *, caller *) = {
-        do_begin, do_begin, do_resume, do_forget, do_scan, do_purge, do_advance, do_advance};
+        do_begin, do_begin, do_resume, do_operate, do_scan, do_purge, do_advance, do_advance};
     static void (*const on_claim[])(world *, caller *) = {do_complete, do_renew,   do_checkpoint,
                                                           do_release,  do_refused, do_set_ttl,
                                                           do_begin,    do_advance};

@@ -9,7 +9,8 @@
  *
  * Set with -D: CALLERS; LATE, requests under way that were given up; SHARED, how many of the callers, the
  * first ones, have one token; DETAIL, every step of a call that fails, checkpoints, and begins that
- * look first; FRESH, callers take fresh tokens; PLAIN, versions as plain numbers; PROGRESS, for the formula.
+ * look first; FRESH, callers take fresh tokens; REINSTATE, claims put back what the store has lost; OPERATOR,
+ * somebody settles and forgets what has expired; PLAIN, versions as plain numbers; PROGRESS, for the formula.
  */
 #ifndef CALLERS
 #define CALLERS 3
@@ -25,6 +26,12 @@
 #endif
 #ifndef FRESH
 #define FRESH 0
+#endif
+#ifndef REINSTATE
+#define REINSTATE 0
+#endif
+#ifndef OPERATOR
+#define OPERATOR 0
 #endif
 
 /* ---------------------------------------------------------------------------------- the mutants */
@@ -55,6 +62,13 @@
 #define ENDED_REMEMBERED 23    /* a claim takes in the record that its complete wrote */
 #define FORGETFUL_CLAIM 24     /* a claim does not take in what its renewal wrote */
 #define ADOPTED_IN_NAME 25     /* a claim's call goes on, but expects the version that it held */
+#define LEASE_KEPT 26          /* begin tells New of its own claim though the lease has ended */
+#define REINSERT_UNCHECKED 27  /* a reinstatement replaces whatever is there */
+#define ENDED_REINSTATED 28    /* a claim that its owner has ended is put back */
+#define REINSERT_FORGETS 29    /* a reinstatement leaves the checkpoint behind */
+#define LATE_REINSERT 30       /* none: asks what a late reinstatement can do */
+#define SETTLE_UNCHECKED 31    /* settle completes whatever is there */
+#define FORGET_UNCHECKED 32    /* forget, only if expired, removes whatever is there */
 
 /* Which one is built in: the verifier reads its number from the environment, so that it is compiled
    once for all of them. */
@@ -67,7 +81,7 @@ c_decl {
 /* ------------------------------------------------------------------------------- the guarantees */
 
 /* What an assertion is about stands in its text, by the name of a variable that is always false. */
-hidden byte guarantee_1, guarantee_2, guarantee_3, guarantee_4, guarantee_5, guarantee_6, table;
+hidden byte guarantee_1, guarantee_2, guarantee_3, guarantee_4, guarantee_5, guarantee_6, table, ended_stays;
 #define ONE_LIVE_CLAIM(holds) assert((holds) || guarantee_1)
 #define RESPONSE_STAYS(holds) assert((holds) || guarantee_2)
 #define TAKEN_IS_TAKEN(holds) assert((holds) || guarantee_3)
@@ -75,17 +89,21 @@ hidden byte guarantee_1, guarantee_2, guarantee_3, guarantee_4, guarantee_5, gua
 #define NOT_LOCKED_OUT(holds) assert((holds) || guarantee_5)
 #define HONEST_ERROR(holds) assert((holds) || guarantee_6)
 #define AS_SPECIFIED(holds) assert((holds) || table)
+/* What its owner has ended does not come back, unless by a request that is late. */
+#define ENDED_STAYS(holds) assert((holds) || (LATE > 0 && MUTANT != LATE_REINSERT) || ended_stays)
 
 /* -------------------------------------------------------------------------------------- the state */
 
 mtype = { none,
     begin, begin_no_takeover, resume, complete, renew, checkpoint, release, /* calls */
-    insert, takeover, change, remove, get,                                  /* operations */
+    insert, takeover, change, remove, get, reinsert,                        /* operations */
+    settle_it, forget_it,                                                   /* an operator's */
     new_claim, in_progress, completed, in_doubt,                            /* outcomes */
     ok, failed };
 
 #define TOKEN(i) ((i) < SHARED -> 0 : (i))
 #define DEAD(i) (CALLERS + (i)) /* the token that caller i had before its fresh one */
+#define OPERATORS (2 * CALLERS) /* an operator's token, and his response */
 #define GONE 0                  /* a version that the record had and can't have again */
 
 typedef Record {
@@ -103,6 +121,8 @@ typedef Caller {
     byte claim_version;
     bool claim_checkpoint;
     bool claim_ended;
+    bool claim_reinstates;
+    bool gave_back; /* its last claim ended by release, and it has begun nothing since */
 
     /* idem__call: the call under way */
     mtype call;
@@ -126,6 +146,10 @@ typedef Request {
     byte version; /* PLAIN only: elsewhere it is drawn on arrival, since nobody can see it before */
     bool has_checkpoint
 };
+
+/* What an operator has seen and is about to decide. */
+mtype operator;
+byte operator_version;
 
 Record rec;
 Caller caller[CALLERS];
@@ -155,6 +179,7 @@ hidden byte store_op;
 hidden byte store_call;
 hidden byte store_token;
 hidden byte store_sender;
+hidden byte store_actor; /* who sent it */
 hidden byte store_expected;
 hidden byte store_checkpoint;
 hidden byte stamp;
@@ -217,13 +242,15 @@ inline leave_version()
     do
     :: k < CALLERS ->
         if
-        :: caller[k].claims -> caller[k].claim_version = GONE; caller[k].claim_checkpoint = false
+        :: caller[k].claims ->
+            caller[k].claim_version = GONE;
+            caller[k].claim_checkpoint = REINSTATE && caller[k].claim_checkpoint
         :: else
         fi;
         if
         :: caller[k].op == takeover || caller[k].op == change || caller[k].op == remove ->
             caller[k].version = GONE;
-            caller[k].text = false;
+            caller[k].text = REINSTATE && caller[k].text;
             if
             :: !DETAIL && k != actor -> caller[k].call = none; caller[k].op = none
             :: else
@@ -237,12 +264,13 @@ inline leave_version()
     do
     :: k < LATE ->
         if
-        :: late[k].op != none && late[k].op != insert -> clear_request(k)
+        :: late[k].op != none && late[k].op != insert && late[k].op != reinsert -> clear_request(k)
         :: else
         fi;
         k++
     :: else -> break
-    od
+    od;
+    operator_version = GONE
 }
 #endif
 
@@ -271,10 +299,12 @@ inline make_absent()
      (MUTANT == RELEASE_UNCHECKED && store_op == remove) || \
      (MUTANT == RENEWAL_UNCHECKED && (store_call == renew || store_call == checkpoint)))
 
+#define INSERTS (store_op == insert || (store_op == reinsert && MUTANT != REINSERT_UNCHECKED))
+
 /* The store's compare. */
 #define MATCHES \
-    (store_op == insert -> rec.status == none : \
-        (store_op != get && rec.status != none && (rec.version == store_expected || UNCHECKED)))
+    (INSERTS -> rec.status == none : (store_op == reinsert || \
+        (store_op != get && rec.status != none && (rec.version == store_expected || UNCHECKED))))
 
 /* What must be true whenever an operation changes a record that is there. */
 inline may_change()
@@ -287,6 +317,7 @@ inline may_change()
 
 inline put()
 {
+    ENDED_STAYS(store_op != reinsert || !caller[store_actor].gave_back);
     if
     :: rec.status != none && !(MUTANT == RENEWAL_KEEPS && store_call == renew) -> leave_version()
     :: else
@@ -297,7 +328,8 @@ inline put()
     rec.expired = false;
     rec.token = store_token;
     rec.has_checkpoint = (store_call == checkpoint ||
-        (store_call != complete && store_op != insert && store_checkpoint));
+        (store_call != complete && store_op != insert && store_checkpoint &&
+            !(store_op == reinsert && MUTANT == REINSERT_FORGETS)));
     rec.response = (store_call == complete -> store_sender : 0)
 }
 
@@ -375,8 +407,12 @@ inline outcome(what)
     ONE_LIVE_CLAIM(what != new_claim || (rec.status == in_progress && MINE));
     RESPONSE_STAYS(!promised || (what == completed && rec.response == promised_response));
     NOT_LOCKED_OUT((what != in_progress && what != in_doubt) || !MINE);
+    AS_SPECIFIED(what != new_claim || MUTANT == ABSENT_IS_NEW || !rec.expired);
     if
-    :: what == new_claim -> take_claim()
+    :: what == new_claim ->
+        take_claim();
+        ME.claim_reinstates = REINSTATE;
+        ME.gave_back = false
     :: else
     fi;
     end_call()
@@ -389,13 +425,13 @@ inline judge()
     :: rec.status == completed && !(MUTANT == MINE_FIRST && MINE) -> outcome(completed)
     :: else ->
         if
-        :: MINE && MUTANT != MINE_IGNORED -> outcome(new_claim)
+        :: MINE && MUTANT != MINE_IGNORED && (!rec.expired || MUTANT == LEASE_KEPT) -> outcome(new_claim)
         :: else ->
             if
             :: !rec.expired && MUTANT != LEASE_IGNORED -> outcome(in_progress)
             :: else ->
                 if
-                :: ME.call == begin_no_takeover -> outcome(in_doubt)
+                :: ME.call == begin_no_takeover && !(MINE && MUTANT != MINE_IGNORED) -> outcome(in_doubt)
                 :: else ->
                     ME.op = takeover;
                     ME.version = rec.version;
@@ -433,6 +469,15 @@ inline begin_answer()
     (rec.status == in_progress || MUTANT == COMPLETED_ADOPTED) && \
     (MINE || MUTANT == OTHERS_ADOPTED) && MUTANT != NOTHING_ADOPTED)
 
+/* The claim has ended, or may have: it is not put back any more. */
+inline end_claim()
+{
+    if
+    :: MUTANT != ENDED_REINSTATED -> ME.claim_reinstates = false
+    :: else
+    fi
+}
+
 inline adopt(next_op)
 {
     ME.op = next_op;
@@ -463,12 +508,17 @@ inline result(what)
         take_claim()
     :: else
     fi;
+    if
+    :: what == failed || ME.call == complete -> end_claim()
+    :: else
+    fi;
     end_call()
 }
 
-/* replace_answer() */
-inline replace_answer()
+/* change_answer() */
+inline change_answer()
 {
+    CHECKPOINT_KEPT(!applied || store_op != reinsert || ME.call != renew || rec.has_checkpoint == ME.text);
     if
     :: applied -> result(ok)
     :: !applied && STILL_HELD -> adopt(change)
@@ -476,7 +526,11 @@ inline replace_answer()
         if
         :: ME.call == complete && rec.status != none && MUTANT != OWN_REPLY_LOST &&
             (MINE || MUTANT == ANYBODYS_COMPLETE) -> result(ok)
-        :: else -> result(failed)
+        :: else ->
+            if
+            :: ME.claim_reinstates && rec.status == none && !ME.ended -> ME.op = reinsert; ME.version = GONE
+            :: else -> result(failed)
+            fi
         fi
     fi
 }
@@ -488,6 +542,8 @@ inline release_answer()
     :: !applied && STILL_HELD && MUTANT != RELEASE_GIVES_UP -> adopt(remove)
     :: else ->
         AS_SPECIFIED(rec.status != in_progress || !MINE);
+        end_claim();
+        ME.gave_back = REINSTATE;
         end_call()
     fi
 }
@@ -496,13 +552,16 @@ inline release_answer()
 inline resume_answer()
 {
     if
-    :: rec.status != none && MINE -> take_claim()
+    :: rec.status != none && MINE ->
+        take_claim();
+        ME.claim_reinstates = false;
+        ME.gave_back = false
     :: else
     fi;
     end_call()
 }
 
-/* kind_answer() */
+/* the table of behaviours */
 inline answer()
 {
     MOVED(false);
@@ -510,7 +569,7 @@ inline answer()
     :: ME.call == begin || ME.call == begin_no_takeover -> begin_answer()
     :: ME.call == resume -> resume_answer()
     :: ME.call == release -> release_answer()
-    :: else -> replace_answer()
+    :: else -> change_answer()
     fi
 }
 
@@ -595,6 +654,7 @@ inline take_op()
     :: else -> draw()
     fi;
     actor = i;
+    store_actor = i;
     store_op = ME.op;
     store_call = (ME.call == begin_no_takeover -> begin : ME.call);
     store_token = TOKEN(i);
@@ -636,7 +696,7 @@ inline send_late(r)
 inline settle()
 {
     if
-    :: !DETAIL && ((ME.op == insert) || (ME.call != begin && ME.call != begin_no_takeover &&
+    :: !DETAIL && ME.op != reinsert && ((ME.op == insert) || (ME.call != begin && ME.call != begin_no_takeover &&
         ME.call != none && ME.version == ME.claim_version && ME.ended == ME.claim_ended)) -> end_call()
     :: else
     fi
@@ -672,6 +732,10 @@ inline carry_out()
 inline give_up()
 {
     HONEST_ERROR(ME.doubt || !ME.changed);
+    if
+    :: ME.doubt && (ME.call == complete || ME.call == release) -> end_claim()
+    :: else
+    fi;
     end_call()
 }
 
@@ -698,11 +762,51 @@ inline arrive(r)
     store_op = late[r].op;
     store_call = late[r].call;
     store_token = late[r].token;
+    store_actor = (store_token < CALLERS -> store_token : store_token - CALLERS); /* SHARED is 1 there */
     store_sender = late[r].sender;
     store_expected = late[r].expected;
     store_checkpoint = late[r].has_checkpoint;
     clear_request(r);
     store();
+    MOVED(false)
+}
+
+/* idem_settle() and idem_forget_expired(): an operator looks, and decides about what it has seen, at any
+   later time. A reply that is lost is a look that comes after the decision. */
+inline look_on(what)
+{
+    operator = what;
+    operator_version = rec.version
+}
+
+inline decide()
+{
+    actor = CALLERS;
+    if
+    :: rec.status != none && (rec.version == operator_version ||
+        (operator == settle_it && MUTANT == SETTLE_UNCHECKED) ||
+        (operator == forget_it && MUTANT == FORGET_UNCHECKED)) ->
+        RESPONSE_STAYS(rec.status != completed && !promised);
+        TAKEN_IS_TAKEN(rec.expired);
+        if
+        :: operator == forget_it -> make_absent()
+        :: else ->
+            leave_version();
+            draw();
+            rec.version = stamp;
+            rec.status = completed;
+            rec.expired = false;
+            rec.token = OPERATORS;
+            rec.has_checkpoint = false;
+            rec.response = OPERATORS;
+            promised = true;
+            promised_token = OPERATORS;
+            promised_response = OPERATORS
+        fi
+    :: else
+    fi;
+    operator = none;
+    operator_version = GONE;
     MOVED(false)
 }
 
@@ -719,6 +823,10 @@ end:
     :: d_step { LATE > 0 && late[0].op != none -> clear_request(0); MOVED(false) }
     :: d_step { LATE > 1 && late[1 % (LATE + 1)].op != none -> arrive(1) }
     :: d_step { LATE > 1 && late[1 % (LATE + 1)].op != none -> clear_request(1); MOVED(false) }
+    /* an operator looks at what has expired, and decides about it */
+    :: d_step { OPERATOR && operator == none && rec.status == in_progress && rec.expired -> look_on(settle_it) }
+    :: d_step { OPERATOR && operator == none && rec.status == in_progress && rec.expired -> look_on(forget_it) }
+    :: d_step { OPERATOR && operator != none -> decide() }
     od
 }
 
@@ -726,6 +834,7 @@ init {
     c_code { mutant = getenv("MUTANT") ? atoi(getenv("MUTANT")) : 0; };
     d_step {
         k = 0;
+        operator = none;
         rec.status = none;
         do
         :: k < CALLERS -> caller[k].call = none; caller[k].op = none; k++

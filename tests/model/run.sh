@@ -106,6 +106,12 @@ mutant() {
 # The mutants, in the order of their numbers, stand in the model; here is what each breaks.
 mutants() {
   while read -r number name expected; do
+    where="plain exact"
+    case $name in
+    *REINSERT_* | *_REINSTATED) where=reinstating ;;
+    LATE_REINSERT) where=reinstating_late ;;
+    SETTLE_* | FORGET_*) where=operators ;;
+    esac
     defined=$(sed -n "s/^#define $name \\([0-9]*\\) .*/\\1/p" "$here/protocol.pml")
     if [ "$defined" != "$number" ]; then
       echo "FAILED: $name is not mutant $number in the model"
@@ -113,7 +119,7 @@ mutants() {
     fi
     case $expected in
     harmless) mutant "$number" "$name" harmless "exact shared" ;;
-    *) mutant "$number" "$name" "$expected" "plain exact" ;;
+    *) mutant "$number" "$name" "$expected" "$where" ;;
     esac
   done <<'END'
 1 REUSED_VERSION guarantee_1
@@ -140,6 +146,13 @@ mutants() {
 22 TAKEOVER_AGAIN harmless
 23 ENDED_REMEMBERED harmless
 24 FORGETFUL_CLAIM harmless
+26 LEASE_KEPT table
+27 REINSERT_UNCHECKED guarantee_2 guarantee_3
+28 ENDED_REINSTATED ended_stays
+29 REINSERT_FORGETS guarantee_4
+30 LATE_REINSERT ended_stays
+31 SETTLE_UNCHECKED guarantee_2 guarantee_3
+32 FORGET_UNCHECKED guarantee_2 guarantee_3
 END
 }
 
@@ -149,11 +162,17 @@ build plain -DCALLERS=2 -DLATE=0 -DDETAIL=1 -DFRESH=1 -DPLAIN
 build late -DCALLERS=3 -DLATE=1
 build numbers -DCALLERS=2 -DLATE=0 -DPLAIN
 build shared -DCALLERS=3 -DLATE=0 -DSHARED=2
+build reinstating -DCALLERS=2 -DLATE=0 -DDETAIL=1 -DREINSTATE=1
+build reinstating_late -DCALLERS=2 -DLATE=1 -DREINSTATE=1
+build operators -DCALLERS=2 -DLATE=0 -DDETAIL=1 -DOPERATOR=1
 whole exact "2 callers, fresh tokens, errors told"
 whole exact_late "2 callers, 1 late request, fresh tokens, errors told"
 whole late "3 callers, 1 late request"
 whole shared "3 callers, 2 of them with one token"
 whole numbers "2 callers, versions as plain numbers"
+whole reinstating "2 callers that put back what the store has lost"
+whole reinstating_late "2 callers that put back what the store has lost, 1 late request"
+whole operators "2 callers, an operator who settles and forgets what has expired"
 mutants
 # That calls end is a question of cycles.
 search=

@@ -67,22 +67,28 @@ static void count_change(world *made, const verdict *judged, const ground_record
 
 /* What has no version that could be named is forgotten whatever it is by then: also garbage that came
    in its place after it was read. */
-static bool forget_raced(const letter *from, const ground_request *request,
+static bool forget_raced(const task *running, const letter *from, const ground_request *request,
                          const ground_record *before)
 {
-    return before->state == GARBAGE && from->asked.kind == IDEM__CALL_FORGET &&
+    bool read = !running; /* of a late request that is known elsewhere */
+    for (size_t i = 0; running && i < running->moments_count; i++) {
+        const ground_record *met = &running->moments[i].before;
+        bool record = met->state == IN_PROGRESS || met->state == COMPLETED;
+        read = read || (record && (met->sealed || table_tokenless(met)));
+    }
+    return read && before->state == GARBAGE && from->asked.kind == IDEM__CALL_FORGET &&
            request->kind == IDEM_OP_REMOVE && request->any_version;
 }
 
 /* Judges a change, and makes the same in the model. */
-static void take_change(world *made, const letter *from, const ground_request *request,
-                        verdict *judged, const ground_record *before)
+static void take_change(world *made, const task *running, const letter *from,
+                        const ground_request *request, verdict *judged, const ground_record *before)
 {
     char was[160];
     char is[160];
     char should[160];
     uint64_t now_ms = made->truth.now_ms;
-    if (forget_raced(from, request, before)) {
+    if (forget_raced(running, from, request, before)) {
         made->counts->situations[SAW_FORGET_RACED]++;
         *judged = (verdict){.row = ROW_FORGET_GARBAGE, .code = IDEM_OK, .changes = true};
     }
@@ -125,7 +131,7 @@ void oracle_op(world *made, task *running, const letter *from, const ground_requ
     ground_record before = ground_look(&made->model, request->key);
     verdict judged = table_judge(&from->asked, &before, made->truth.now_ms);
     if (reply->applied)
-        take_change(made, from, request, &judged, &before);
+        take_change(made, running, from, request, &judged, &before);
     if (running)
         remember(running, &judged, &before, reply->applied);
 }

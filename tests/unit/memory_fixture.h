@@ -46,10 +46,11 @@ static inline idem_bytes number_key(char *buf, size_t size, const char *prefix, 
 }
 
 /* Begins and leaves the claim to its lease. @return the outcome's kind, or minus the error's code */
-static inline int begin(idem_store *store, idem_bytes key, uint64_t ttl_ms)
+/* A claim is absent one millisecond after its lease has ended. */
+static inline int begin(idem_store *store, idem_bytes key, uint64_t lease_ms)
 {
     idem_outcome outcome;
-    int rc = idem_begin(store, IDEM_REQUEST(.key = key, .lease_ms = ttl_ms, .ttl_ms = ttl_ms),
+    int rc = idem_begin(store, IDEM_REQUEST(.key = key, .lease_ms = lease_ms, .ttl_ms = 1),
                         &outcome, NULL);
     if (rc)
         return -rc;

@@ -225,7 +225,7 @@ START_TEST(time_goes_by_the_clock_that_was_given)
     ck_assert_int_eq(begin(store, idem_str("k"), 20), IDEM_IN_PROGRESS);
     atomic_fetch_add(&time_ms, 19);
     ck_assert_int_eq(begin(store, idem_str("k"), 20), IDEM_IN_PROGRESS);
-    atomic_fetch_add(&time_ms, 1);
+    atomic_fetch_add(&time_ms, 2);
     ck_assert_int_eq(idem_get(store, idem_str("k"), &record, NULL), IDEM_ERR_NOT_FOUND);
     ck_assert_int_eq(begin(store, idem_str("k"), 20), IDEM_NEW);
     ck_assert_int_eq(begin(store, idem_str("long"), IDEM_DURATION_MAX_MS), IDEM_NEW);
@@ -276,7 +276,7 @@ START_TEST(a_scan_gives_what_lives_and_a_purge_takes_the_rest)
         ck_assert_int_eq(begin_number(store, i < 600 ? "short" : "long", i, i < 600 ? 10 : 1000),
                          IDEM_NEW);
     ck_assert_uint_eq(count_records(store, ""), 1000);
-    atomic_fetch_add(&time_ms, 10);
+    atomic_fetch_add(&time_ms, 11);
     ck_assert_uint_eq(count_records(store, ""), 400);
     ck_assert_uint_eq(count_records(store, "long-9"), 100);
     ck_assert_uint_eq(count_records(store, "short"), 0);

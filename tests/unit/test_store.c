@@ -402,14 +402,14 @@ START_TEST(a_look_that_fails_until_the_deadline_says_why)
     on.always = true;
     on.faults[0] = BEFORE;
     for (int i = 0; i < 2; i++) {
-        const uint64_t timeout_ms = i == 0 ? 10 : 100; /* too short for a repeat, and not */
+        const uint64_t timeout_ms = i == 0 ? 1 : 100; /* for few repeats, and for many */
         ck_assert_int_eq(idem_begin(store,
                                     IDEM_REQUEST(.key = idem_str("k"), .timeout_ms = timeout_ms,
                                                  .flags = IDEM_KEEPALIVE),
                                     &out, &error),
                          IDEM_ERR_UNAVAILABLE);
         ck_assert_ptr_nonnull(strstr(error.message, "a fault before"));
-        ck_assert(idem__keepalive_is_running(&store->keeper) == (i > 0));
+        ck_assert(i == 0 || idem__keepalive_is_running(&store->keeper));
     }
     idem_close(store);
 }
