@@ -136,8 +136,7 @@ static void watch_patience(cli_child *child)
         child->give_up_at = now + LAST_WAIT_S * 1000;
         cli_keeper_stop(&child->keeper, SIGKILL);
     }
-    child->left_alive =
-        child->give_up_at && now >= child->give_up_at && !state_of(child)->gone;
+    child->left_alive = child->give_up_at && now >= child->give_up_at && !state_of(child)->gone;
 }
 
 static void watch_claim(cli_child *child, const idem_claim *claim)
@@ -264,8 +263,8 @@ void cli_child_follow(cli_child *child, const idem_claim *claim)
         watch_claim(child, claim);
         watch_leftovers(child);
         watch_patience(child);
-        bool late = child->ended && state_of(child)->gone &&
-                    idem_monotonic_ms() >= child->linger_until;
+        bool late =
+            child->ended && state_of(child)->gone && idem_monotonic_ms() >= child->linger_until;
         for (int i = OUT; i < STREAMS_COUNT; i++) {
             child->streams[i].late = late;
             cli_stream_settle(&child->streams[i]);

@@ -20,7 +20,7 @@
 #include <sys/prctl.h>
 #endif
 
-#define LOOK_MS     50    /* how often a tree that is to end is looked at */
+#define LOOK_MS     50 /* how often a tree that is to end is looked at */
 #define COURTESY_MS 1000
 #define GIVE_UP_MS  60000 /* how long KILL is repeated where idem is gone */
 
@@ -134,9 +134,8 @@ static void be_alone(watch *self)
 
 static bool is_done(const watch *self)
 {
-    return self->guard.now.gone ||
-           (self->alone &&
-            idem_monotonic_ms() - self->alone_since_ms >= self->grace_ms + GIVE_UP_MS);
+    return self->guard.now.gone || (self->alone && idem_monotonic_ms() - self->alone_since_ms >=
+                                                       self->grace_ms + GIVE_UP_MS);
 }
 
 static void wait_for_something(const watch *self)
@@ -150,6 +149,12 @@ static void wait_for_something(const watch *self)
     }
 }
 
+static bool is_news(const cli_guard_state *now, const cli_guard_state *told)
+{
+    return now->ended != told->ended || now->living != told->living ||
+           now->refused != told->refused || now->gone;
+}
+
 static void see_to_the_end(watch *self)
 {
     cli_guard_state told = self->guard.now;
@@ -158,7 +163,7 @@ static void see_to_the_end(watch *self)
         if (self->alone || !take_orders(&self->guard))
             be_alone(self);
         cli_guard_step(&self->guard);
-        if (memcmp(&self->guard.now, &told, sizeof told) != 0)
+        if (is_news(&self->guard.now, &told))
             tell(&self->guard);
         told = self->guard.now;
     }

@@ -25,7 +25,7 @@ typedef struct {
 /** What is done about it. The keeper has one; idem has one if it loses the keeper. */
 typedef struct {
     cli_tree tree;
-    int stopping; /**< the signal that the whole tree gets: SIGTERM, SIGKILL; 0: none yet */
+    int stopping;         /**< the signal that the whole tree gets: SIGTERM, SIGKILL; 0: none yet */
     uint64_t courtesy_ms; /**< so long CMD has to stop the others itself, before they are asked */
     uint64_t asked_at_ms; /**< when it was; 0: not yet */
     cli_guard_state now;

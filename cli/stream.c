@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define CHUNK_SIZE 65536
-#define MOMENT_MS  50 /* for a CMD that is about to end */
+#define MOMENT_MS  250 /* for a CMD that is about to end */
 
 bool cli_stream_open(cli_stream *stream, const char *name, int from, int to, size_t limit)
 {
@@ -169,8 +169,8 @@ static void close_early(cli_stream *stream)
     uint64_t until = stream->total;
     if (ioctl(stream->from, FIONREAD, &waiting) == 0 && waiting > 0)
         until += (uint64_t)waiting;
-    for (uint64_t before = stream->total - 1; stream->from >= 0 && stream->total < until &&
-                                              stream->total != before;) {
+    for (uint64_t before = stream->total - 1;
+         stream->from >= 0 && stream->total < until && stream->total != before;) {
         before = stream->total;
         read_chunk(stream);
     }
@@ -192,8 +192,7 @@ void cli_stream_step(cli_stream *stream, const struct pollfd *ready)
         return;
     if (has_chunk(stream))
         write_piece(stream);
-    else if (may_read(stream) && stream->reader_at && !stream->ended &&
-             !is_hung_up(stream->from))
+    else if (may_read(stream) && stream->reader_at && !stream->ended && !is_hung_up(stream->from))
         close_early(stream);
     else if (may_read(stream))
         read_chunk(stream);

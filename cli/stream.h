@@ -13,7 +13,7 @@ typedef struct {
     int to;           /**< idem's own stdout or stderr */
     size_t limit;     /**< how much is kept */
     idem_buffer kept; /**< the first bytes */
-    char *tail;       /**< a ring of the last `tail_size` bytes, once there are more than the limit */
+    char *tail; /**< a ring of the last `tail_size` bytes, once there are more than the limit */
     size_t tail_size;
     size_t tail_at;     /**< where the ring begins */
     uint64_t total;     /**< how much came in all */
@@ -24,7 +24,7 @@ typedef struct {
     bool closed;        /**< our reader went away, and CMD was told: it could write no more */
     uint64_t reader_at; /**< when we saw that the reader had gone; 0: it is there */
     int problem;        /**< errno of passing it on; 0: none */
-    char *chunk;      /**< what was read and waits to be passed on */
+    char *chunk;        /**< what was read and waits to be passed on */
     size_t chunk_at;
     size_t chunk_len;
 } cli_stream;

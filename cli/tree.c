@@ -161,8 +161,7 @@ static void look_at(cli_tree *tree, pid_t pid, int number, cli_tree_state *state
         return;
     }
     int handle = number ? open_handle(pid) : -1;
-    if (read_parent(pid, &parent, &alive) && alive &&
-        (pid == tree->root || is_below(tree, parent)))
+    if (read_parent(pid, &parent, &alive) && alive && (pid == tree->root || is_below(tree, parent)))
         signal_one(tree, pid, handle, number, state);
     if (handle >= 0)
         (void)close(handle);

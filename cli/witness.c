@@ -99,8 +99,8 @@ static void remove_pending(cli_witness *witness, size_t at)
 
 static bool is_same(const cli_signal *one, const cli_signal *other)
 {
-    uint64_t apart = one->at_ms > other->at_ms ? one->at_ms - other->at_ms
-                                               : other->at_ms - one->at_ms;
+    uint64_t apart =
+        one->at_ms > other->at_ms ? one->at_ms - other->at_ms : other->at_ms - one->at_ms;
     return one->number == other->number && one->sender == other->sender && apart <= MEMORY_MS;
 }
 

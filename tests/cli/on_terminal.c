@@ -7,6 +7,9 @@
  * on_terminal ends-by NUMBER PROGRAM ARGUMENTS…: ends with 0 if the program dies of that signal and
  * leaves no core.
  *
+ * on_terminal note-signals: prints the name of each signal that comes, as soon as it comes, until there
+ * is a file `enough`. There is a file `ready` when it has begun.
+ *
  * on_terminal count-interrupts: asks for that 8 times, and ends with the number of interrupts that
  * came.
  */
@@ -120,6 +123,28 @@ static int count_interrupts(void)
     return interrupts;
 }
 
+static void note(int number)
+{
+    const char *name = number == SIGTERM ? "TERM\n" : number == SIGHUP ? "HUP\n" : "USR1\n";
+    if (write(STDOUT_FILENO, name, strlen(name)) < 0)
+        _exit(99);
+}
+
+/* Awake, so that two signals are rarely taken for one. */
+static int note_signals(void)
+{
+    struct sigaction action = {.sa_handler = note};
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
+    (void)sigaction(SIGUSR1, &action, NULL);
+    int fd = open("ready", O_WRONLY | O_CREAT, 0600);
+    if (fd < 0)
+        return fail("ready");
+    while (access("enough", F_OK) != 0) {
+    }
+    return close(fd);
+}
+
 static int ends_by(int number, char **program)
 {
     int status = 0;
@@ -140,6 +165,8 @@ int main(int argc, char **argv)
         return ends_by((int)strtol(argv[2], NULL, 10), argv + 3);
     if (argc == 2 && strcmp(argv[1], "count-interrupts") == 0)
         return count_interrupts();
+    if (argc == 2 && strcmp(argv[1], "note-signals") == 0)
+        return note_signals();
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     if (argc < 2 || terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
         return fail("posix_openpt");

@@ -1,21 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # idem run and signals: each reaches CMD once, and idem ends as CMD did.
-# shellcheck disable=SC2016 # what is in single quotes is for CMD
+# shellcheck disable=SC2016,SC3045 # what is in single quotes is for CMD
 . "$(dirname "$0")/helper.sh"
 
-# Counts what comes; an empty file `enough` ends it.
-cat >count.sh <<'END'
-for signal in TERM HUP INT USR1; do
-    trap "echo $signal >>got" "$signal"
-done
-echo >ready
-until [ -e enough ]; do sleep 0.02; done
-END
 # begin_counting COMMAND…: its leader and group is in the file leader.
 begin_counting() {
     rm -f got ready enough leader
-    setsid sh -c 'echo $$ >leader; exec "$@"' sh "$@" >out 2>err &
+    setsid sh -c 'echo $$ >leader; exec "$@"' sh "$@" >got 2>err &
     running=$!
     eventually test -e ready
     leader=$(cat leader)
@@ -32,25 +24,25 @@ end_counting() {
 
 for signal in TERM HUP; do
     scene "$signal to the whole group reaches CMD once"
-    begin_counting "$idem" run "group $signal" -- sh count.sh
+    begin_counting "$idem" run "group $signal" -- "$helper" note-signals
     kill -"$signal" "-$leader"
     end_counting "$signal"
 
     scene "$signal to one process after the other"
-    begin_counting "$idem" run "each $signal" -- sh count.sh
+    begin_counting "$idem" run "each $signal" -- "$helper" note-signals
     for pid in $(ps -eo pid=,sid= | awk -v sid="$leader" '$2 == sid { print $1 }'); do
         kill -"$signal" "$pid" 2>/dev/null
     done
     end_counting "$signal"
 
     scene "$signal to idem alone is passed on"
-    begin_counting "$idem" run "alone $signal" -- sh count.sh
+    begin_counting "$idem" run "alone $signal" -- "$helper" note-signals
     kill -"$signal" "$leader"
     end_counting "$signal"
 done
 
 scene 'two, one after the other, to idem alone'
-begin_counting "$idem" run twice -- sh count.sh
+begin_counting "$idem" run twice -- "$helper" note-signals
 kill -TERM "$leader"
 eventually grep -qs TERM got
 kill -TERM "$leader"
@@ -114,7 +106,10 @@ if unshare -pf true 2>/dev/null; then
         [ -n "$first" ] && grep -q '^idem' "/proc/$first/comm"
     }
     eventually has_first
-    eventually grep -q 'do_poll\|nanosleep\|futex\|poll_schedule\|ep_poll\|0' "/proc/$first/wchan"
+    catches_term() {
+        sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$first/status" | grep -q '[4567cdef]...$'
+    }
+    eventually catches_term
     kill -TERM "$first"
     wait "$waiting"
     [ $? -eq 143 ] || fail 'TERM is ignored while it waits'

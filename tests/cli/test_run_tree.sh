@@ -117,7 +117,7 @@ expect 0 run nohup -- sh -c 'nohup sh job.sh >/dev/null 2>&1 & until [ -s job ];
 is_dead "$(cat job)" || fail 'nohup alone makes no daemon'
 
 scene 'what ends by itself soon is left to'
-expect 0 run soon -- sh -c '(sleep 0.3; echo x >finished) & echo out'
+expect 0 run soon -- sh -c '(sleep 0.1; echo x >finished) & echo out'
 err_is_empty
 [ -e finished ] || fail 'it was not waited for'
 
