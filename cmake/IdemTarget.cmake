@@ -22,6 +22,33 @@ if(NOT IDEM_HAS_BLOCK_FLAGS)
   set(idem_block_flags "")
 endif()
 
+# What makes an attacker's work harder if there is a fault after all: checked copies, guarded stacks, branches to
+# where they may lead, addresses bound and made read-only before main(). A package's own flags stay in front.
+option(IDEM_HARDEN "Compile and link with what the compiler has against the abuse of faults" ON)
+include(CheckLinkerFlag)
+include(CheckPIESupported)
+check_pie_supported()
+set(idem_harden_compile "")
+set(idem_harden_link "")
+if(IDEM_HARDEN)
+  foreach(flag -fstack-protector-strong -fstack-clash-protection -fcf-protection)
+    string(MAKE_C_IDENTIFIER "IDEM_HAS${flag}" has)
+    check_c_compiler_flag("-Werror ${flag}" ${has})
+    if(${has})
+      list(APPEND idem_harden_compile ${flag})
+    endif()
+  endforeach()
+  # It needs an optimised build, and gets in the way of a sanitizer's own checks.
+  if(NOT IDEM_SANITIZE)
+    list(APPEND idem_harden_compile
+      $<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-U_FORTIFY_SOURCE$<SEMICOLON>-D_FORTIFY_SOURCE=2>)
+  endif()
+  check_linker_flag(C "-Wl,-z,relro,-z,now" IDEM_HAS_FULL_RELRO)
+  if(IDEM_HAS_FULL_RELRO)
+    list(APPEND idem_harden_link "LINKER:-z,relro,-z,now")
+  endif()
+endif()
+
 # Sets language level, warnings and instruments of one target.
 function(idem_target_defaults target)
   set_target_properties(${target} PROPERTIES
@@ -34,7 +61,9 @@ function(idem_target_defaults target)
     $<$<BOOL:${IDEM_WERROR}>:-Werror>)
   target_compile_options(${target} PRIVATE ${idem_instrument} 
     $<$<AND:$<COMPILE_LANGUAGE:C>,$<NOT:$<CONFIG:Debug>>>:${idem_block_flags}>)
+  target_compile_options(${target} PRIVATE ${idem_harden_compile})
   target_link_options(${target} PUBLIC ${idem_instrument})
+  target_link_options(${target} PRIVATE ${idem_harden_link})
   if(IDEM_SANITIZE)
     target_compile_options(${target} PRIVATE -fno-sanitize-recover=all -fno-omit-frame-pointer)
   endif()

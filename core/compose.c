@@ -3,13 +3,17 @@
  * One key, or one fingerprint, out of several parts, such that no two lists of parts give the
  * same: the key escapes its separator, the hash takes every part with its length in front.
  */
+
+/* OpenSSL 3 would rather have everything done through EVP. That looks for engines first, in a context of one's
+   own as well, and so loads the host's openssl.cnf with the modules that it names into a program that asked for
+   a fingerprint. This here computes, and does nothing else: no context, no memory, nothing to fail. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include <idem/backend.h>
 
 #include "error.h"
 
-#include <errno.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 static const char *escape_of(char c)
 {
@@ -76,41 +80,33 @@ int idem_key_compose(const idem_bytes *parts, size_t count, char *buf, size_t si
 }
 
 /* Hashes a number as 8 bytes, most significant first. */
-static bool hash_number(EVP_MD_CTX *hash, uint64_t number)
+static bool hash_number(SHA256_CTX *hash, uint64_t number)
 {
     uint8_t bytes[8];
     for (int i = 0; i < 8; i++)
         bytes[i] = (uint8_t)(number >> (56 - 8 * i));
-    return EVP_DigestUpdate(hash, bytes, sizeof bytes) == 1;
+    return SHA256_Update(hash, bytes, sizeof bytes) == 1;
 }
 
-static bool hash_parts(EVP_MD_CTX *hash, const idem_bytes *parts, size_t count, uint8_t out[32])
+static bool hash_parts(SHA256_CTX *hash, const idem_bytes *parts, size_t count, uint8_t out[32])
 {
-    bool ok = EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 && hash_number(hash, count);
+    bool ok = SHA256_Init(hash) == 1 && hash_number(hash, count);
     for (size_t i = 0; ok && i < count; i++)
         ok = hash_number(hash, parts[i].len) &&
-             EVP_DigestUpdate(hash, parts[i].data, parts[i].len) == 1;
-    return ok && EVP_DigestFinal_ex(hash, out, NULL) == 1;
+             (parts[i].len == 0 || SHA256_Update(hash, parts[i].data, parts[i].len) == 1);
+    return ok && SHA256_Final(out, hash) == 1;
 }
 
 int idem_fingerprint(const idem_bytes *parts, size_t count, uint8_t out[32], idem_error *error)
 {
-    int rc = IDEM_OK;
+    SHA256_CTX hash;
     uint8_t digest[32];
     idem__error_clear(error);
     if (!parts_are_valid(parts, count) || !out)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "a fingerprint is made of one part or more; no pointer may be NULL");
-    errno = 0;            /* libcrypto does not tell why in a way that lasts, but malloc() does */
-    (void)ERR_set_mark(); /* what it leaves in the caller's queue of errors is taken out again */
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    if (hash && hash_parts(hash, parts, count, digest))
-        memcpy(out, digest, sizeof digest);
-    else if (!hash || errno == ENOMEM)
-        rc = idem__error_no_memory(error);
-    else
-        rc = idem_error_set(error, IDEM_ERR_INTERNAL, "libcrypto can't compute SHA-256");
-    EVP_MD_CTX_free(hash);
-    (void)ERR_pop_to_mark();
-    return rc;
+    if (!hash_parts(&hash, parts, count, digest))
+        return idem_error_set(error, IDEM_ERR_INTERNAL, "libcrypto can't compute SHA-256");
+    memcpy(out, digest, sizeof digest);
+    return IDEM_OK;
 }

@@ -119,7 +119,7 @@ static const uint8_t *take_numbers(const idem__entry *entry, idem_record *view, 
     return at;
 }
 
-static size_t room_of(const idem__entry *entry)
+size_t idem__entry_size(const idem__entry *entry)
 {
     idem_record view;
     layout parts;
@@ -159,7 +159,7 @@ int idem__entry_pack(const idem_record *record, const idem__entry_times *times, 
     layout parts = {record->fingerprint.len, record->response.len, record->checkpoint.len,
                     packed.len};
     size_t size = room(&parts, record->key.len);
-    if (!old || room_of(old) != size)
+    if (!old || idem__entry_size(old) != size)
         entry = malloc(size);
     if (!entry)
         return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory for a record");

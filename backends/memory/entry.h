@@ -34,6 +34,9 @@ typedef struct {
 int idem__entry_pack(const idem_record *record, const idem__entry_times *times, idem__entry *old,
                      idem__entry **made, idem_error *error);
 
+/** The bytes of its allocation. */
+size_t idem__entry_size(const idem__entry *entry);
+
 /** Unpacks an entry into `view`, whose bytes are borrowed from the entry. */
 void idem__entry_view(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms,
                       idem_record *view);

@@ -29,7 +29,7 @@ const idem_clock *idem__shards_clock(const idem__shards *shards);
 void idem__shards_submit(idem__shards *shards, idem_op *const *ops, size_t count);
 
 /** Gives the records of one shard after the other until the page is full. The lock of a shard is
- *  held while its records are given. @return what `page->emit` failed with */
+ *  held while some of its records are given. @return what `page->emit` failed with */
 int idem__shards_scan(idem__shards *shards, idem_scan_page *page, idem_error *error);
 
 /** Drops expired records, one portion of them. */

@@ -18,7 +18,11 @@
 
 #define CAPACITY_FIRST 15u
 #define CAPACITY_MAX   (UINT32_C(1) << 31)
-#define SWEEP_SLOTS    4u
+/* What an insert looks at in passing, and where the table is full. */
+#define SWEEP_SLOTS 4u
+#define ROOM_SLOTS  4096u
+/* What an insert frees: to give 8 MiB back to the system takes some 0.3 ms. */
+#define SWEEP_BYTES ((size_t)256 * 1024)
 
 #ifdef __GNUC__
 #define PREFETCH_TO_WRITE(address) __builtin_prefetch((address), 1)
@@ -145,18 +149,57 @@ static int resize(idem__table *table, uint32_t capacity, idem_error *error)
     return IDEM_OK;
 }
 
+/* -------------------------------------------------------------------------------------- walk */
+
+/* The least tag that belongs into a slot, or behind it. */
+static uint64_t first_tag(const idem__table *table, uint32_t slot)
+{
+    return (((uint64_t)slot << 32) + table->capacity - 1) / table->capacity;
+}
+
+/* True if probing went over the end: the entry counts as behind the last slot. */
+static bool is_wrapped(const idem__table *table, uint32_t slot)
+{
+    return home_of(table, table->tags[slot]) > slot;
+}
+
+/* A walk stops at empty slots only: no entry in front of one belongs behind it, nor the other way round, and
+   so a tag says which entries were visited. */
+int idem__table_walk(const idem__table *table, uint64_t *from, const idem__table_visitor *visitor)
+{
+    int rc = 0;
+    uint32_t slot = table->capacity ? home_of(table, (uint32_t)*from) : 0;
+    for (; rc == 0 && slot < table->capacity; slot++) {
+        if (table->tags[slot] == 0) {
+            if (!visitor->enough(visitor->user))
+                continue;
+            *from = first_tag(table, slot);
+            return 0;
+        }
+        if (table->tags[slot] >= *from && !is_wrapped(table, slot))
+            rc = visitor->visit(visitor->user, table->entries[slot]);
+    }
+    for (slot = 0; rc == 0 && slot < table->capacity && table->tags[slot]; slot++) {
+        if (table->tags[slot] >= *from && is_wrapped(table, slot))
+            rc = visitor->visit(visitor->user, table->entries[slot]);
+    }
+    *from = 0;
+    return rc;
+}
+
 /* ------------------------------------------------------------------------------------ expiry */
 
-/* Looks at `slots` slots from the cursor on, no further than the last one, and drops what has
-   expired, at most `limit`. */
-static uint64_t sweep(idem__table *table, uint64_t now_ms, uint64_t slots, uint64_t limit)
+uint64_t idem__table_sweep(idem__table *table, uint64_t now_ms, const idem__table_bounds *bounds)
 {
     uint64_t dropped = 0;
+    size_t bytes = 0;
+    uint64_t slots = bounds->slots;
     while (slots > 0 && table->cursor < table->capacity) {
         const idem__entry *entry = table->entries[table->cursor];
         if (entry && entry->expires_ms <= now_ms) {
-            if (dropped == limit)
+            if (dropped == bounds->limit || bytes >= bounds->bytes)
                 return dropped;
+            bytes += idem__entry_size(entry);
             idem__table_remove(table, table->cursor); /* may move another one to the cursor */
             dropped++;
             continue;
@@ -170,36 +213,47 @@ static uint64_t sweep(idem__table *table, uint64_t now_ms, uint64_t slots, uint6
         table->next_expiry_ms = table->pass_expiry_ms;
         table->pass_expiry_ms = UINT64_MAX;
         table->cursor = 0;
+        table->passes++;
     }
     return dropped;
 }
 
-static uint64_t sweep_all(idem__table *table, uint64_t now_ms, uint64_t limit)
+void idem__table_shrink(idem__table *table)
 {
-    if (table->next_expiry_ms > now_ms)
-        return 0;
-    table->cursor = 0;
-    table->pass_expiry_ms = UINT64_MAX;
-    return sweep(table, now_ms, UINT64_MAX, limit);
+    uint32_t wanted = table->count / 3 * 5 + CAPACITY_FIRST;
+    if (wanted < table->capacity / 4)
+        (void)resize(table, wanted, NULL); /* a table that stays large is no fault */
 }
 
 uint64_t idem__table_purge(idem__table *table, uint64_t now_ms, uint64_t limit)
 {
-    uint64_t dropped = sweep_all(table, now_ms, limit);
-    uint32_t wanted = table->count / 3 * 5 + CAPACITY_FIRST;
-    if (dropped > 0 && wanted < table->capacity / 4)
-        (void)resize(table, wanted, NULL); /* a table that stays large is no fault */
+    const idem__table_bounds all = {UINT64_MAX, limit, SIZE_MAX};
+    if (table->next_expiry_ms > now_ms)
+        return 0;
+    table->cursor = 0;
+    table->pass_expiry_ms = UINT64_MAX;
+    uint64_t dropped = idem__table_sweep(table, now_ms, &all);
+    if (dropped > 0)
+        idem__table_shrink(table);
     return dropped;
 }
 
 /* Makes room for one more. After dropping what has expired the table grows all the same unless a
-   good part of it is free: else the next inserts would have to go through all of it again. */
+   good part of it is free: else the next inserts would have to go through it again. Of a large table only
+   a part is looked at: what is left is dropped in passing before the table is full again. */
 static int make_room(idem__table *table, uint64_t now_ms, uint64_t *dropped, idem_error *error)
 {
+    const idem__table_bounds some = {ROOM_SLOTS, UINT64_MAX, SWEEP_BYTES};
     uint32_t capacity = table->capacity;
     if (table->count < capacity / 5 * 4)
         return IDEM_OK;
-    *dropped += sweep_all(table, now_ms, UINT64_MAX);
+    if (table->next_expiry_ms <= now_ms) {
+        if (capacity <= ROOM_SLOTS) {
+            table->cursor = 0;
+            table->pass_expiry_ms = UINT64_MAX;
+        }
+        *dropped += idem__table_sweep(table, now_ms, &some);
+    }
     if (table->count < capacity / 5 * 3)
         return IDEM_OK;
     if (capacity >= CAPACITY_MAX)
@@ -210,12 +264,13 @@ static int make_room(idem__table *table, uint64_t now_ms, uint64_t *dropped, ide
 int idem__table_insert(idem__table *table, uint32_t tag, idem__entry *entry, uint64_t now_ms,
                        uint64_t *dropped, idem_error *error)
 {
+    static const idem__table_bounds in_passing = {SWEEP_SLOTS, UINT64_MAX, SWEEP_BYTES};
     *dropped = 0;
     int rc = make_room(table, now_ms, dropped, error);
     if (rc)
         return rc;
     if (table->next_expiry_ms <= now_ms)
-        *dropped += sweep(table, now_ms, SWEEP_SLOTS, UINT64_MAX);
+        *dropped += idem__table_sweep(table, now_ms, &in_passing);
     place(table, tag, entry);
     table->count++;
     note_expiry(table, entry);

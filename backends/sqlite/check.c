@@ -116,7 +116,7 @@ static void check_space(const examination *at, const char *path)
                           (unsigned long long)(free_bytes / 1024));
 }
 
-/* A write beyond the limit ends the process with SIGXFSZ, unless it is ignored. */
+/* A store whose file has come to the limit refuses every claim. */
 static void check_file_limit(const examination *at, const char *path)
 {
     struct rlimit limit;
@@ -125,11 +125,10 @@ static void check_file_limit(const examination *at, const char *path)
         return;
     uint64_t needed = (uint64_t)file.st_size + FREE_BYTES_MIN;
     if ((uint64_t)limit.rlim_cur < needed)
-        idem_finding_emit(
-            at->emit, at->emit_user, "raise the limit: ulimit -f",
-            "%s may not grow beyond %llu KiB by this process: a write beyond that fails, "
-            "or ends the process",
-            at->self->name, (unsigned long long)limit.rlim_cur / 1024);
+        idem_finding_emit(at->emit, at->emit_user, "raise the limit: ulimit -f",
+                          "%s may not grow beyond %llu KiB by this process: a write beyond that "
+                          "fails",
+                          at->self->name, (unsigned long long)limit.rlim_cur / 1024);
 }
 
 static void check_log(const examination *at, const char *path)
@@ -148,12 +147,16 @@ static void check_log(const examination *at, const char *path)
 }
 
 /* Tables that were changed since they were opened. */
-static void check_tables(const examination *at)
+static int check_tables(const examination *at, idem__sqlite_fault *fault)
 {
-    idem__sqlite_fault fault = {0};
-    if (idem__sqlite_harden_tables(at->self, &fault) == IDEM_ERR_CORRUPT)
+    idem__sqlite_fault own = {0};
+    int rc = idem__sqlite_harden_tables(at->self, &own);
+    if (rc && rc != IDEM_ERR_CORRUPT)
+        return idem__sqlite_fault_set(fault, own.permanent, rc, "%s", own.error.message);
+    if (rc)
         idem_finding_emit(at->emit, at->emit_user, "let nobody else change the tables idem_…", "%s",
-                          fault.error.message);
+                          own.error.message);
+    return IDEM_OK;
 }
 
 /* ------------------------------------------------------------------------------------- probe */
@@ -170,32 +173,35 @@ static const char *mend_for(const idem_op *op)
     }
 }
 
-/* @return false: it failed, and was reported */
-static bool carry_out(const examination *at, const char *what, idem_op *op)
+/* What fails is a finding, unless it says more of this process than of the file. */
+static int carry_out(const examination *at, const char *what, idem_op *op,
+                     idem__sqlite_fault *fault)
 {
     idem_op *const ops[] = {op};
     idem__sqlite_batch_run(at->self, ops, 1);
-    bool done = op->applied && op->error.code == IDEM_OK;
+    idem_record_clear(&op->found);
+    if (op->error.code == IDEM_ERR_NO_MEMORY)
+        return idem__sqlite_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "%s", op->error.message);
     if (op->error.code)
         idem_finding_emit(at->emit, at->emit_user, mend_for(op),
                           "a record can't be %s, so every claim is refused: %s", what,
                           op->error.message);
-    else if (!done)
+    else if (!op->applied)
         idem_finding_emit(at->emit, at->emit_user, "restore it from a backup",
                           "%s: a record that was to be %s is not there", at->self->name, what);
-    idem_record_clear(&op->found);
-    return done;
+    return IDEM_OK;
 }
 
 /* Takes a key that nobody has through what claims need: inserted, replaced, removed. What a process that is
    killed in between leaves behind expires by itself. */
-static void try_writing(const examination *at)
+static int try_writing(const examination *at, idem__sqlite_fault *fault)
 {
     uint64_t random[2];
     char key[40];
-    if (idem_random(random, sizeof random, NULL))
-        return;
-    (void)snprintf(key, sizeof key, "idem-doctor-%016llx", (unsigned long long)random[0]);
+    int rc = idem_random(random, sizeof random, &fault->error);
+    if (rc)
+        return rc;
+    (void)snprintf(key, sizeof key, "idem-doctor:%016llx", (unsigned long long)random[0]);
     idem_record record = {.key = idem_str(key),
                           .status = IDEM_STATUS_IN_PROGRESS,
                           .attempt = 1,
@@ -206,36 +212,32 @@ static void try_writing(const examination *at)
                           .updated_at_ms = idem_wall_ms()};
     idem_op insert = {
         .kind = IDEM_OP_INSERT, .key = record.key, .record = &record, .live_ms = PROBE_MS};
-    if (!carry_out(at, "inserted", &insert))
-        return;
-    record.version++;
     idem_op replace = {.kind = IDEM_OP_REPLACE,
                        .key = record.key,
                        .record = &record,
                        .live_ms = PROBE_MS,
                        .expected = random[1]};
-    bool replaced = carry_out(at, "replaced", &replace);
     idem_op removal = {.kind = IDEM_OP_REMOVE, .key = record.key, .any_version = true};
-    if (replaced)
-        (void)carry_out(at, "removed", &removal);
-    else
-        idem__sqlite_batch_run(at->self, (idem_op *const[]){&removal}, 1);
-    idem_record_clear(&removal.found);
+    rc = carry_out(at, "inserted", &insert, fault);
+    if (rc || !insert.applied)
+        return rc;
+    record.version++;
+    rc = carry_out(at, "replaced", &replace, fault);
+    int removed = carry_out(at, "removed", &removal, fault);
+    return rc ? rc : removed;
 }
 
 /* In a caller's transaction nothing is tried: it would be the caller's to commit. */
-static void check_probe(const examination *at, const char *path)
+static int check_probe(const examination *at, const char *path, idem__sqlite_fault *fault)
 {
     struct statvfs where;
-    if (sqlite3_db_readonly(at->self->db, "main") != 1) {
-        if (!at->self->nested)
-            try_writing(at);
-        return;
-    }
+    if (sqlite3_db_readonly(at->self->db, "main") != 1)
+        return at->self->nested ? IDEM_OK : try_writing(at, fault);
     bool mounted = statvfs(path, &where) == 0 && (where.f_flag & ST_RDONLY);
     idem_finding_emit(at->emit, at->emit_user, "let this user write the file and its folder",
                       "%s can't be written by this user%s: every claim is refused", at->self->name,
                       mounted ? ", for its file system is mounted read-only" : "");
+    return IDEM_OK;
 }
 
 int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user,
@@ -255,9 +257,10 @@ int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user
     check_space(&at, path);
     check_file_limit(&at, path);
     check_log(&at, path);
-    check_tables(&at);
     idem__sqlite_check_access(self->name, path, emit, emit_user);
-    check_probe(&at, path);
     idem__sqlite_guard_report(self, path, emit, emit_user);
-    return idem__sqlite_clock_report(self, emit, emit_user, fault);
+    rc = check_tables(&at, fault);
+    if (rc == IDEM_OK)
+        rc = idem__sqlite_clock_report(self, emit, emit_user, fault);
+    return rc ? rc : check_probe(&at, path, fault);
 }

@@ -4,6 +4,7 @@
  * codes, to whether repeating helps, and to what a person can do.
  */
 #include "cause.h"
+#include "file_limit.h"
 #include "transaction.h"
 
 #include <errno.h>
@@ -128,7 +129,9 @@ static int refine(idem__sqlite *self, int code)
     if (!self->db || !may_be_full(code))
         return code;
     int number = sqlite3_system_errno(self->db);
-    return number == ENOSPC || number == EDQUOT ? SQLITE_FULL : code;
+    if (number == ENOSPC || number == EDQUOT || idem__sqlite_file_limit_is_reached(self->db))
+        return SQLITE_FULL;
+    return code;
 }
 
 /* Whatever the cause was: nothing of the transaction is left, what others in the batch did included. */
@@ -156,7 +159,13 @@ int idem__sqlite_fault_take(idem__sqlite *self, int code, idem__sqlite_fault *fa
     code = refine(self, code);
     if (is_lock(code) && !cut_off)
         return take_lock(self, code, fault);
-    if (is_deadline(self, code))
+    if (!cut_off && code == SQLITE_FULL && self->db && idem__sqlite_file_limit_is_reached(self->db))
+        return idem__sqlite_fault_set(
+            fault, true, IDEM_ERR_FULL,
+            "%s may not grow: this process may write no larger file; raise "
+            "its limit (ulimit -f); what was acknowledged is safe",
+            self->name);
+    if (!cut_off && is_deadline(self, code))
         return idem__sqlite_fault_set(
             fault, false, IDEM_ERR_UNAVAILABLE,
             "%s did not answer by the call's deadline (after %llu ms), and "

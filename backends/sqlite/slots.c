@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "connection.h"
+#include "file_limit.h"
 #include "walk.h"
 
 static int report(int rc, const idem__sqlite_fault *fault, idem_error *error)
@@ -17,9 +18,12 @@ int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
+    idem__sqlite_file_limit_enter(&limit);
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_walk_scan(self, page, &fault);
+    idem__sqlite_file_limit_leave(&limit);
     return report(rc, &fault, error);
 }
 
@@ -28,9 +32,12 @@ int idem__sqlite_slot_purge(idem_backend *backend, idem_purge_portion *portion,
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
+    idem__sqlite_file_limit_enter(&limit);
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_walk_purge(self, portion, &fault);
+    idem__sqlite_file_limit_leave(&limit);
     return report(rc, &fault, error);
 }
 
@@ -39,8 +46,11 @@ int idem__sqlite_slot_check(idem_backend *backend, idem_finding_fn emit, void *e
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
+    idem__sqlite_file_limit_enter(&limit);
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_check(self, emit, emit_user, &fault);
+    idem__sqlite_file_limit_leave(&limit);
     return report(rc, &fault, error);
 }

@@ -8,6 +8,7 @@
  */
 #include "batch.h"
 #include "connection.h"
+#include "file_limit.h"
 #include "guard.h"
 #include "lock.h"
 #include "origin.h"
@@ -75,6 +76,7 @@ static int prepare(const idem_config *config, void **prepared, idem_error *error
 static void close_instance(idem_backend *backend)
 {
     idem__sqlite *self = (idem__sqlite *)backend;
+    idem__sqlite_file_limit limit;
     /* The last connection moves the log into the file. It must not wait for anybody. */
     idem__sqlite_lock_enter(self, 0);
     if (self->overwritten)
@@ -82,7 +84,9 @@ static void close_instance(idem_backend *backend)
     idem__sqlite_statements_close(self);
     idem__sqlite_guard_release(self);
     bool was_open = self->db != NULL;
+    idem__sqlite_file_limit_enter(&limit);
     (void)sqlite3_close(self->db);
+    idem__sqlite_file_limit_leave(&limit);
     if (self->place && was_open)
         idem__sqlite_origin_forget(idem__sqlite_place_path(self->place));
     if (self->own_place)
@@ -93,6 +97,7 @@ static void close_instance(idem_backend *backend)
 static int open_instance(const idem_config *config, idem_backend **backend, idem_error *error)
 {
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
     int rc = check_url(config, error);
     if (rc)
         return rc;
@@ -117,8 +122,10 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
         self->own_place = true;
         rc = idem__sqlite_place_make(config, true, &self->place, &fault.error);
     }
+    idem__sqlite_file_limit_enter(&limit);
     if (rc == IDEM_OK)
         rc = idem__sqlite_connect(self, &fault);
+    idem__sqlite_file_limit_leave(&limit);
     if (rc) {
         close_instance(&self->base);
         return idem__sqlite_fault_report(&fault, error);
@@ -132,11 +139,18 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
 {
     idem__sqlite *self = (idem__sqlite *)backend;
     idem__sqlite_fault fault = {0};
+    idem__sqlite_file_limit limit;
+    bool reads = idem__sqlite_batch_reads(ops, count);
     (void)error; /* every op gets an answer of its own */
-    if (idem__sqlite_ready(self, idem__sqlite_batch_reads(ops, count), deadline_ms, &fault))
+    if (!reads || !self->db)
+        idem__sqlite_file_limit_enter(&limit);
+    else
+        limit.held = false;
+    if (idem__sqlite_ready(self, reads, deadline_ms, &fault))
         idem__sqlite_batch_fail(ops, count, &fault);
     else
         idem__sqlite_batch_run(self, ops, count);
+    idem__sqlite_file_limit_leave(&limit);
     return IDEM_OK;
 }
 

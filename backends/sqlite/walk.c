@@ -206,14 +206,16 @@ static int drop(idem__sqlite *self, stretch *found, uint64_t until_ms, const ide
 
 #define USER_VERSION_MASK INT64_C(0x7fffffff)
 
-/* In a file of our own user_version is ours too. */
-static bool keeps_cursor(idem__sqlite *self)
+/* In a file of our own user_version is ours too. A failure may have ended the transaction. */
+static int keeps_cursor(idem__sqlite *self, bool *kept, idem__sqlite_fault *fault)
 {
     char id[IDEM__SQLITE_PRAGMA_SIZE];
-    idem__sqlite_fault unused = {0};
-    return !self->joined && !self->in_memory &&
-           idem__sqlite_pragma(self, "PRAGMA main.application_id", id, &unused) == IDEM_OK &&
-           strtol(id, NULL, 10) == IDEM__SQLITE_APPLICATION_ID;
+    *kept = false;
+    if (self->joined || self->in_memory)
+        return IDEM_OK;
+    int rc = idem__sqlite_pragma(self, "PRAGMA main.application_id", id, fault);
+    *kept = rc == IDEM_OK && strtol(id, NULL, 10) == IDEM__SQLITE_APPLICATION_ID;
+    return rc;
 }
 
 static int last_id(idem__sqlite *self, int64_t *id, idem__sqlite_fault *fault)
@@ -317,9 +319,12 @@ static int sweep_rows(idem__sqlite *self, bounds to, const idem__sqlite_now *now
 int idem__sqlite_walk_sweep(idem__sqlite *self, size_t inserts, size_t bytes,
                             const idem__sqlite_now *now, idem__sqlite_fault *fault)
 {
-    bool first = !self->has_cursor;
-    bool kept = first && keeps_cursor(self);
-    int rc = first ? find_cursor(self, kept, fault) : IDEM_OK;
+    bool kept = false;
+    int rc = IDEM_OK;
+    if (!self->has_cursor)
+        rc = keeps_cursor(self, &kept, fault);
+    if (rc == IDEM_OK && !self->has_cursor)
+        rc = find_cursor(self, kept, fault);
     self->has_cursor = true;
     self->swept_ahead = SWEEP_INSERTS;
     if (rc == IDEM_OK)

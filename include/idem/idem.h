@@ -590,7 +590,7 @@ IDEM_API IDEM_MUST_CHECK int idem_key_compose(const idem_bytes *parts, size_t co
  * hashed as the same input.
  *
  * @param[out] out  receives 32 bytes.
- * @return IDEM_ERR_ARGUMENT; IDEM_ERR_NO_MEMORY; IDEM_ERR_INTERNAL: libcrypto has no SHA-256.
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_INTERNAL: libcrypto has no SHA-256.
  */
 IDEM_API IDEM_MUST_CHECK int idem_fingerprint(const idem_bytes *parts, size_t count,
                                               uint8_t out[32], idem_error *error);

@@ -121,6 +121,61 @@ static inline bool is_booked(idem_store *store, const char *key, idem_bytes resp
     return booked;
 }
 
+/* ------------------------------------------------------------------- several files and keys */
+
+static char other_path[96];
+
+/* "folder/name", static. */
+static inline const char *in_folder(const char *name)
+{
+    (void)snprintf(other_path, sizeof other_path, "%s/%s", folder, name);
+    return other_path;
+}
+
+static inline int open_at(const char *path, const char *options, idem_store **store,
+                          idem_error *error)
+{
+    char url[300];
+    (void)snprintf(url, sizeof url, "sqlite:%s?timeout=5s%s", path, options);
+    return idem_open(url, store, error);
+}
+
+/* Removes what SQLite has put beside the test's file. */
+static inline void remove_log(void)
+{
+    char path[112];
+    (void)snprintf(path, sizeof path, "%s-wal", store_path);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s-shm", store_path);
+    (void)unlink(path);
+}
+
+static inline void book_keys(idem_store *store, int from, int to)
+{
+    char key[16];
+    idem_error error;
+    for (int i = from; i < to; i++) {
+        (void)snprintf(key, sizeof key, "%d", i);
+        ck_assert_idem_ok(book(store, key, idem_str("1"), &error), error);
+    }
+}
+
+/* How many of the keys that were completed a begin calls new. */
+static inline int count_new(idem_store *store, int count)
+{
+    char key[16];
+    int fresh = 0;
+    for (int i = 0; i < count; i++) {
+        idem_outcome outcome;
+        (void)snprintf(key, sizeof key, "%d", i);
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key)), &outcome, NULL))
+            continue;
+        fresh += outcome.kind == IDEM_NEW;
+        idem_outcome_clear(&outcome);
+    }
+    return fresh;
+}
+
 /* ----------------------------------------------------------------------------- raw SQLite */
 
 static inline sqlite3 *raw_open(const char *path)

@@ -317,6 +317,62 @@ START_TEST(a_scan_stops_where_its_caller_fails)
 }
 END_TEST
 
+typedef struct {
+    unsigned count;
+    size_t bytes;
+} page_size;
+
+static int measure(void *user, const idem_record *record, idem_error *error)
+{
+    page_size *size = user;
+    (void)error;
+    size->count++;
+    size->bytes += record->checkpoint.len;
+    return IDEM_OK;
+}
+
+static void insert_numbered(idem_backend *backend, unsigned count, size_t len)
+{
+    static char zeros[1024 * 1024];
+    char buf[64];
+    for (unsigned i = 0; i < count; i++) {
+        idem_record record = claim_of(number_key(buf, sizeof buf, "k", i), i + 1);
+        record.checkpoint = (idem_bytes){zeros, len};
+        ck_assert(submit(backend, store_op(IDEM_OP_INSERT, &record, 0)).applied);
+    }
+}
+
+/* @return how many records there were */
+static unsigned scan_pages(idem_backend *backend, unsigned count_max, size_t bytes_max)
+{
+    unsigned total = 0;
+    page_size size;
+    idem_scan_page page = {.limit = 100, .emit = measure, .emit_user = &size};
+    do {
+        size = (page_size){0};
+        ck_assert_int_eq(idem__memory_backend.scan(backend, &page, UINT64_MAX, NULL), IDEM_OK);
+        ck_assert_uint_le(size.count, count_max);
+        ck_assert_uint_le(size.bytes, bytes_max);
+        total += size.count;
+        page.cursor = page.next;
+    } while (page.next);
+    return total;
+}
+
+/* Pages are copied under a shard's lock. */
+START_TEST(a_page_of_a_scan_is_bounded)
+{
+    idem_backend *small = open_instance();
+    insert_numbered(small, 50000, 0);
+    ck_assert_uint_eq(scan_pages(small, 300, 0), 50000);
+    idem__memory_backend.close(small);
+    idem_backend *large = open_instance();
+    insert_numbered(large, 300, 1024 * 1024);
+    ck_assert_uint_eq(scan_pages(large, 12, 12 * 1024 * 1024), 300);
+    idem__memory_backend.close(large);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("memory");
@@ -333,5 +389,6 @@ int main(void)
     ADD(suite, a_clock_that_falls_makes_nobody_older);
     ADD(suite, a_scan_gives_what_lives_and_a_purge_takes_the_rest);
     ADD(suite, a_scan_stops_where_its_caller_fails);
+    ADD(suite, a_page_of_a_scan_is_bounded);
     return run_suite(suite);
 }

@@ -475,6 +475,142 @@ START_TEST(a_table_drops_what_has_expired_before_it_grows)
 }
 END_TEST
 
+static void insert_large(idem__table *table, idem_bytes key, size_t len)
+{
+    static char zeros[1024 * 1024];
+    uint64_t dropped;
+    idem_record record = claim_of(key);
+    record.checkpoint = (idem_bytes){zeros, len};
+    ck_assert_int_eq(
+        idem__table_insert(table, tag_of(key), pack(&record, 0, 10, NULL), 0, &dropped, NULL), 0);
+}
+
+/* Others wait for the table's lock meanwhile. */
+START_TEST(an_insert_frees_few_bytes)
+{
+    idem__table table;
+    char buf[32];
+    idem__table_init(&table);
+    for (uint64_t i = 0; i < 40; i++)
+        insert_large(&table, number_key(buf, sizeof buf, i), 1024 * 1024);
+    uint64_t dropped = 0;
+    for (uint64_t i = 0; i < 80; i++) {
+        uint64_t now = insert(&table, number_key(buf, sizeof buf, 100 + i), 10, 1000);
+        ck_assert_uint_le(now, 2); /* in passing, and before it grows */
+        dropped += now;
+    }
+    ck_assert_uint_eq(dropped, 40);
+    ck_assert(is_sound(&table));
+    idem__table_clear(&table);
+}
+END_TEST
+
+START_TEST(a_large_table_is_looked_at_in_part_before_it_grows)
+{
+    idem__table table;
+    char buf[32];
+    uint64_t number = 0;
+    idem__table_init(&table);
+    while (table.capacity < 100000 || table.count < table.capacity / 5 * 4)
+        (void)insert(&table, number_key(buf, sizeof buf, number++), 0, 10);
+    uint32_t count = table.count;
+    ck_assert_uint_lt(insert(&table, idem_str("after"), 10, 100), count / 2);
+    ck_assert(is_sound(&table));
+    for (uint64_t i = 0; table.next_expiry_ms <= 10 && i < count; i++)
+        (void)insert(&table, number_key(buf, sizeof buf, number++), 10, 100);
+    ck_assert_uint_lt(table.count, count / 2);
+    idem__table_clear(&table);
+}
+END_TEST
+
+/* -------------------------------------------------------------------------------------- walk */
+
+#define WALK_KEYS 3000u
+
+typedef struct {
+    unsigned visits[WALK_KEYS];
+    unsigned part; /* visits of this part of the walk */
+} walker;
+
+static int visit(void *user, const idem__entry *entry)
+{
+    walker *w = user;
+    unsigned number = 0;
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.*s", (int)entry->key_len, (const char *)entry->bytes);
+    ck_assert_int_eq(sscanf(text, "key-%u", &number), 1);
+    if (number < WALK_KEYS)
+        w->visits[number]++;
+    w->part++;
+    return 0;
+}
+
+static bool had_enough(void *user)
+{
+    const walker *w = user;
+    return w->part >= 50;
+}
+
+/* What is there all the time is visited once, whatever comes and goes, and though the table grows and
+   shrinks meanwhile. */
+START_TEST(a_walk_in_parts_visits_what_stays_once)
+{
+    static walker w;
+    const idem__table_visitor visitor = {visit, had_enough, &w};
+    idem__table table;
+    char buf[32];
+    uint64_t from = 0;
+    uint64_t extra = WALK_KEYS;
+    uint64_t parts = 0;
+    idem__table_init(&table);
+    memset(&w, 0, sizeof w);
+    for (uint64_t i = 0; i < WALK_KEYS; i++)
+        (void)insert(&table, number_key(buf, sizeof buf, i), 0, 1000);
+    do {
+        w.part = 0;
+        ck_assert_int_eq(idem__table_walk(&table, &from, &visitor), 0);
+        ck_assert_uint_le(w.part, 500);
+        for (uint64_t i = 0; parts % 20 < 10 && i < 500; i++)
+            (void)insert(&table, number_key(buf, sizeof buf, extra++), 0, 1);
+        if (parts % 20 == 19)
+            (void)idem__table_purge(&table, 1, UINT64_MAX);
+        parts++;
+    } while (from != 0);
+    for (uint64_t i = 0; i < WALK_KEYS; i++)
+        ck_assert_msg(w.visits[i] == 1, "key %u: %u visits", (unsigned)i, w.visits[i]);
+    ck_assert_uint_gt(parts, 20);
+    idem__table_clear(&table);
+}
+END_TEST
+
+/* Entries that probed over the end stand in front. */
+START_TEST(a_walk_takes_what_went_over_the_end_last)
+{
+    static walker w;
+    const idem__table_visitor visitor = {visit, had_enough, &w};
+    idem__table table;
+    char buf[32];
+    uint64_t from = 0;
+    idem__table_init(&table);
+    memset(&w, 0, sizeof w);
+    for (uint32_t i = 0; i < 8; i++)
+        (void)insert_tagged(&table, UINT32_MAX - i, number_key(buf, sizeof buf, i), 0, 1000);
+    w.part = 50; /* stops at the first empty slot, before any of them */
+    ck_assert_int_eq(idem__table_walk(&table, &from, &visitor), 0);
+    ck_assert_uint_eq(w.part, 50);
+    ck_assert_uint_ne(from, 0);
+    for (uint32_t i = 0; i < 40; i++)
+        (void)insert_tagged(&table, i * 0x5000000u + 1, number_key(buf, sizeof buf, 5000 + i), 0,
+                            1000);
+    w.part = 0;
+    ck_assert_int_eq(idem__table_walk(&table, &from, &visitor), 0);
+    ck_assert_uint_eq(from, 0);
+    for (uint64_t i = 0; i < 8; i++)
+        ck_assert_uint_eq(w.visits[i], 1);
+    idem__table_clear(&table);
+}
+END_TEST
+
 START_TEST(a_purge_keeps_to_its_limit)
 {
     idem__table table;
@@ -513,6 +649,10 @@ int main(void)
     ADD(suite, keys_that_are_never_asked_again_do_not_pile_up);
     ADD(suite, expired_entries_are_dropped_in_passing);
     ADD(suite, a_table_drops_what_has_expired_before_it_grows);
+    ADD(suite, an_insert_frees_few_bytes);
+    ADD(suite, a_large_table_is_looked_at_in_part_before_it_grows);
+    ADD(suite, a_walk_in_parts_visits_what_stays_once);
+    ADD(suite, a_walk_takes_what_went_over_the_end_last);
     ADD(suite, a_purge_keeps_to_its_limit);
     return run_suite(suite);
 }

@@ -155,15 +155,15 @@ START_TEST(a_portion_of_a_purge_drops_few_large_rows)
 {
     instance on;
     instance_open(&on, store_path, true);
-    insert_expired(&on, 20, sizeof big);
+    insert_expired(&on, 12, sizeof big);
     idem_purge_portion portion = {.limit = UINT64_MAX};
     uint64_t removed = purge_portion(&on, &portion);
     ck_assert_uint_ge(removed, 1);
-    ck_assert_uint_le(removed, 10);
+    ck_assert_uint_le(removed, 8);
     ck_assert_uint_ne(portion.next, 0);
     while (portion.next)
         removed += purge_portion(&on, &portion);
-    ck_assert_uint_eq(removed, 20);
+    ck_assert_uint_eq(removed, 12);
     instance_close(&on);
 }
 END_TEST
@@ -269,7 +269,7 @@ static void *replay(void *user)
     return NULL;
 }
 
-#define READERS 4
+#define READERS 3
 
 /* Overlapping reads in threads of two processes, until the parent ends this one. */
 static void replay_in_a_child(void)
@@ -322,7 +322,7 @@ START_TEST(the_log_stays_short_under_saturating_readers)
         replay_in_a_child();
     for (size_t i = 0; i < READERS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, replay, readers), 0);
-    off_t most = write_much(store, 400, 256 * 1024);
+    off_t most = write_much(store, 320, 256 * 1024);
     atomic_store(&enough, true);
     for (size_t i = 0; i < READERS; i++) {
         ck_assert_int_eq(pthread_join(threads[i], &failed), 0);

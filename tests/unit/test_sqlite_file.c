@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static void assert_refused(const char *url, int code, const char *says)
@@ -425,6 +427,38 @@ static void open_on_a_full_disk(void)
     idem_close(store);
 }
 
+/* The signal that tells of the limit would end this process. */
+static void fill_up_to_a_file_limit(void)
+{
+    static char large[64 * 1024];
+    const struct rlimit limit = {512 * 1024, RLIM_INFINITY};
+    idem_error error;
+    idem_store *store = NULL;
+    sigset_t pending;
+    char key[32];
+    int rc = IDEM_OK;
+    int done = 0;
+    memset(large, '1', sizeof large);
+    CHILD_CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    CHILD_CHECK(idem_open(store_url("timeout=1s"), &store, &error) == IDEM_OK);
+    for (; rc == IDEM_OK && done < 100; done++) {
+        (void)snprintf(key, sizeof key, "key-%d", done);
+        rc = book(store, key, (idem_bytes){large, sizeof large}, &error);
+    }
+    CHILD_CHECK(rc == IDEM_ERR_FULL && strstr(error.message, "ulimit -f"));
+    CHILD_CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 0);
+    CHILD_CHECK(pthread_sigmask(SIG_BLOCK, NULL, &pending) == 0 &&
+                sigismember(&pending, SIGXFSZ) == 0);
+    CHILD_CHECK(is_booked(store, "key-0", (idem_bytes){large, sizeof large}));
+    idem_close(store);
+}
+
+START_TEST(a_limit_of_file_sizes_is_full_and_no_end_of_the_process)
+{
+    run_in_child(fill_up_to_a_file_limit);
+}
+END_TEST
+
 START_TEST(a_disk_that_is_full_from_the_start_is_full)
 {
     run_in_child(open_on_a_full_disk);
@@ -570,6 +604,7 @@ int main(void)
     ADD_IN_FOLDER(suite, a_read_only_file_can_be_read_and_says_why_it_cannot_be_written);
     ADD_IN_FOLDER(suite, a_read_only_folder_is_unavailable);
     ADD_IN_FOLDER(suite, a_full_disk_loses_nothing_and_the_store_works_on_when_there_is_room);
+    ADD_IN_FOLDER(suite, a_limit_of_file_sizes_is_full_and_no_end_of_the_process);
     ADD_IN_FOLDER(suite, a_disk_that_is_full_from_the_start_is_full);
     ADD_IN_FOLDER(suite, a_commit_that_fails_is_in_doubt_and_no_answer_stands);
     ADD_IN_FOLDER(suite, damage_fails_the_op_that_meets_it_and_no_other);
