@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "fork.h"
+#include "inside.h"
 #include "queue.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ size_t idem_async_pending(const idem_async *async)
 
 bool idem_async_cancel(idem_async *async, idem_async_call call)
 {
-    return async && idem__queue_cancel(async, call);
+    return async && !idem__inside_is_orphan() && idem__queue_cancel(async, call);
 }
 
 /* ------------------------------------------------------------------------------------- submitting */
@@ -50,6 +51,8 @@ bool idem_async_cancel(idem_async *async, idem_async_call call)
 static int check(const idem_async *async, bool has_callback, idem_error *error)
 {
     idem__error_clear(error);
+    if (idem__inside_is_orphan())
+        return idem__inside_refuse(error);
     if (async && has_callback)
         return IDEM_OK;
     return idem_error_set(error, IDEM_ERR_ARGUMENT, "the queue or the callback is NULL");
@@ -135,9 +138,9 @@ static size_t run_callbacks(idem_async *async, size_t limit)
         idem__job *job = idem__queue_take_answered(async);
         if (!job)
             break;
-        (void)pthread_mutex_unlock(&async->lock);
+        idem__inside_unlock(&async->lock);
         idem__job_tell(job);
-        (void)pthread_mutex_lock(&async->lock);
+        idem__inside_lock(&async->lock);
         count++;
     }
     return count;
@@ -147,10 +150,10 @@ static size_t run_callbacks(idem_async *async, size_t limit)
 static size_t finish_close(idem_async *async)
 {
     idem__queue_stop(async);
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     async->dispatching++; /* a callback may try to close once more */
     size_t count = run_callbacks(async, SIZE_MAX);
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     idem__fork_remove_async(async);
     idem__queue_destroy(async);
     free(async);
@@ -159,10 +162,10 @@ static size_t finish_close(idem_async *async)
 
 size_t idem_async_dispatch(idem_async *async, size_t limit)
 {
-    if (!async)
+    if (!async || idem__inside_is_orphan())
         return 0;
     idem__queue_work(async);
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     if (limit == 0)
         limit = async->answered.count;
     async->dispatching++;
@@ -172,20 +175,20 @@ size_t idem_async_dispatch(idem_async *async, size_t limit)
         async->dispatching--;
     idem__queue_calm(async);
     bool last = async->closing && async->dispatching == 0;
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     return last ? count + finish_close(async) : count;
 }
 
 void idem_async_close(idem_async *async)
 {
-    if (!async)
+    if (!async || idem__inside_is_orphan())
         return;
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     bool first = !async->closing;
     async->closing = true;
     idem__queue_cancel_all(async);
     bool now = first && async->dispatching == 0;
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     if (now)
         (void)finish_close(async);
 }

@@ -61,7 +61,7 @@ int idem_error_set(idem_error *error, int code, const char *format, ...)
 
 void idem_op_fail(idem_op *op, bool permanent, int code, const char *format, ...)
 {
-    if (op->error.code != IDEM_OK)
+    if (!op || op->error.code != IDEM_OK)
         return;
     va_list args;
     va_start(args, format);
@@ -79,7 +79,8 @@ void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *mend, 
     int len = vsnprintf(what, sizeof what, format, args);
     va_end(args);
     idem_finding finding = {.what = len < 0 ? format : what, .mend = mend};
-    emit(emit_user, &finding);
+    if (emit)
+        emit(emit_user, &finding);
 }
 
 int idem__error_copy(idem_error *error, const idem_error *from)
@@ -99,6 +100,10 @@ const char *idem_quote(idem_bytes bytes, char buf[IDEM_QUOTE_SIZE])
     size_t room = IDEM_QUOTE_SIZE - sizeof cut - 1; /* the ellipsis, its NUL, the closing quote */
     size_t at = 0;
     size_t i = 0;
+    if (!buf)
+        return NULL;
+    if (!data)
+        bytes.len = 0;
     buf[at++] = '"';
     for (; i < bytes.len; i++) {
         char one[5];

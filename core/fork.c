@@ -3,7 +3,8 @@
  * fork() with open stores. Before it, everything is brought to rest: no lane is in use, and all
  * locks are held, so that the child finds them in a known state; backends close or lock what must
  * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
- * the child has none of them, and no keepalive thread.
+ * the child has none of them, and no keepalive thread. A fork in a signal handler that has interrupted a call of
+ * its own thread is let pass without all that; its child can't use the stores.
  *
  * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry, each
  * store's writers, its readers, a backend's own.
@@ -12,6 +13,7 @@
 
 #include "cancel.h"
 #include "error.h"
+#include "inside.h"
 #include "queue.h"
 #include "registry.h"
 #include "store.h"
@@ -37,12 +39,18 @@ static void take_queues(const idem_store *store, idem_fork_phase phase)
 /* Of the thread that forks, from before. Guarded by `list_lock`. */
 static int cancel_state;
 
+/* The fork that is under way is let pass: see inside.h. */
+static _Thread_local bool passed;
+
 /* Waiting for rest, and what backends do, may be points of cancellation; with all locks held the
    thread must not end. */
 static void prepare(void)
 {
+    passed = idem__inside_depth > 0 || idem__inside_is_orphan();
+    if (passed)
+        return;
     int before = idem__cancel_hold();
-    (void)pthread_mutex_lock(&list_lock);
+    idem__inside_lock(&list_lock);
     cancel_state = before;
     /* All of them before the first lane is closed to them. */
     for (idem_store *store = stores; store; store = store->next)
@@ -67,18 +75,22 @@ static void resume(idem_fork_phase phase)
     idem__registry_unlock();
     idem__keepalive_unlock();
     int before = cancel_state;
-    (void)pthread_mutex_unlock(&list_lock);
+    idem__inside_unlock(&list_lock);
     idem__cancel_restore(before);
 }
 
 static void resume_parent(void)
 {
-    resume(IDEM_FORK_PARENT);
+    if (!passed)
+        resume(IDEM_FORK_PARENT);
 }
 
 static void resume_child(void)
 {
-    resume(IDEM_FORK_CHILD);
+    if (passed)
+        atomic_store(&idem__inside_orphan, true);
+    else
+        resume(IDEM_FORK_CHILD);
 }
 
 /* Once for a process, but again after it has failed: memory may come back. */
@@ -104,38 +116,38 @@ int idem__fork_add(idem_store *store, idem_error *error)
 {
     if (register_handlers())
         return idem__error_no_memory(error);
-    (void)pthread_mutex_lock(&list_lock);
+    idem__inside_lock(&list_lock);
     store->next = stores;
     stores = store;
-    (void)pthread_mutex_unlock(&list_lock);
+    idem__inside_unlock(&list_lock);
     return IDEM_OK;
 }
 
 void idem__fork_remove(idem_store *store)
 {
-    (void)pthread_mutex_lock(&list_lock);
+    idem__inside_lock(&list_lock);
     idem_store **at = &stores;
     while (*at && *at != store)
         at = &(*at)->next;
     if (*at)
         *at = store->next;
-    (void)pthread_mutex_unlock(&list_lock);
+    idem__inside_unlock(&list_lock);
 }
 
 void idem__fork_add_async(idem_async *async)
 {
-    (void)pthread_mutex_lock(&list_lock);
+    idem__inside_lock(&list_lock);
     async->next = async->store->asyncs;
     async->store->asyncs = async;
-    (void)pthread_mutex_unlock(&list_lock);
+    idem__inside_unlock(&list_lock);
 }
 
 void idem__fork_remove_async(idem_async *async)
 {
-    (void)pthread_mutex_lock(&list_lock);
+    idem__inside_lock(&list_lock);
     idem_async **at = &async->store->asyncs;
     while (*at != async)
         at = &(*at)->next;
     *at = async->next;
-    (void)pthread_mutex_unlock(&list_lock);
+    idem__inside_unlock(&list_lock);
 }

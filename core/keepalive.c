@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
+#include "inside.h"
 #include "store.h"
 #include "thread.h"
 
@@ -20,12 +21,12 @@ static pthread_mutex_t keepers = PTHREAD_MUTEX_INITIALIZER;
 
 void idem__keepalive_lock(void)
 {
-    (void)pthread_mutex_lock(&keepers);
+    idem__inside_lock(&keepers);
 }
 
 void idem__keepalive_unlock(void)
 {
-    (void)pthread_mutex_unlock(&keepers);
+    idem__inside_unlock(&keepers);
 }
 
 int idem__keepalive_init(idem__keeper *keeper, idem_store *store, idem_error *error)
@@ -212,6 +213,8 @@ bool idem__keepalive_is_running(idem__keeper *keeper)
 int idem__keepalive_start(idem__keeper *keeper, idem_error *error)
 {
     int failed = 0;
+    if (idem__inside_is_orphan())
+        return idem__inside_refuse(error);
     idem__keepalive_lock();
     if (!keeper->running) {
         failed = idem__thread_start(&keeper->thread, keep, keeper);

@@ -21,6 +21,7 @@
 #include "cancel.h"
 #include "clock.h"
 #include "error.h"
+#include "inside.h"
 #include "patience.h"
 #include "verify.h"
 
@@ -110,6 +111,7 @@ static void vacate(idem__lanes *lanes, idem__lane *lane)
     (void)pthread_mutex_lock(&lanes->lock);
     set_free(lanes, lane);
     (void)pthread_mutex_unlock(&lanes->lock);
+    idem__inside_leave();
     idem__cancel_restore(cancel_state);
 }
 
@@ -117,6 +119,7 @@ static void vacate(idem__lanes *lanes, idem__lane *lane)
 static void occupy(idem__lanes *lanes, idem__lane *lane)
 {
     int cancel_state = idem__cancel_hold();
+    idem__inside_enter();
     (void)pthread_mutex_lock(&lanes->lock);
     while (lanes->frozen || lane->busy)
         (void)pthread_cond_wait(&lanes->changed, &lanes->lock);
@@ -128,6 +131,8 @@ static void occupy(idem__lanes *lanes, idem__lane *lane)
 int idem__lanes_open(idem__lanes *lanes, uint64_t deadline_ms, idem_error *error)
 {
     idem__lane *first = &lanes->lanes[0];
+    if (idem__inside_is_orphan())
+        return idem__inside_refuse(error) | IDEM_PERMANENT;
     occupy(lanes, first);
     int rc = open_lane(lanes, first, deadline_ms, error);
     vacate(lanes, first);
@@ -161,10 +166,10 @@ bool idem__lanes_idle(idem__lanes *lanes)
 {
     if (idem__lanes_are_concurrent(lanes))
         return true;
-    (void)pthread_mutex_lock(&lanes->lock);
+    idem__inside_lock(&lanes->lock);
     const idem__lane *lane = free_lane(lanes);
     bool idle = lane && lane->backend && !lanes->line.first;
-    (void)pthread_mutex_unlock(&lanes->lock);
+    idem__inside_unlock(&lanes->lock);
     return idle;
 }
 
@@ -320,11 +325,22 @@ static bool submit_queued(idem__lanes *lanes, idem_op *const *ops, size_t count,
 
 bool idem__lanes_submit(idem__lanes *lanes, idem_op *const *ops, size_t count, uint64_t deadline_ms)
 {
+    bool there = true;
     if (lanes->max == 0)
         return false;
+    if (idem__inside_is_orphan()) {
+        idem_error error = {0};
+        int rc = idem__inside_refuse(&error);
+        fail_unanswered(ops, count, rc | IDEM_PERMANENT, error.message);
+        return true;
+    }
+    idem__inside_enter();
     if (idem__lanes_are_concurrent(lanes))
         submit_to(lanes->open_to_all.backend, lanes->ops, ops, count, deadline_ms);
-    else if (!submit_queued(lanes, ops, count, deadline_ms))
+    else
+        there = submit_queued(lanes, ops, count, deadline_ms);
+    idem__inside_leave();
+    if (!there)
         return false;
     /* By each caller for its own: no leader looks at the bytes of others. */
     idem__verify_found(ops, count, !(lanes->ops->traits & IDEM_BACKEND_INSTANT));
@@ -352,7 +368,10 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
                       idem_error *error)
 {
     idem__ticket ticket;
+    if (idem__inside_is_orphan())
+        return idem__inside_refuse(error) | IDEM_PERMANENT;
     if (idem__lanes_are_concurrent(lanes)) {
+        idem__inside_enter();
         *lane = &lanes->open_to_all;
         return IDEM_OK;
     }
@@ -360,9 +379,11 @@ int idem__lanes_enter(idem__lanes *lanes, uint64_t deadline_ms, idem__lane **lan
         return idem__error_no_memory(error);
     ticket.alone = true;
     int cancel_state = idem__cancel_hold();
+    idem__inside_enter();
     idem__lane *mine = occupy_any(lanes, &ticket);
     idem__ticket_destroy(&ticket);
     if (!mine) {
+        idem__inside_leave();
         idem__cancel_restore(cancel_state);
         return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
                               "the store was busy with other callers until the deadline");
@@ -380,6 +401,8 @@ void idem__lanes_leave(idem__lanes *lanes, idem__lane *lane)
 {
     if (lane != &lanes->open_to_all)
         vacate(lanes, lane);
+    else
+        idem__inside_leave();
 }
 
 /* --------------------------------------------------------------------------------------- fork */

@@ -42,7 +42,8 @@ static const idem_param common_params[IDEM__PARAM_COMMON] = {
 
 const idem_param *idem_common_params(size_t *count)
 {
-    *count = IDEM__PARAM_COMMON;
+    if (count)
+        *count = IDEM__PARAM_COMMON;
     return common_params;
 }
 

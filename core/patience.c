@@ -144,11 +144,13 @@ bool idem__patience_yield_in(idem__patience_world *world, idem_patience *patienc
 
 bool idem_patience_yield(idem_patience *patience)
 {
-    return idem__patience_yield_in(&this_process, patience);
+    return patience && idem__patience_yield_in(&this_process, patience);
 }
 
 void idem_patience_end(idem_patience *patience)
 {
+    if (!patience)
+        return;
     if (patience->until_ns > OVER)
         patience->misses = 0;
     patience->until_ns = NOT_BEGUN;

@@ -18,6 +18,7 @@
 #include "drive.h"
 #include "error.h"
 #include "fork.h"
+#include "inside.h"
 #include "thread.h"
 
 #define WRITES   0u
@@ -155,9 +156,9 @@ static void carry_batch(idem_async *async, idem__way *way)
     idem__job_state states[IDEM_BATCH_MAX];
     size_t count = take_batch(way, jobs);
     async->sending++;
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     send(async->store, jobs, count, states);
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     for (size_t i = 0; i < count; i++) {
         jobs[i]->state = states[i];
         if (states[i] != IDEM__JOB_READY)
@@ -176,28 +177,28 @@ static void *work(void *argument)
 {
     idem__way *way = argument;
     idem_async *async = way->async;
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     while (!async->stopping) {
         if (async->frozen || !way->ready.first)
             (void)pthread_cond_wait(&way->wanted, &async->lock);
         else
             carry_batch(async, way);
     }
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     return NULL;
 }
 
 void idem__queue_work(idem_async *async)
 {
     int cancel_state = idem__cancel_hold();
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     while (async->workers == 0 && async->ways[WRITES].ready.first) {
         if (async->frozen)
             (void)pthread_cond_wait(&async->rested, &async->lock);
         else
             carry_batch(async, &async->ways[WRITES]);
     }
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     idem__cancel_restore(cancel_state);
 }
 
@@ -234,7 +235,7 @@ static void resume_due(idem_async *async, uint64_t now, uint64_t *next_ms)
 static void *watch(void *argument)
 {
     idem_async *async = argument;
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     while (!async->stopping) {
         uint64_t now = idem_monotonic_ms();
         if (async->frozen || now < async->look_ms) {
@@ -252,7 +253,7 @@ static void *watch(void *argument)
             expire(async, &async->ways[i].ready, now, &next_ms);
         async->look_ms = next_ms;
     }
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     return NULL;
 }
 
@@ -280,10 +281,10 @@ static int start_threads(idem_async *async)
 static void free_orphans(idem_async *async)
 {
     idem__jobs orphans;
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     orphans = async->orphans;
     memset(&async->orphans, 0, sizeof async->orphans);
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     while (orphans.first) {
         idem__job *job = orphans.first;
         take_out(&orphans, job);
@@ -318,10 +319,10 @@ static int accept_job(idem_async *async, idem__job *job, idem_async_call *call, 
 
 int idem__queue_add(idem_async *async, idem__job *job, idem_async_call *call, idem_error *error)
 {
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     int rc = accept_job(async, job, call, error);
     bool orphans = async->orphans.first != NULL;
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     if (orphans)
         free_orphans(async);
     return rc;
@@ -361,13 +362,13 @@ static bool cancel(idem_async *async, idem__job *job, const char *why)
 bool idem__queue_cancel(idem_async *async, idem_async_call call)
 {
     bool cancelled = false;
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     idem__job *job = *bucket_of(async, call);
     while (job && job->id != call)
         job = job->same_bucket;
     if (job)
         cancelled = cancel(async, job, "the call was cancelled");
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     return cancelled;
 }
 
@@ -384,7 +385,7 @@ void idem__queue_cancel_all(idem_async *async)
 void idem__queue_stop(idem_async *async)
 {
     int cancel_state = idem__cancel_hold();
-    (void)pthread_mutex_lock(&async->lock);
+    idem__inside_lock(&async->lock);
     while (async->sending > 0)
         (void)pthread_cond_wait(&async->rested, &async->lock);
     idem__queue_cancel_all(async); /* what came back just before it was told not to go on */
@@ -392,7 +393,7 @@ void idem__queue_stop(idem_async *async)
     for (size_t i = 0; i < IDEM__QUEUE_WAYS; i++)
         (void)pthread_cond_signal(&async->ways[i].wanted);
     (void)pthread_cond_signal(&async->sooner);
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
     for (size_t i = 0; i < async->workers; i++) {
         if (async->ways[i].running)
             (void)pthread_join(async->ways[i].thread, NULL);
@@ -484,7 +485,7 @@ static void become_child(idem_async *async)
 void idem__queue_fork(idem_async *async, idem_fork_phase phase)
 {
     if (phase == IDEM_FORK_PREPARE) {
-        (void)pthread_mutex_lock(&async->lock);
+        idem__inside_lock(&async->lock);
         async->frozen = true;
         while (async->sending > 0)
             (void)pthread_cond_wait(&async->rested, &async->lock);
@@ -497,5 +498,5 @@ void idem__queue_fork(idem_async *async, idem_fork_phase phase)
         (void)pthread_cond_signal(&async->ways[i].wanted);
     (void)pthread_cond_signal(&async->sooner);
     (void)pthread_cond_broadcast(&async->rested);
-    (void)pthread_mutex_unlock(&async->lock);
+    idem__inside_unlock(&async->lock);
 }

@@ -11,6 +11,8 @@
 
 uint64_t idem_record_live_ms(const idem_record *record)
 {
+    if (!record)
+        return 0;
     if (record->status == IDEM_STATUS_IN_PROGRESS && record->lease_ms > record->ttl_ms)
         return record->lease_ms;
     return record->ttl_ms;
@@ -18,7 +20,7 @@ uint64_t idem_record_live_ms(const idem_record *record)
 
 uint64_t idem_record_lease_left_ms(const idem_record *record)
 {
-    if (record->status != IDEM_STATUS_IN_PROGRESS || record->age_ms >= record->lease_ms)
+    if (!record || record->status != IDEM_STATUS_IN_PROGRESS || record->age_ms >= record->lease_ms)
         return 0;
     return record->lease_ms - record->age_ms;
 }
@@ -26,7 +28,7 @@ uint64_t idem_record_lease_left_ms(const idem_record *record)
 uint64_t idem_record_retention_left_ms(const idem_record *record)
 {
     uint64_t live_ms = idem_record_live_ms(record);
-    return record->age_ms >= live_ms ? 0 : live_ms - record->age_ms;
+    return !record || record->age_ms >= live_ms ? 0 : live_ms - record->age_ms;
 }
 
 void idem_record_clear(idem_record *record)
@@ -55,8 +57,23 @@ static void place(idem_bytes *bytes, char **at)
     *at += bytes->len;
 }
 
+static bool has_bytes(const idem_bytes *bytes)
+{
+    return bytes->len == 0 || bytes->data;
+}
+
+bool idem__record_is_whole(const idem_record *record)
+{
+    return record && has_bytes(&record->key) && has_bytes(&record->fingerprint) &&
+           has_bytes(&record->response) && has_bytes(&record->checkpoint);
+}
+
 int idem_record_copy(const idem_record *record, idem_record *copy, idem_error *error)
 {
+    if (!copy || !idem__record_is_whole(record))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a record, or the place for its copy, is NULL, or it has a length "
+                              "without bytes");
     size_t size =
         record->key.len + record->fingerprint.len + record->response.len + record->checkpoint.len;
     char *memory = malloc(size ? size : 1);
@@ -91,6 +108,8 @@ int idem__buffer_reserve(idem_buffer *buffer, size_t len, idem_error *error)
 
 int idem_buffer_append(idem_buffer *buffer, const void *data, size_t len, idem_error *error)
 {
+    if (!buffer || (!data && len > 0))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "a buffer, or what is to go into it, is NULL");
     int rc = idem__buffer_reserve(buffer, len, error);
     if (rc)
         return rc;

@@ -96,6 +96,10 @@ static char *put_body(char *at, const idem_record *record)
 
 int idem_record_encode(const idem_record *record, idem_buffer *buffer, idem_error *error)
 {
+    if (!buffer || !idem__record_is_whole(record))
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "a record, or the buffer for its text, is NULL, or it has a length "
+                              "without bytes");
     size_t max =
         FIXED_MAX + 2 * record->fingerprint.len + record->checkpoint.len + record->response.len;
     int rc = idem__buffer_reserve(buffer, max, error);
@@ -319,6 +323,8 @@ int idem_record_decode(idem_bytes key, const char *text, size_t len, idem_record
     uint8_t fingerprint[IDEM_FINGERPRINT_MAX];
     char quoted[IDEM_QUOTE_SIZE];
     idem_record read = {.key = key, .attempt = 1};
+    if (!text || !record)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT, "a text, or the place for its record, is NULL");
     const char *problem = cut(text, len, members);
     if (!problem)
         problem = read_common(members, &read);

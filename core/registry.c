@@ -8,6 +8,7 @@
 #include "registry.h"
 
 #include "error.h"
+#include "inside.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -52,12 +53,12 @@ static pthread_mutex_t registered_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void idem__registry_lock(void)
 {
-    (void)pthread_mutex_lock(&registered_lock);
+    idem__inside_lock(&registered_lock);
 }
 
 void idem__registry_unlock(void)
 {
-    (void)pthread_mutex_unlock(&registered_lock);
+    idem__inside_unlock(&registered_lock);
 }
 
 /* The backend at an index of both lists merged; the lock is held. */

@@ -45,7 +45,7 @@ static bool parse(const char *text, const unit *units, size_t count, uint64_t ma
 int idem_duration_parse(const char *text, uint64_t *ms, idem_error *error)
 {
     char quoted[IDEM_QUOTE_SIZE];
-    if (text && PARSE(text, duration_units, IDEM_DURATION_MAX_MS, ms))
+    if (text && ms && PARSE(text, duration_units, IDEM_DURATION_MAX_MS, ms))
         return IDEM_OK;
     return idem_error_set(error, IDEM_ERR_ARGUMENT,
                           "%s is no duration; write a whole number and ms, s, m, h or d, such as "
@@ -56,7 +56,7 @@ int idem_duration_parse(const char *text, uint64_t *ms, idem_error *error)
 int idem_size_parse(const char *text, uint64_t *bytes, idem_error *error)
 {
     char quoted[IDEM_QUOTE_SIZE];
-    if (text && PARSE(text, size_units, UINT64_C(1) << 40, bytes))
+    if (text && bytes && PARSE(text, size_units, UINT64_C(1) << 40, bytes))
         return IDEM_OK;
     return idem_error_set(error, IDEM_ERR_ARGUMENT,
                           "%s is no size; write a whole number and B, KiB, MiB or GiB, such as "

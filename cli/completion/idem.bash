@@ -14,8 +14,9 @@ _idem_rows() {
 # each `:` and `=`, and URLs are full of them.
 # shellcheck disable=SC2206 # split at spaces
 _idem_command() {
-    local IFS=' ' i
-    local words=(${COMP_LINE:0:$COMP_POINT})
+    local IFS=' ' i line=${COMP_LINE:0:$COMP_POINT}
+    # The first word is how idem was called, which may have blanks in it.
+    local words=(idem ${line#"${COMP_WORDS[0]}"})
     local last=${#words[@]}
     if [[ ${COMP_LINE:0:$COMP_POINT} != *' ' ]]; then
         last=$((last - 1)) # still being written

@@ -38,7 +38,9 @@
  *   until the deadline. A store that can't be reached is an error, never IDEM_NEW.
  * - *Cancellation.* No call is a cancellation point: a thread that is cancelled in one ends behind it.
  * - *The process is left alone.* No signal handlers, no output, no exit, no SIGPIPE. A store that
- *   was opened before fork() works on in the parent and in the child.
+ *   was opened before fork() works on in the parent and in the child. (Not so where a signal handler forks in
+ *   the midst of a call of its own thread: that child may exec or end, and every call on a store is
+ *   IDEM_ERR_UNAVAILABLE there; the parent goes on as before.)
  */
 #ifndef IDEM_IDEM_H
 #define IDEM_IDEM_H
@@ -248,9 +250,11 @@ typedef struct {
     uint64_t flags;         /**< IDEM_KEEPALIVE, IDEM_NO_TAKEOVER, IDEM_REINSTATE */
 } idem_request;
 
-/** Zeroes a request and sets its size. */
+/** Zeroes a request and sets its size. NULL is fine. */
 static inline void idem_request_init(idem_request *request)
 {
+    if (!request)
+        return;
     memset(request, 0, sizeof *request);
     request->size = sizeof *request;
 }
@@ -453,10 +457,10 @@ typedef struct {
     uint64_t reserved[2];
 } idem_record;
 
-/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed. */
+/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or NULL. */
 IDEM_API uint64_t idem_record_lease_left_ms(const idem_record *record);
 
-/** What is left of the record's retention. */
+/** What is left of the record's retention; 0 if it is NULL. */
 IDEM_API uint64_t idem_record_retention_left_ms(const idem_record *record);
 
 /** Frees what a record owns and zeroes it. NULL and zeroed are fine. */

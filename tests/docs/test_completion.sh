@@ -12,12 +12,13 @@ source "$here/../../cli/completion/idem.bash"
 # completes "TYPED" WORD…: the last word of the line `idem TYPED` can become these, and nothing else.
 # bash cuts a line into words at `:` and `=` too.
 completes() {
-    local typed=$1 want got cut
+    local typed=$1 want got cut rest
     shift
     COMP_LINE="$idem $typed"
     COMP_POINT=${#COMP_LINE}
     cut=$(sed 's/[:=]\{1,\}/ & /g' <<<"$typed.")
-    read -ra COMP_WORDS <<<"$idem ${cut%.}"
+    read -ra rest <<<"${cut%.}"
+    COMP_WORDS=("$idem" "${rest[@]}")
     [[ -n $typed && $typed != *' ' ]] || COMP_WORDS+=('')
     COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
     _idem
@@ -36,6 +37,19 @@ mapfile -t run_options < <("$idem" run --help | grep -oE '^  --[a-z-]+' | tr -d 
     echo "FAILED: idem's help has another form"
     exit 1
 }
+
+# Once more by a path with a blank in it.
+blank=$(mktemp -d)
+trap 'rm -rf -- "$blank"' EXIT
+mkdir "$blank/a b"
+ln -s "$(realpath -- "$idem")" "$blank/a b/idem"
+as_built=$idem
+idem="$blank/a b/idem"
+completes "ru" run
+completes "run KEY --" "${run_options[@]}"
+completes "bench --mode=re" replay
+completes "ls --store mem" memory:
+idem=$as_built
 
 completes "" "${commands[@]}"
 completes "help " "${commands[@]}"
