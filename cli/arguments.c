@@ -2,8 +2,8 @@
 /*
  * Command lines. Operands and options may come in any order up to `--`. Scripts put texts of
  * strangers into them, so nothing is guessed: an option is its whole name, a negative number is an
- * operand, and help is given only to a command line that asks for nothing else. Whoever wants a
- * command run must not be told "0" for the help that a KEY such as `--help` has brought up.
+ * operand, and help is given only to a command line that asks for nothing else. A KEY such as
+ * `--help` must not end a script's `idem run` with 0, as if its CMD had run.
  */
 #include "command.h"
 
@@ -211,8 +211,7 @@ static int check_operands(const cli_call *call)
     return CLI_OK;
 }
 
-/* Help is for those who ask for nothing but help: where a KEY, a JSON text or a CMD stands beside
-   it, it may be a stranger's KEY that looks like it. */
+/* Help stands alone: beside a KEY, a JSON text or a CMD it may be a KEY that only looks like it. */
 static int check_help(int argc, const cli_call *call)
 {
     if (argc == 2)

@@ -22,7 +22,7 @@ typedef struct {
 typedef enum {
     CLI_NO_STORE = 0,
     CLI_STORE,         /**< it is made if it is missing */
-    CLI_STORE_EXISTING /**< for those who look and tidy up: nothing is made or set */
+    CLI_STORE_EXISTING /**< to look and to tidy up: nothing is made or set */
 } cli_store_need;
 
 /** One row of the table. */

@@ -58,7 +58,7 @@ static int judge(const char *path, const struct stat *info, mode_t type)
     return CLI_OK;
 }
 
-/* Who is root, or has another user's $HOME, must not leave folders there that the other can't use.
+/* With another user's $HOME, as under sudo, no folder is left there that this user can't use.
    @param path  the folder that something is to be made in */
 static int judge_place(const char *path)
 {
@@ -195,7 +195,7 @@ static int prepare(char *path)
     return code;
 }
 
-/* The same for those who look: what is there is judged, and left as it is. */
+/* The same for commands that only look: what is there is judged, and left as it is. */
 static int look_at(const char *path)
 {
     int code = CLI_OK;

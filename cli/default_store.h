@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The store of those who name none: a SQLite file of the user's own. */
+/* The store where none is named: a SQLite file of the user's own. */
 #ifndef IDEM_CLI_DEFAULT_STORE_H
 #define IDEM_CLI_DEFAULT_STORE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A recogniser of JSON texts, and a reader of strings and numbers in them. What stands in a store
+ * A recogniser of JSON texts, and a reader of members and strings in them. What stands in a store
  * may be anybody's, so that nothing here recurses, allocates, or believes a length.
  */
 #include "json.h"
@@ -349,20 +349,4 @@ bool cli_json_string(idem_bytes written, char *to, size_t *len)
     }
     *len = (size_t)(to - start);
     return true;
-}
-
-bool cli_json_count(idem_bytes written, uint64_t max, uint64_t *number)
-{
-    cli_json json = begin(written);
-    uint64_t value = 0;
-    if (!skip_number(&json) || json.at != json.end)
-        return false;
-    for (const char *at = written.data; at < json.end; at++) {
-        unsigned digit = (unsigned)(*at - '0');
-        if (digit > 9 || digit > max || value > (max - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *number = value;
-    return value <= max;
 }

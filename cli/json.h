@@ -33,8 +33,4 @@ bool cli_json_member(cli_json *json, idem_bytes *name, idem_bytes *value);
  *  @return false if it is none, or has half a surrogate pair */
 bool cli_json_string(idem_bytes written, char *to, size_t *len);
 
-/** Reads a whole number that is not negative and is written in digits alone.
- *  @return false if it is none, or more than `max` */
-bool cli_json_count(idem_bytes written, uint64_t max, uint64_t *number);
-
 #endif

@@ -13,6 +13,7 @@
 #include "json.h"
 #include "report.h"
 
+#include <jansson.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -79,7 +80,11 @@ void cli_result_encode(const cli_result *result, cli_text *text)
 
 /* --------------------------------------------------------------------------------- reading */
 
-/* The members that are known. Each may be there once: which of two would count is a matter of
+/* A tree of what is stored would take eighty times its length where it is made of small values. So
+   the text is read where it lies, and only what is used is decoded: output on its own, and scalars,
+   which are short, by jansson.
+
+   The members that are known: each may be there once: which of two would count is a matter of
    taste, and the two who read it may not share it. Members of other names are passed over. */
 enum {
     EXIT,
@@ -146,6 +151,35 @@ static bool find_members(idem_bytes response, idem_bytes values[MEMBERS_COUNT])
     return !json.failed;
 }
 
+#define SCALAR_MAX_WRITTEN 32 /* a longer number is none of ours */
+
+static json_t *read_scalar(idem_bytes written)
+{
+    if (!written.data || written.len > SCALAR_MAX_WRITTEN)
+        return NULL;
+    return json_loadb(written.data, written.len, JSON_DECODE_ANY, NULL);
+}
+
+/* A whole number that is not negative. */
+static bool read_count(idem_bytes written, uint64_t max, uint64_t *count)
+{
+    json_t *number = read_scalar(written);
+    bool fits = json_is_integer(number) && json_integer_value(number) >= 0 &&
+                (uint64_t)json_integer_value(number) <= max;
+    if (fits)
+        *count = (uint64_t)json_integer_value(number);
+    json_decref(number);
+    return fits;
+}
+
+static bool is_true(idem_bytes written)
+{
+    json_t *value = read_scalar(written);
+    bool is = json_is_true(value);
+    json_decref(value);
+    return is;
+}
+
 /* What was decoded from base64 is shorter, so that it may overwrite what it was. */
 static bool read_kept(idem_bytes text, idem_bytes base64, cli_result_stream *stream)
 {
@@ -162,17 +196,12 @@ static bool read_kept(idem_bytes text, idem_bytes base64, cli_result_stream *str
     return true;
 }
 
-static bool is_true(idem_bytes written)
-{
-    return written.len == 4 && memcmp(written.data, "true", 4) == 0;
-}
-
 /* How many of the bytes are the first. A number that can't be is passed over, like a member that is
    not known: nothing but a message depends on it. */
 static size_t read_first(idem_bytes head, size_t len)
 {
     uint64_t first = len;
-    return head.data && cli_json_count(head, len, &first) ? (size_t)first : len;
+    return read_count(head, len, &first) ? (size_t)first : len;
 }
 
 /* @param values  of the stream as text, as base64, its total, its head, and whether it was closed */
@@ -182,7 +211,7 @@ static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
         return false;
     stream->total = stream->kept.len;
     stream->closed = is_true(values[4]);
-    if (values[2].data && !cli_json_count(values[2], UINT64_MAX, &stream->total))
+    if (values[2].data && !read_count(values[2], UINT64_MAX, &stream->total))
         return false;
     stream->first = read_first(values[3], stream->kept.len);
     return stream->total >= stream->kept.len;
@@ -192,7 +221,7 @@ static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
 static int read_signal(idem_bytes written, int code)
 {
     uint64_t number = 0;
-    bool agrees = written.data && code > CLI_SIGNAL && cli_json_count(written, 255, &number) &&
+    bool agrees = code > CLI_SIGNAL && read_count(written, 255, &number) &&
                   number == (uint64_t)(code - CLI_SIGNAL);
     return agrees ? code - CLI_SIGNAL : 0;
 }
@@ -202,9 +231,8 @@ bool cli_result_decode(idem_bytes response, cli_result *result)
     cli_result read = {0};
     idem_bytes values[MEMBERS_COUNT] = {{0}};
     uint64_t code = 0;
-    bool ok = find_members(response, values) && values[EXIT].data &&
-              cli_json_count(values[EXIT], 255, &code) && read_stream(&values[OUT], &read.out) &&
-              read_stream(&values[ERR], &read.err);
+    bool ok = find_members(response, values) && read_count(values[EXIT], 255, &code) &&
+              read_stream(&values[OUT], &read.out) && read_stream(&values[ERR], &read.err);
     if (ok) {
         read.code = (int)code;
         read.signal = read_signal(values[SIGNAL], read.code);

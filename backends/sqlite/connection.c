@@ -163,8 +163,7 @@ int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
     self->quiet = false;
     self->has_log = false;
     int rc = connect_once(self, fault);
-    if (rc != IDEM_ERR_UNAVAILABLE || !(self->config->flags & IDEM_OPEN_EXISTING) ||
-        !idem__sqlite_place_is_quiet(self->place))
+    if (rc != IDEM_ERR_UNAVAILABLE || !idem__sqlite_place_is_quiet(self->place))
         return rc;
     memset(fault, 0, sizeof *fault);
     self->quiet = true;

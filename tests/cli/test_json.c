@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The command's reader of JSON: what is a text and what is none, the members of an object, strings and
-   numbers. */
+/* The command's reader of JSON: what is a text and what is none, the members of an object, and
+   strings. */
 #include "json.h"
 
 #include "runner.h"
@@ -190,23 +190,6 @@ START_TEST(strings_are_decoded)
 }
 END_TEST
 
-START_TEST(counts_are_digits_alone)
-{
-    static const char *const none[] = {"-1", "-0",    "1.0",  "1e1", "256",
-                                       "01", "\"1\"", "true", "",    "1 "};
-    uint64_t number = 99;
-    ck_assert(cli_json_count(idem_str("255"), 255, &number) && number == 255);
-    ck_assert(cli_json_count(idem_str("0"), 0, &number) && number == 0);
-    ck_assert(cli_json_count(idem_str("18446744073709551615"), UINT64_MAX, &number));
-    ck_assert(number == UINT64_MAX);
-    ck_assert(!cli_json_count(idem_str("18446744073709551616"), UINT64_MAX, &number));
-    ck_assert(!cli_json_count(idem_str("99999999999999999999999"), UINT64_MAX, &number));
-    ck_assert(!cli_json_count(idem_str("5"), 4, &number));
-    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
-        ck_assert_msg(!cli_json_count(idem_str(none[i]), 255, &number), "%s", none[i]);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("json");
@@ -218,6 +201,5 @@ int main(void)
     ADD(suite, members_are_given_one_by_one);
     ADD(suite, an_object_is_read_to_its_end);
     ADD(suite, strings_are_decoded);
-    ADD(suite, counts_are_digits_alone);
     return run_suite(suite);
 }

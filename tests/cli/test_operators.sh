@@ -155,6 +155,32 @@ if command -v jq >/dev/null 2>&1; then
     [ "$("$idem" ls | jq -c 'select(.checkpoint) | .checkpoint')" = '{"a":[1,2]}' ] || fail 'the value has changed'
 fi
 
+# ------------------------------------------------------------------------------- what is corrupt
+
+scene 'ls lists what begin calls corrupt, and only --force removes it'
+claim broken
+claim "$(printf 'broken\377')"
+sqlite3 "$dir/store.db" "UPDATE idem_record SET token = x'00' WHERE CAST(key AS TEXT) LIKE 'broken%'" || fail 'sqlite3'
+expect 65 begin broken
+expect 65 get broken
+err_has '--force'
+expect 0 ls --prefix broken
+lines_are 2 out
+out_has '{"key":"broken","status":"corrupt"}'
+out_has '{"key_hex":"62726f6b656eff","status":"corrupt"}'
+expect 0 ls --status corrupt
+lines_are 2 out
+expect 65 forget broken
+expect 65 forget broken --expired
+expect 65 settle broken 1
+expect 0 ls --status corrupt
+lines_are 2 out
+expect 0 forget broken --force
+expect 0 forget --force --key-hex 62726f6b656eff
+expect 0 ls --status corrupt
+out_is_empty
+expect 0 begin broken
+
 # -------------------------------------------------------------------------------------- looking
 
 scene 'looking at a store that is not there makes none, and says so'
@@ -175,3 +201,22 @@ for look in 'get k' 'ls' 'ls --stuck' 'doctor' 'purge' 'forget k' 'forget k --fo
     ) || exit 1
     [ ! -e "$dir/nobody" ] || fail "'$look' has made a folder"
 done
+
+scene 'looking needs the right to read alone, and leaves files and folder as they are'
+mkdir frozen
+frozen="sqlite://$dir/frozen/x.db"
+claim seen --store "$frozen" --ttl 1h
+expect 0 complete seen --store "$frozen" --token "$token" '"response"'
+chmod 644 frozen/x.db
+chmod 755 "$dir"
+chmod 555 frozen
+as_nobody=
+[ "$(id -u)" != 0 ] || as_nobody='setpriv --reuid 65534 --regid 65534 --clear-groups'
+for look in 'get seen' ls 'ls --stuck'; do
+    # shellcheck disable=SC2086
+    $as_nobody "$idem" $look --store "$frozen" >out 2>err || fail "'$look' has failed"
+done
+$as_nobody "$idem" begin seen --store "$frozen" >out 2>err
+[ $? -eq 10 ] || fail 'begin does not replay'
+[ "$(ls -A frozen)" = x.db ] || fail 'something was made'
+chmod 755 frozen

@@ -147,8 +147,7 @@ for response in '"text"' '{}' '[]' '{"exit":0}' '{"exit":0,"stdout":""}' '{"exit
     '{"exit":0,"stdout":"","stdout_total":1.5,"stderr":""}' \
     '{"exit":0,"stdout":"","stdout_total":"5","stderr":""}' \
     '{"exit":0,"stdout":"","stdout_total":18446744073709551616,"stderr":""}' \
-    '{"exit":0,"stdout":"","stderr":"","stderr_total":-0}' \
-    '{"exit":-0,"stdout":"","stderr":""}' '{"exit":1e1,"stdout":"","stderr":""}' \
+    '{"exit":1e1,"stdout":"","stderr":""}' '{"exit":[0],"stdout":"","stderr":""}' \
     '{"exit":0,"exit":1,"stdout":"","stderr":""}' '{"exit":0,"stdout":"","stdout":"","stderr":""}' \
     '{"exit":0,"stdout":"","\u0065xit":0,"stderr":""}' \
     '{"exit":0,"stdout":"","stdout_base64":"","stderr":""}' \
