@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define TOGETHER   48
+#define TOGETHER   32
 #define LARGE      ((size_t)4 << 20)
 #define OUTPUT_MAX ((long long)96 << 20) /* of the server's answers that wait to be taken */
 
@@ -132,7 +132,7 @@ START_TEST(large_replays_leave_room_for_others)
     long long used = server_info(&redis, "memory", "used_memory");
     server_do(&redis, "CONFIG SET maxmemory %lld", used + ((long long)48 << 20));
     ck_assert_int_eq(pthread_create(&thread, NULL, claim_beside, &beside), 0);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 3; i++)
         ck_assert_int_eq(begin_all(store, errors), IDEM_OK);
     atomic_store(&beside.ending, true);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
