@@ -281,6 +281,25 @@ START_TEST(a_claim_whose_key_was_made_to_stay_is_not_taken_over)
 }
 END_TEST
 
+/* It can be read, but its version is not where it is compared. */
+START_TEST(a_record_rewritten_by_hand_is_corrupt_at_once_and_can_be_forgotten)
+{
+    char rewritten[600];
+    idem_outcome out;
+    (void)snprintf(rewritten, sizeof rewritten, "{ %s", OURS + 1);
+    server_do(&redis, "SET %s %s PX 29999", KEY, rewritten); /* its lease has run out */
+    uint64_t began_ms = idem_monotonic_ms();
+    assert_code(IDEM_ERR_CORRUPT,
+                idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &out, &err));
+    assert_says(KEY);
+    assert_code(IDEM_ERR_CORRUPT, idem_settle(store, idem_str(KEY), idem_str("1"), &err));
+    assert_code(IDEM_ERR_CORRUPT, idem_forget_expired(store, idem_str(KEY), &err));
+    ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 2000);
+    assert_ok(idem_forget(store, idem_str(KEY), &err));
+    assert_begin(store, KEY, IDEM_NEW);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------- not records */
 
 START_TEST(a_text_that_is_no_record_is_corrupt_and_stays)
@@ -480,6 +499,7 @@ int main(void)
     ADD_HERE(suite, the_response_in_the_server_is_the_callers_own_bytes, 1);
     ADD_HERE(suite, an_expired_lease_is_seen_by_what_is_left_of_the_keys_life, 1);
     ADD_HERE(suite, a_live_lease_is_seen_by_what_is_left_of_the_keys_life, 1);
+    ADD_HERE(suite, a_record_rewritten_by_hand_is_corrupt_at_once_and_can_be_forgotten, 1);
     ADD_HERE(suite, a_claim_whose_key_was_made_to_stay_is_not_taken_over, 2);
     ADD_HERE(suite, a_text_that_is_no_record_is_corrupt_and_stays, 6);
     ADD_HERE(suite, a_key_of_another_type_is_corrupt_and_stays, 3);
