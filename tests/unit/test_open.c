@@ -3,13 +3,16 @@
  * Opening a store on a backend that opens as it is told: what is repeated and what is not, by which
  * deadline, and when the first instance is opened at all.
  */
+#include <idem/async.h>
 #include <idem/backend.h>
 
 #include "runner.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FOR_EVER UINT32_MAX
 
@@ -270,6 +273,39 @@ START_TEST(white_space_in_the_options_is_refused)
 }
 END_TEST
 
+/* ----------------------------------------------------------------------------------- descriptors */
+
+/* What the program closed is its own all the same: what it prints must not go into the library. */
+START_TEST(descriptors_are_3_or_above_and_close_on_exec)
+{
+    idem_store *store = NULL;
+    idem_async *async = NULL;
+    int kept[3];
+    for (int i = 0; i < 3; i++) {
+        kept[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
+        (void)close(i);
+    }
+    int raised = idem_descriptor_raise(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    int raised_flags = fcntl(raised, F_GETFD);
+    int rc = idem_open("memory://", &store, &err);
+    rc = rc ? rc : idem_async_open(store, &async, &err);
+    int fd = idem_async_fd(async);
+    int flags = fcntl(fd, F_GETFD);
+    bool all_closed = fcntl(0, F_GETFD) < 0 && fcntl(1, F_GETFD) < 0 && fcntl(2, F_GETFD) < 0;
+    for (int i = 0; i < 3; i++) {
+        (void)dup2(kept[i], i);
+        (void)close(kept[i]);
+    }
+    ck_assert_int_eq(rc, IDEM_OK);
+    ck_assert(all_closed);
+    ck_assert(raised >= 3 && raised_flags == FD_CLOEXEC);
+    ck_assert(fd >= 3 && flags == FD_CLOEXEC);
+    (void)close(raised);
+    idem_async_close(async);
+    idem_close(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("open");
@@ -283,5 +319,6 @@ int main(void)
     ADD_ROWS(suite, many_threads_open_a_lazy_store_once, kinds);
     ADD(suite, a_store_in_the_process_is_opened_at_once);
     ADD(suite, white_space_in_the_options_is_refused);
+    ADD(suite, descriptors_are_3_or_above_and_close_on_exec);
     return run_suite(suite);
 }
