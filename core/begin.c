@@ -134,7 +134,8 @@ static idem_claim *hand_over(idem_store *store, idem__begin *begin)
     idem_claim *claim = begin->claim;
     begin->claim = NULL;
     idem__claim_take(claim, &begin->call.held);
-    claim->reinstate = (begin->request.flags & IDEM_REINSTATE) != 0;
+    claim->reinstate = (begin->request.flags & IDEM_REINSTATE) != 0 &&
+                       !(begin->call.context & IDEM_CONTEXT_REVOCABLE);
     if (begin->request.flags & IDEM_KEEPALIVE) {
         claim->kept = true;
         idem__keepalive_lock();

@@ -64,7 +64,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
 }
 
 /* Where a call began, as its ops carry it along. */
-enum { OUTSIDE = 1, INSIDE };
+enum { OUTSIDE = 1, INSIDE = 2 | IDEM_CONTEXT_REVOCABLE };
 
 /* A call that has lost the transaction that it began in must not go on: by itself it would claim or
    complete without the rows that were to stand or fall with it. Nor does it enter another one. */

@@ -90,7 +90,8 @@ typedef struct {
     idem_op_kind kind;
     bool any_version;          /**< remove: delete whatever is there */
     uint8_t context;           /**< 0 in the first op of a call. What the backend leaves here comes
-                                    back with the later ops of that call, its repeats included */
+                                    back with the later ops of that call, its repeats included;
+                                    see IDEM_CONTEXT_REVOCABLE */
     idem_bytes key;            /**< the same as record->key where there is a record */
     const idem_record *record; /**< insert, replace: what to store */
     uint64_t live_ms;          /**< insert, replace: how long from now until it counts as absent */
@@ -103,6 +104,11 @@ typedef struct {
     idem_record found; /**< with its age_ms; the store clears it */
     idem_error error;  /**< use idem_op_fail() */
 } idem_op;
+
+/** A bit of idem_op.context: what the op writes is part of a transaction of the caller's, which may roll it
+ *  back. A claim that is made so is never put back (IDEM_REINSTATE): where its record is gone, so are the rows
+ *  that were to stand or fall with it. */
+#define IDEM_CONTEXT_REVOCABLE 0x80u
 
 /** Makes an op fail: sets its error unless it has one already. `permanent`: the store shall not
  *  repeat it (read-only, wrong password, …). */

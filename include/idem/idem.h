@@ -257,7 +257,9 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
  *  an insert with the same token, attempt, checkpoint and created_at. IDEM_EVENT_REINSTATED tells. A
  *  record that an operator has forgotten, or that the owner has released in another process, is absent
  *  too and is put back likewise. It ends with the claim: what was completed or released, or found lost, is not
- *  put back. Both sides of a fork() have it; what idem_resume() gives has it not. Where a network delivers
+ *  put back. Both sides of a fork() have it; what idem_resume() gives has it not, nor has a claim that was begun
+ *  within the caller's own transaction (idem_sqlite_open_on()): when that is rolled back, the record is to be
+ *  gone. Where a network delivers
  *  such an insert late, after its owner has released the key, the claim is back, and is nobody's until its
  *  lease ends. */
 #define IDEM_REINSTATE UINT64_C(4)

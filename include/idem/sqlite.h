@@ -25,7 +25,8 @@ struct sqlite3;
  *
  * If SQLite rolls your transaction back in the middle of a call (sqlite3_interrupt(), a full or failing
  * disk, no memory), the call fails for good, nothing is written, and the message says so: a call
- * never goes on in another transaction, or in none.
+ * never goes on in another transaction, or in none. A claim that was begun in a transaction is gone with
+ * it, whatever flags it has: IDEM_REINSTATE puts back only one that was begun outside of any.
  *
  * The store's tables (their names begin with `idem_`) are created if they are not there. Journal
  * mode, synchronous level and busy handler stay as the caller set them.

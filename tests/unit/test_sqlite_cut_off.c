@@ -30,14 +30,16 @@ static void close_business(void)
     remove_folder();
 }
 
-#define ADD_BUSINESS(suite, test)                                         \
+#define ADD_BUSINESS_LOOP(suite, test, count)                             \
     do {                                                                  \
         TCase *tcase_ = tcase_create(#test);                              \
         tcase_set_timeout(tcase_, 60);                                    \
         tcase_add_checked_fixture(tcase_, open_business, close_business); \
-        tcase_add_test(tcase_, test);                                     \
+        tcase_add_loop_test(tcase_, test, 0, count);                      \
         suite_add_tcase(suite, tcase_);                                   \
     } while (0)
+
+#define ADD_BUSINESS(suite, test) ADD_BUSINESS_LOOP(suite, test, 1)
 
 static int64_t count_all(void)
 {
@@ -340,6 +342,87 @@ START_TEST(no_key_is_completed_without_its_row)
 }
 END_TEST
 
+/* ----------------------------------------------------------------------------- reinstatement */
+
+static idem_outcome begin_reinstating(const char *key)
+{
+    idem_error error;
+    idem_outcome outcome;
+    ck_assert_idem_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .flags = IDEM_REINSTATE), &outcome,
+                   &error),
+        error);
+    ck_assert_int_eq(outcome.kind, IDEM_NEW);
+    return outcome;
+}
+
+/* What a claim's owner may try once the transaction is gone, which it need not have noticed. */
+static int change_late(int which, idem_claim *claim, idem_error *error)
+{
+    if (which == 0)
+        return idem_complete(store, claim, idem_str("1"), error);
+    return which == 1 ? idem_renew(store, claim, 0, error)
+                      : idem_checkpoint(store, claim, idem_str("[1]"), error);
+}
+
+START_TEST(a_claim_of_a_transaction_that_is_gone_is_not_put_back)
+{
+    for (int again = 0; again < 2; again++) {
+        idem_error error;
+        raw_exec(db, "BEGIN IMMEDIATE; INSERT INTO orders VALUES ('a')");
+        idem_outcome outcome = begin_reinstating("k");
+        raw_exec(db, "ROLLBACK");
+        if (again) /* nor in another transaction */
+            raw_exec(db, "BEGIN IMMEDIATE");
+        int rc = change_late(_i, outcome.claim, &error);
+        ck_assert_msg(rc == IDEM_ERR_NOT_FOUND, "%d %s", rc, error.message);
+        if (again)
+            raw_exec(db, "COMMIT");
+        ck_assert_int_eq(count_all(), 0);
+        idem_outcome_clear(&outcome);
+    }
+}
+END_TEST
+
+START_TEST(all_claims_of_a_batch_go_with_the_transaction)
+{
+    idem_error error;
+    idem_outcome outcomes[2];
+    idem_error errors[2];
+    idem_request requests[2];
+    const idem_bytes responses[] = {idem_str("1"), idem_str("2")};
+    for (size_t i = 0; i < 2; i++) {
+        idem_request_init(&requests[i]);
+        requests[i].key = idem_str(i ? "b" : "a");
+        requests[i].flags = IDEM_REINSTATE;
+    }
+    raw_exec(db, "BEGIN IMMEDIATE; INSERT INTO orders VALUES ('a')");
+    ck_assert_idem_ok(idem_begin_many(store, requests, 2, outcomes, errors, &error), error);
+    raw_exec(db, "ROLLBACK");
+    idem_claim *const claims[] = {outcomes[0].claim, outcomes[1].claim};
+    ck_assert_int_eq(idem_complete_many(store, claims, responses, 2, errors, &error),
+                     IDEM_ERR_NOT_FOUND);
+    ck_assert_int_eq(errors[1].code, IDEM_ERR_NOT_FOUND);
+    ck_assert_int_eq(count_all(), 0);
+    for (size_t i = 0; i < 2; i++)
+        idem_outcome_clear(&outcomes[i]);
+}
+END_TEST
+
+/* Its record was in place: if it is missing, the database has lost it. */
+START_TEST(a_claim_that_was_begun_outside_is_put_back)
+{
+    idem_error error;
+    idem_outcome outcome = begin_reinstating("k");
+    raw_exec(db, "DELETE FROM idem_record; BEGIN IMMEDIATE");
+    ck_assert_idem_ok(change_late(_i, outcome.claim, &error), error);
+    raw_exec(db, "COMMIT");
+    ck_assert_int_eq(count_all(), 1);
+    raw_exec(db, "DELETE FROM idem_record");
+    idem_outcome_clear(&outcome);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sqlite_cut_off");
@@ -352,5 +435,8 @@ int main(void)
     ADD_BUSINESS(suite, a_disk_that_fails_ends_the_call);
     ADD_BUSINESS(suite, memory_that_runs_out_ends_the_call);
     ADD_BUSINESS(suite, no_key_is_completed_without_its_row);
+    ADD_BUSINESS(suite, all_claims_of_a_batch_go_with_the_transaction);
+    ADD_BUSINESS_LOOP(suite, a_claim_of_a_transaction_that_is_gone_is_not_put_back, 3);
+    ADD_BUSINESS_LOOP(suite, a_claim_that_was_begun_outside_is_put_back, 3);
     return run_suite(suite);
 }
