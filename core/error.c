@@ -88,6 +88,18 @@ int idem__error_copy(idem_error *error, const idem_error *from)
     return idem_error_set(error, from->code, "%s", from->message);
 }
 
+int idem__error_known(int code)
+{
+    switch (code) {
+#define KNOWN(name, number, text) case number:
+        IDEM_ERROR_MAP(KNOWN)
+#undef KNOWN
+        return code;
+    default:
+        return IDEM_ERR_INTERNAL;
+    }
+}
+
 int idem__error_no_memory(idem_error *error)
 {
     return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");

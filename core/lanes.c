@@ -222,10 +222,10 @@ static idem__lane *await_turn(idem__lanes *lanes, idem__ticket *ticket)
 /* `code` may have IDEM_PERMANENT added. */
 static void fail_unanswered(idem_op *const *ops, size_t count, int code, const char *message)
 {
+    int known = idem__error_known(code & ~IDEM_PERMANENT);
     for (size_t i = 0; i < count; i++) {
         if (!ops[i]->applied && !ops[i]->has_found)
-            idem_op_fail(ops[i], (code & IDEM_PERMANENT) != 0, code & ~IDEM_PERMANENT, "%s",
-                         message);
+            idem_op_fail(ops[i], (code & IDEM_PERMANENT) != 0, known, "%s", message);
     }
 }
 
@@ -237,7 +237,8 @@ static void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_o
     int rc = ops->submit(backend, batch_ops, count, deadline_ms, &error);
     if (rc != IDEM_OK)
         fail_unanswered(batch_ops, count, rc,
-                        error.code ? error.message : idem_strerror(rc & ~IDEM_PERMANENT));
+                        error.code ? error.message
+                                   : idem_strerror(idem__error_known(rc & ~IDEM_PERMANENT)));
 }
 
 /* Carries a batch out on a lane that was made busy; the lock is open. False if this is a lane for

@@ -26,7 +26,7 @@ static bool is_transient(int rc)
 /* The code that the caller gets if there is no further try. */
 static int code_of(int rc, bool doubt)
 {
-    int code = rc & ~IDEM_PERMANENT;
+    int code = idem__error_known(rc & ~IDEM_PERMANENT);
     if (!is_transient(code))
         return code;
     return doubt ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE;

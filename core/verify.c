@@ -7,6 +7,7 @@
  */
 #include "verify.h"
 
+#include "error.h"
 #include "json.h"
 
 #define TEXT_MAX (UINT64_C(256) * 1024 * 1024) /* no store takes more: `max_response` */
@@ -44,8 +45,10 @@ static inline const char *check_fields(const idem_record *record)
         return "its attempt is 0";
     if (record->lease_ms > IDEM_DURATION_MAX_MS || record->ttl_ms > IDEM_DURATION_MAX_MS)
         return "its lease or its retention is no duration";
-    if (!has_token(record) && !is_of_first_format(record))
-        return "it has no token";
+    if (!has_token(record))
+        return is_of_first_format(record) ? NULL : "it has no token";
+    if (record->lease_ms == 0 || record->ttl_ms == 0)
+        return "its lease or its retention is 0";
     return NULL;
 }
 
@@ -101,10 +104,30 @@ static void refuse(idem_op *op, const char *wrong)
         idem_quote(op->key, quoted), wrong);
 }
 
+/* An answer that contradicts itself is none, and a change that a read has made is none either: nobody is told
+   that a key is New on the word of such a backend. */
+static void check_answer(idem_op *op)
+{
+    if (op->error.code != IDEM_OK)
+        op->error.code = idem__error_known(op->error.code);
+    if (op->kind == IDEM_OP_GET)
+        op->applied = false;
+    if (!op->applied || !op->has_found)
+        return;
+    idem_record_clear(&op->found);
+    op->applied = false;
+    op->has_found = false;
+    idem_op_fail(op, false, IDEM_ERR_UNCERTAIN,
+                 "the backend contradicts itself: the change was made, and something was in its way; "
+                 "report it to who wrote the backend");
+}
+
 void idem__verify_found(idem_op *const *ops, size_t count, bool whole)
 {
     for (size_t i = 0; i < count; i++) {
         idem_op *op = ops[i];
+        if (whole)
+            check_answer(op);
         if (!op->has_found)
             continue;
         const char *wrong =

@@ -11,6 +11,9 @@
  * was ahead. How old such a stray is nobody can say, but it is not younger than when it was first
  * seen. So its age is 0 at first, and it is dated anew by whoever sees it: it lives at most as
  * long again, and no claim is taken from an owner who works.
+ *
+ * A row of this boot that is dated far into the future is a stray too: the machine was set back to a
+ * snapshot and the file was not, or a process was shown a false clock.
  */
 #include "clock.h"
 
@@ -30,6 +33,10 @@
 
 /* The inode number of the kernel's own time namespace, which has no offset. */
 #define INITIAL_NAMESPACE 0xEFFFFFFAu
+
+/* Who writes a row reads the clock before others see it; beyond so much it was another clock. statements.c has
+   it in SQL. */
+#define AHEAD_MAX_MS INT64_C(10000)
 
 /* "injected": rows that were dated by a test's clock are dated by it alone. */
 #define INJECTED_BOOT_ID INT64_C(0x696e6a6563746564)
@@ -174,8 +181,9 @@ uint64_t idem__sqlite_clock_age(const idem__sqlite_now *now, const idem__sqlite_
 
 bool idem__sqlite_clock_is_stray(const idem__sqlite_now *now, const idem__sqlite_date *date)
 {
-    return !is_of_this_boot(now, date) &&
-           (is_of_another_clock(now, date) || date->wall_ms > now->wall_ms);
+    if (is_of_this_boot(now, date))
+        return difference(date->boot_ms, now->boot_ms) > AHEAD_MAX_MS;
+    return is_of_another_clock(now, date) || date->wall_ms > now->wall_ms;
 }
 
 uint64_t idem__sqlite_clock_known_ms(idem__sqlite *self, uint64_t version)

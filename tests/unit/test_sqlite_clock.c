@@ -259,12 +259,22 @@ static void date_into_the_future(int boot_ms)
     file_exec(sql);
 }
 
-/* With and without a boot clock. */
+/* As by a machine that was set back to a snapshot of itself: its boot is the same, and its clock is behind. */
+static void date_ahead_of_this_boot(void)
+{
+    file_exec("UPDATE idem_record SET at_boot_ms = at_boot_ms + 31536000000,"
+              " at_wall_ms = at_wall_ms + 31536000000");
+}
+
+/* Of another boot, with and without a boot clock, and of this one. */
 START_TEST(a_claim_of_the_future_ends_a_lease_after_it_was_seen)
 {
     uint64_t left_ms = 0;
     ck_assert_int_eq(begin_once("k", 300, NULL), IDEM_NEW);
-    date_into_the_future(_i * 4711);
+    if (_i == 2)
+        date_ahead_of_this_boot();
+    else
+        date_into_the_future(_i * 4711);
     ck_assert_int_eq(begin_once("k", 300, &left_ms), IDEM_IN_PROGRESS);
     ck_assert_uint_le(left_ms, 300);
     sleep_ms(350);
@@ -278,7 +288,10 @@ START_TEST(a_response_of_the_future_expires)
     uint64_t removed = 1;
     idem_store *store = open_store("ttl=300ms");
     ck_assert_idem_ok(book(store, "k", idem_str("1"), &error), error);
-    date_into_the_future(4711);
+    if (_i == 0)
+        date_into_the_future(4711);
+    else
+        date_ahead_of_this_boot();
     ck_assert_idem_ok(idem_purge(store, 0, &removed, &error), error);
     ck_assert_uint_eq(removed, 0);
     sleep_ms(350);
@@ -335,13 +348,18 @@ START_TEST(records_of_another_clock_are_found)
     date_into_the_future(4711);
     ck_assert_int_eq(idem_check(store, take_finding, NULL, NULL), IDEM_OK);
     ck_assert_msg(strstr(found, "has 1 records that another clock dates") != NULL, "%s", found);
+    ck_assert_int_eq(begin_kind(store, "l", 60000, NULL), IDEM_NEW);
+    file_exec("UPDATE idem_record SET at_boot_ms = at_boot_ms + 11000 WHERE key = X'6c'");
+    ck_assert_int_eq(idem_check(store, take_finding, NULL, NULL), IDEM_OK);
+    ck_assert_msg(strstr(found, "has 2 records that another clock dates") != NULL, "%s", found);
     idem_close(store);
 }
 END_TEST
 
 int main(void)
 {
-    static const int boots[2];
+    static const int boots[3];
+    static const int ways[2];
     Suite *suite = suite_create("sqlite_clock");
     ADD_IN_FOLDER(suite, time_namespaces_share_one_clock);
     ADD_IN_FOLDER(suite, a_claim_ends_in_every_time_namespace);
@@ -351,7 +369,7 @@ int main(void)
     ADD_IN_FOLDER(suite, two_kernels_at_once_are_refused);
     ADD_IN_FOLDER(suite, without_proc_the_wall_clock_decides);
     ADD_ROWS_IN_FOLDER(suite, a_claim_of_the_future_ends_a_lease_after_it_was_seen, boots);
-    ADD_IN_FOLDER(suite, a_response_of_the_future_expires);
+    ADD_ROWS_IN_FOLDER(suite, a_response_of_the_future_expires, ways);
     ADD_IN_FOLDER(suite, a_transaction_that_is_rolled_back_waits_no_longer);
     ADD_IN_FOLDER(suite, an_earlier_boot_is_judged_by_the_wall_clock);
     ADD_IN_FOLDER(suite, records_of_another_clock_are_found);

@@ -15,6 +15,8 @@ static idem_record given; /* what every key holds */
 static uint64_t removed;  /* removes of any version */
 static uint64_t pages;    /* that a scan was asked for */
 static bool in_a_circle;  /* a walk never gets on */
+static bool contradicts;  /* every op was made, and something was in its way */
+static int fails_with;    /* a code for every op, or 0 */
 static idem_error err;
 
 static int open_liar(const idem_config *config, idem_backend **backend, idem_error *error)
@@ -38,8 +40,11 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
             ops[i]->applied = true;
             continue;
         }
+        ops[i]->applied = contradicts;
         ops[i]->found = given;
-        ops[i]->has_found = true;
+        ops[i]->has_found = !fails_with;
+        if (fails_with)
+            idem_op_fail(ops[i], true, fails_with, "as it likes");
     }
     return IDEM_OK;
 }
@@ -93,7 +98,8 @@ static idem_store *open_liars(const char *options)
                           .lease_ms = 60000,
                           .ttl_ms = 60000};
     removed = pages = 0;
-    in_a_circle = false;
+    in_a_circle = contradicts = false;
+    fails_with = 0;
     ck_assert_int_eq(idem_open_backend(&liar_ops, NULL, options, &store, &err), IDEM_OK);
     return store;
 }
@@ -130,6 +136,16 @@ static void no_token(void)
 static void endless_lease(void)
 {
     given.lease_ms = IDEM_DURATION_MAX_MS + 1;
+}
+
+static void no_lease(void)
+{
+    given.lease_ms = 0;
+}
+
+static void no_retention(void)
+{
+    given.ttl_ms = 0;
 }
 
 static void endless_retention(void)
@@ -232,6 +248,8 @@ static const lie lies[] = {
     {status_of_no_state, false},
     {no_attempt, false},
     {no_token, false},
+    {no_lease, false},
+    {no_retention, false},
     {endless_lease, false},
     {endless_retention, false},
     {no_response, false},
@@ -381,6 +399,65 @@ START_TEST(a_walk_that_does_not_get_on_ends)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------- answers, not records */
+
+/* A get makes no change, whatever the backend says of it: so nothing was claimed. */
+START_TEST(nothing_is_new_by_a_read)
+{
+    static idem_backend_ops looks_first;
+    idem_store *store = NULL;
+    idem_outcome outcome;
+    idem_claim *claim = NULL;
+    idem_close(open_liars("timeout=100ms"));
+    looks_first = liar_ops;
+    looks_first.traits = IDEM_BACKEND_LOOK_FIRST;
+    ck_assert_int_eq(idem_open_backend(&looks_first, NULL, "timeout=100ms", &store, &err), IDEM_OK);
+    contradicts = true;
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &outcome, &err),
+                     IDEM_OK);
+    ck_assert_int_eq(outcome.kind, IDEM_COMPLETED);
+    ck_assert_uint_eq(outcome.response.len, given.response.len);
+    idem_outcome_clear(&outcome);
+    ck_assert_int_eq(idem_resume(store, idem_str(KEY), given.token, &claim, &err), IDEM_OK);
+    idem_claim_free(claim);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_change_that_was_made_and_not_made_is_uncertain)
+{
+    idem_outcome outcome;
+    idem_claim *claim = NULL;
+    idem_store *store = open_liars("timeout=100ms");
+    in_progress();
+    given.age_ms = 0;
+    ck_assert_int_eq(idem_resume(store, idem_str(KEY), given.token, &claim, &err), IDEM_OK);
+    contradicts = true;
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &outcome, &err),
+                     IDEM_ERR_UNCERTAIN);
+    ck_assert_int_eq(outcome.kind, 0);
+    ck_assert_int_eq(idem_renew(store, claim, 0, &err), IDEM_ERR_UNCERTAIN);
+    ck_assert_int_eq(idem_complete(store, claim, idem_str("1"), &err), IDEM_ERR_UNCERTAIN);
+    ck_assert_ptr_nonnull(strstr(err.message, "contradict"));
+    idem_claim_free(claim);
+    idem_close(store);
+}
+END_TEST
+
+static const int codes[] = {-1, 13, 999, INT32_MIN, INT32_MAX};
+
+START_TEST(a_code_that_is_none_is_internal)
+{
+    idem_record record;
+    idem_store *store = open_liars("timeout=100ms");
+    fails_with = codes[_i];
+    ck_assert_int_eq(idem_get(store, idem_str(KEY), &record, &err), IDEM_ERR_INTERNAL);
+    ck_assert_int_eq(err.code, IDEM_ERR_INTERNAL);
+    ck_assert_str_eq(err.message, "as it likes");
+    idem_close(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("verify");
@@ -390,5 +467,8 @@ int main(void)
     ADD_ROWS(suite, a_scan_shows_a_lie_as_corrupt_by_its_key_alone, lies);
     ADD(suite, a_scan_passes_over_keys_that_are_not_the_stores);
     ADD(suite, a_walk_that_does_not_get_on_ends);
+    ADD(suite, nothing_is_new_by_a_read);
+    ADD(suite, a_change_that_was_made_and_not_made_is_uncertain);
+    ADD_ROWS(suite, a_code_that_is_none_is_internal, codes);
     return run_suite(suite);
 }
