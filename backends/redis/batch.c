@@ -165,7 +165,7 @@ static int answer(batch *all, idem__redis_job *at, size_t *kept, idem__redis_fau
 static int confirm(batch *all, idem__redis_fault *fault)
 {
     return fault->mute ? IDEM_OK
-                       : idem__redis_wire_confirm(&all->self->wire, false, all->deadline_ms, fault);
+                       : idem__redis_wire_confirm(&all->self->wire, all->deadline_ms, fault);
 }
 
 static void fail_all(batch *all, size_t kept, size_t next, const idem__redis_fault *fault)

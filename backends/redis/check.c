@@ -380,7 +380,8 @@ static void judge_trial(const examination *at, bool memory_found)
         return;
     find(at,
          "do what the message says; rights are granted as docs/redis.md has it: ACL SETUSER NAME "
-         "~PREFIX* +get +set +pttl +del +eval +evalsha +scan +strlen +getrange +ping +select",
+         "~PREFIX* +get +set +pttl +del +eval +evalsha +scan +strlen +getrange +echo +ping "
+         "+select",
          "%s: %.200s", trial->failed, trial->error.message);
 }
 

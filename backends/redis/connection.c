@@ -178,7 +178,7 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
     if (rc == IDEM_OK)
-        rc = idem__redis_wire_confirm(&self->wire, true, deadline_ms, fault);
+        rc = idem__redis_wire_agree(&self->wire, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);
     if (rc == IDEM_OK && !idem__redis_wire_usable(&self->wire))
         rc = idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,

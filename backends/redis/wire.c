@@ -41,6 +41,10 @@
 #define SEAL_LEN     16u
 #define FED_MAX      4096u /* handed to the reader at a time */
 
+/* What says a text again, by preference: ECHO also works while a server loads its data; a user may lack it, and
+   PING. Who may claim a key has EVAL. */
+enum { NO_SEALS, BY_ECHO, BY_PING, BY_EVAL };
+
 /* --------------------------------------------------------------------------------- commands */
 
 static void wipe(void *data, size_t len)
@@ -172,7 +176,9 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->chunk_len = 0;
     wire->fed = 0;
     wire->expected = 0;
-    wire->seals = idem_random(&wire->seal, sizeof wire->seal, NULL) == IDEM_OK;
+    wire->seals =
+        idem_random(&wire->seal, sizeof wire->seal, NULL) == IDEM_OK ? BY_ECHO : NO_SEALS;
+    wire->sealed = false;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
@@ -417,28 +423,44 @@ static idem_bytes seal_text(const idem__redis_wire *wire, char text[SEAL_LEN])
 int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault)
 {
     char text[SEAL_LEN];
-    if (!wire->seals)
+    if (wire->seals == NO_SEALS)
         return IDEM_OK;
     wire->seal++;
-    idem_bytes words[] = {idem_str("ECHO"), seal_text(wire, text)};
-    return idem__redis_wire_append(wire, 2, words, fault);
+    idem_bytes word = seal_text(wire, text);
+    idem_bytes echo[] = {idem_str(wire->seals == BY_ECHO ? "ECHO" : "PING"), word};
+    idem_bytes eval[] = {idem_str("EVAL"), idem_str("return ARGV[1]"), idem_str("0"), word};
+    return wire->seals == BY_EVAL ? idem__redis_wire_append(wire, 4, eval, fault)
+                                  : idem__redis_wire_append(wire, 2, echo, fault);
 }
 
-int idem__redis_wire_confirm(idem__redis_wire *wire, bool first, uint64_t deadline_ms,
-                             idem__redis_fault *fault)
+int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     char text[SEAL_LEN];
     redisReply *reply = NULL;
-    if (!wire->seals)
+    if (wire->seals == NO_SEALS)
         return IDEM_OK;
     int rc = idem__redis_wire_reply(wire, deadline_ms, &reply, fault);
     if (rc)
         return rc;
-    if (first && reply->type == REDIS_REPLY_ERROR)
-        wire->seals = false;
+    if (!wire->sealed && reply->type == REDIS_REPLY_ERROR)
+        wire->seals = wire->seals == BY_EVAL ? NO_SEALS : wire->seals + 1;
     else if (reply->type != REDIS_REPLY_STRING || reply->len != SEAL_LEN ||
              memcmp(reply->str, seal_text(wire, text).data, SEAL_LEN) != 0)
         rc = refuse_excess(wire, fault);
+    else
+        wire->sealed = true;
     freeReplyObject(reply);
+    return rc;
+}
+
+int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    int rc = idem__redis_wire_confirm(wire, deadline_ms, fault);
+    while (rc == IDEM_OK && wire->seals != NO_SEALS && !wire->sealed) {
+        idem__redis_wire_begin(wire, false);
+        rc = idem__redis_wire_seal(wire, fault);
+        if (rc == IDEM_OK)
+            rc = idem__redis_wire_confirm(wire, deadline_ms, fault);
+    }
     return rc;
 }

@@ -36,7 +36,8 @@ typedef struct {
     idem_buffer out; /**< commands since the last begin; sent up to `sent` */
     size_t sent;
     size_t expected; /**< replies that are still to come */
-    bool seals;      /**< the server answers to ECHO */
+    unsigned seals;  /**< how pipelines are sealed, see wire.c; 0: they are not */
+    bool sealed;     /**< the server has answered to such a seal */
     uint64_t seal;   /**< the last one */
     idem_patience patience;
     size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
@@ -80,15 +81,18 @@ int idem__redis_wire_append(idem__redis_wire *wire, size_t count, const idem_byt
 int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
                            idem__redis_fault *fault);
 
-/** Ends a pipeline with an ECHO of something that was never sent before. @return as append */
+/** Ends a pipeline with something that was never sent before, and that the server says again.
+ *  @return as append */
 int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault);
 
 /** Takes the seal's reply, when all others were taken. Where it is another one, the answers before it were
- *  not those to this pipeline. `first`: of the greeting, where a server may say that it has no ECHO, or none
- *  for this user; there are no seals then.
- *  @return as reply */
-int idem__redis_wire_confirm(idem__redis_wire *wire, bool first, uint64_t deadline_ms,
+ *  not those to this pipeline. @return as reply */
+int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms,
                              idem__redis_fault *fault);
+
+/** The same for the greeting, where a server may say that it has no such command, or none for this user. Then
+ *  the others are tried, each in a pipeline of its own; if all are refused, there are no seals. */
+int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault);
 
 /** Waits for the descriptor. @return false: the deadline has come */
 bool idem__redis_wire_wait(int fd, short events, uint64_t deadline_ms, short *happened);

@@ -127,7 +127,7 @@ START_TEST(a_complete_is_not_answered_by_a_stray_reply)
 }
 END_TEST
 
-/* A user without the right to ECHO, and a server that has none, do without the seal. */
+/* For a user without the right to ECHO, and a server that has none, there are other seals. */
 START_TEST(without_echo_all_works_as_well)
 {
     always("ECHO", PROXY_ANSWER,
@@ -138,6 +138,37 @@ START_TEST(without_echo_all_works_as_well)
     assert_replays(other, KEY, "1");
     ck_assert_int_eq(proxy_hits(between), 1);
     idem_close(other);
+}
+END_TEST
+
+#define NOT_ALLOWED(name) \
+    "-NOPERM this user has no permissions to run the '" name "' command\r\n"
+
+static void refuse_always(const char *command, const char *text)
+{
+    proxy_add(between, (proxy_rule){.match = command,
+                                    .action = PROXY_ANSWER,
+                                    .times = PROXY_ALWAYS,
+                                    .text = text});
+}
+
+/* Half of the rows for a user without ECHO, half for one that has no PING either. */
+START_TEST(without_echo_a_reply_before_the_answer_is_not_the_answer)
+{
+    idem_store *with_echo = store;
+    refuse_always("$4\r\nECHO\r\n", NOT_ALLOWED("echo"));
+    if (_i % 2)
+        refuse_always("$4\r\nPING\r\n", NOT_ALLOWED("ping"));
+    store = open_between("");
+    complete(store, "warm-up-3", "1");
+    proxy_add(between, (proxy_rule){.match = "other",
+                                    .action = PROXY_STRAY_BEFORE,
+                                    .times = 1,
+                                    .text = strays[_i / 2]});
+    begin_honestly("other");
+    assert_replays(store, "other", "1");
+    idem_close(store);
+    store = with_echo;
 }
 END_TEST
 
@@ -163,6 +194,7 @@ int main(void)
     ADD_HERE(suite, a_batch_whose_answers_are_out_of_step_is_not_believed, STRAYS);
     ADD_HERE(suite, a_complete_is_not_answered_by_a_stray_reply, 2);
     ADD_HERE(suite, without_echo_all_works_as_well, 2);
+    ADD_HERE(suite, without_echo_a_reply_before_the_answer_is_not_the_answer, 2 * STRAYS);
     ADD_HERE(suite, an_echo_that_is_refused_later_costs_the_connection, 1);
     return run_suite(suite);
 }
