@@ -165,6 +165,7 @@ START_TEST(without_echo_a_reply_before_the_answer_is_not_the_answer)
                                     .action = PROXY_STRAY_BEFORE,
                                     .times = 1,
                                     .text = strays[_i / 2]});
+    server_do(&redis, "CLIENT PAUSE 50 WRITE"); /* the stray is there alone for a while */
     begin_honestly("other");
     assert_replays(store, "other", "1");
     idem_close(store);
