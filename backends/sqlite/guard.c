@@ -17,7 +17,7 @@
  * file would take SQLite's locks away. They end with it, however the process ends.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* F_OFD_SETLK */
+#define _GNU_SOURCE /* F_OFD_SETLK, statx() */
 #endif
 
 #include "guard.h"
@@ -61,6 +61,19 @@ int idem__sqlite_guard_descriptor(sqlite3 *db)
         !S_ISREG(found.st_mode))
         return -1;
     return seen.descriptor;
+}
+
+uint64_t idem__sqlite_guard_birth(const char *path, int fd)
+{
+#ifdef STATX_BTIME
+    struct statx found;
+    if (statx(*path ? AT_FDCWD : fd, path, AT_EMPTY_PATH, STATX_BTIME, &found) == 0 &&
+        (found.stx_mask & STATX_BTIME))
+        return (uint64_t)found.stx_btime.tv_sec * 1000000000 + found.stx_btime.tv_nsec;
+#else
+    (void)path, (void)fd;
+#endif
+    return 0;
 }
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t len)

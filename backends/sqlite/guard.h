@@ -9,6 +9,11 @@
  *  @return -1: it can't be told */
 int idem__sqlite_guard_descriptor(sqlite3 *db);
 
+/** When a file was made: it tells a new file from a deleted one whose inode's number it was given.
+ *  @param path  "": the open file `fd`; else `fd` is not used
+ *  @return nanoseconds; 0: its file system does not tell */
+uint64_t idem__sqlite_guard_birth(const char *path, int fd);
+
 /** A number that stands for the name of a file: the folder's inode and the name in it. It is the
  *  same wherever the folder is mounted. @return false: it can't be told */
 bool idem__sqlite_guard_name(const char *path, int64_t *name);

@@ -6,7 +6,8 @@
  * a file is opened under another name than before the crash, its log is not found. Neither is to
  * be seen in what SQLite writes.
  *
- * So both bear an attribute. The log's has the inode of its database and its own: a log that is
+ * So both bear an attribute. The log's has the inode of its database, its own, and the time that its database
+ * was made, since an inode's number may be given again: a log that is
  * where it was written, beside a file that it was not written for, is refused. Both inodes are
  * new where file and log were copied together, and then the log belongs. The database's has its
  * own inode, its name as guard.c has it, and the log's path; it is taken off by whoever closes
@@ -25,7 +26,7 @@
 #ifdef __linux__
 #include <sys/xattr.h>
 
-#define OF_LOG  "user.idem.origin" /* "FILE:LOG", inodes in hexadecimal */
+#define OF_LOG  "user.idem.origin" /* "FILE:LOG:BORN": inodes, and a time, in hexadecimal */
 #define OF_FILE "user.idem.log"    /* "FILE:NAME:PATH" */
 
 #define NOTE_SIZE (PATH_MAX + 60)
@@ -36,6 +37,7 @@ typedef struct {
     int64_t name;
     uint64_t file_inode;
     uint64_t log_inode; /* 0: there is none, or nothing is in it */
+    uint64_t born_ns;   /* when the file was made; 0: not known */
 } origin;
 
 static bool find(const char *path, origin *is)
@@ -49,6 +51,7 @@ static bool find(const char *path, origin *is)
         stat(path, &file) || !idem__sqlite_guard_name(path, &is->name))
         return false;
     is->file_inode = (uint64_t)file.st_ino;
+    is->born_ns = idem__sqlite_guard_birth(path, -1);
     if (stat(is->log, &log) == 0 && log.st_size > 0)
         is->log_inode = (uint64_t)log.st_ino;
     return true;
@@ -78,9 +81,12 @@ static bool log_is_anothers(const origin *is)
 {
     char text[NOTE_SIZE];
     uint64_t file_inode = 0;
-    const char *log_inode = read_note(is->log, OF_LOG, text, &file_inode);
-    return log_inode && strtoull(log_inode, NULL, 16) == is->log_inode &&
-           file_inode != is->file_inode;
+    char *rest = read_note(is->log, OF_LOG, text, &file_inode);
+    if (!rest || strtoull(rest, &rest, 16) != is->log_inode)
+        return false;
+    uint64_t born_ns = *rest == ':' ? strtoull(rest + 1, NULL, 16) : 0;
+    bool born_apart = born_ns && is->born_ns && born_ns != is->born_ns;
+    return file_inode != is->file_inode || born_apart;
 }
 
 /* The path of a log under another name, if this file has one that is not known to be empty. */
@@ -135,7 +141,8 @@ void idem__sqlite_origin_note(idem__sqlite *self)
     struct stat log;
     if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) || stat(is.log, &log))
         return;
-    (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64, is.file_inode, (uint64_t)log.st_ino);
+    (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%" PRIx64, is.file_inode,
+                   (uint64_t)log.st_ino, is.born_ns);
     write_note(is.log, OF_LOG, text);
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%s", is.file_inode,
                    (uint64_t)is.name, is.log);

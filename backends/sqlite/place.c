@@ -6,6 +6,9 @@
  * and a log beside another file would be taken for that one's. So a file that was replaced is not
  * even opened.
  *
+ * While no connection is open, as behind a fork(), a file may be deleted, and a new one have its inode's
+ * number. That one was made at another time, which nearly all file systems keep.
+ *
  * A file is created here, not by SQLite, since its mode is to be right from the start; SQLite
  * gives the log the same.
  */
@@ -36,6 +39,7 @@ struct idem__sqlite_place {
     bool known;
     dev_t device;
     ino_t inode;
+    uint64_t born_ns; /* 0: not known */
 };
 
 /* ---------------------------------------------------------------------------------- the path */
@@ -299,13 +303,16 @@ int idem__sqlite_place_settle(idem__sqlite *self, idem__sqlite_fault *fault)
     int fd = idem__sqlite_guard_descriptor(self->db);
     if (fd >= 0 ? fstat(fd, &file) : stat(place->path, &file))
         return gone(self, fault);
+    uint64_t born_ns = idem__sqlite_guard_birth(fd >= 0 ? "" : place->path, fd);
     (void)pthread_mutex_lock(&place->lock);
     if (!place->known) {
         place->device = file.st_dev;
         place->inode = file.st_ino;
+        place->born_ns = born_ns;
         place->known = true;
     }
-    bool same = file.st_dev == place->device && file.st_ino == place->inode;
+    bool same = file.st_dev == place->device && file.st_ino == place->inode &&
+                (born_ns == place->born_ns || born_ns == 0 || place->born_ns == 0);
     (void)pthread_mutex_unlock(&place->lock);
     return same ? IDEM_OK : replaced(self, fault);
 }

@@ -336,6 +336,64 @@ START_TEST(what_replaced_the_file_keeps_its_own_log)
 }
 END_TEST
 
+#define FILES_MAX 500
+
+/* Makes files until one has the number of an inode that is free again. @return false: none got it */
+static bool make_with_inode(ino_t inode)
+{
+    struct stat made = {0};
+    char path[128];
+    for (int i = 0; i < FILES_MAX && made.st_ino != inode; i++) {
+        (void)snprintf(path, sizeof path, "%s/file-%d", folder, i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ck_assert_int_eq(fstat(fd, &made), 0);
+        (void)close(fd);
+    }
+    return made.st_ino == inode && rename(path, store_path) == 0;
+}
+
+/* Behind a fork() no connection is open, and nothing keeps the inode. */
+START_TEST(a_new_file_with_the_old_ones_inode_is_another)
+{
+    idem_error error;
+    idem_record record;
+    idem_outcome outcome;
+    struct stat old;
+    idem_store *store = open_store("");
+    ck_assert_idem_ok(book(store, "0", idem_str("1"), &error), error);
+    ck_assert_int_eq(stat(store_path, &old), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    join_child(child);
+    remove_log();
+    ck_assert_int_eq(unlink(store_path), 0);
+    bool made = make_with_inode(old.st_ino);
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("0")), &outcome, &error),
+                     IDEM_ERR_UNAVAILABLE);
+    ck_assert_says(error, made ? "was replaced by another file" : "is gone");
+    ck_assert_int_eq(idem_get(store, idem_str("0"), &record, &error), IDEM_ERR_UNAVAILABLE);
+    idem_close(store);
+}
+END_TEST
+
+/* As a restore does it that deletes the file first, and forgets the log. */
+START_TEST(a_log_is_not_taken_for_that_of_a_new_file_with_the_old_ones_inode)
+{
+    struct stat old;
+    run_in_child(crash);
+    ck_assert_int_eq(stat(store_path, &old), 0);
+    ck_assert_int_eq(unlink(store_path), 0);
+    if (make_with_inode(old.st_ino))
+        copy_file(in_folder("backup.db"), store_path);
+    else
+        ck_assert_int_eq(rename(in_folder("backup.db"), store_path), 0);
+    assert_log_refused();
+    remove_log();
+    assert_restored();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sqlite_place");
@@ -349,5 +407,7 @@ int main(void)
     ADD_IN_FOLDER(suite, a_backup_copied_over_an_open_file_is_an_error);
     ADD_IN_FOLDER(suite, what_sqlite_writes_is_no_stranger);
     ADD_IN_FOLDER(suite, what_replaced_the_file_keeps_its_own_log);
+    ADD_IN_FOLDER(suite, a_new_file_with_the_old_ones_inode_is_another);
+    ADD_IN_FOLDER(suite, a_log_is_not_taken_for_that_of_a_new_file_with_the_old_ones_inode);
     return run_suite(suite);
 }
