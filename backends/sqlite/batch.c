@@ -280,23 +280,31 @@ static bool may_date(idem__sqlite *self)
 }
 
 /* Dates the strays anew that were found. It may as well be done by the next one that finds them: so it
-   waits for no lock, and it is no matter if it fails. */
+   waits for no lock, and it is no matter if it fails, unless the caller's transaction fails with it: then what
+   was answered does not stand. */
 static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
 {
-    idem__sqlite_fault unused = {0};
+    idem__sqlite_fault lost = {0};
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     self->met_strays = false;
     sqlite3_stmt *date =
-        may_date(self) ? idem__sqlite_statement(self, IDEM__SQLITE_DATE, &unused) : NULL;
+        may_date(self) ? idem__sqlite_statement(self, IDEM__SQLITE_DATE, &lost) : NULL;
     self->hurried = true;
     for (size_t i = 0; date && i < count; i++) {
+        int code = SQLITE_OK;
         if (ops[i]->has_found &&
             idem__sqlite_row_bind_bytes(date, IDEM__SQLITE_P_KEY, ops[i]->key) == SQLITE_OK &&
             idem__sqlite_clock_bind(date, &now) == SQLITE_OK)
-            (void)idem__sqlite_step(self, date);
+            code = idem__sqlite_step(self, date);
+        if (idem__sqlite_is_cut_off(self) && !lost.error.code)
+            (void)idem__sqlite_fault_take(self, code, &lost);
         idem__sqlite_done(date);
     }
     self->hurried = false;
+    if (!idem__sqlite_is_cut_off(self))
+        return;
+    take_back(ops, count);
+    idem__sqlite_batch_fail(ops, count, &lost);
 }
 
 /* Carries out ops that share a transaction. */

@@ -111,6 +111,49 @@ START_TEST(a_begin_that_is_interrupted_claims_nothing)
 }
 END_TEST
 
+/* A record that another clock dates is dated anew by whoever finds it. One of the batch is a new key. */
+static int begin_with_a_stray(idem_error *error)
+{
+    idem_outcome outcomes[2];
+    idem_request requests[2];
+    for (size_t i = 0; i < 2; i++) {
+        idem_request_init(&requests[i]);
+        requests[i].key = idem_str(i ? "stray" : "k");
+    }
+    int rc = idem_begin_many(store, requests, 2, outcomes, NULL, error);
+    ck_assert(rc != IDEM_OK || outcomes[1].kind == IDEM_IN_PROGRESS);
+    for (size_t i = 0; i < 2; i++)
+        idem_outcome_clear(&outcomes[i]);
+    return rc;
+}
+
+START_TEST(to_date_a_stray_loses_no_transaction_unsaid)
+{
+    int lost = 0;
+    idem_error error;
+    idem_outcome outcome;
+    ck_assert_idem_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("stray")), &outcome, &error), error);
+    idem_outcome_clear(&outcome);
+    raw_exec(db, "UPDATE idem_record SET at_boot_id = 1, at_boot_ms = 5,"
+                 " at_wall_ms = at_wall_ms + 31536000000");
+    for (int step = 1, left = 0; left <= 0; step++) {
+        raw_exec(db, "BEGIN IMMEDIATE; INSERT INTO orders VALUES ('a')");
+        int rc = interrupted(step, begin_with_a_stray, &error);
+        left = steps_left;
+        if (sqlite3_get_autocommit(db) != 0) {
+            ck_assert_msg(rc == IDEM_ERR_UNAVAILABLE, "step %d: %d", step, rc);
+            ck_assert_says(error, "rolled back");
+            lost++;
+        } else {
+            raw_exec(db, "ROLLBACK");
+        }
+        ck_assert_int_eq(count_all(), 1);
+    }
+    ck_assert_int_gt(lost, 0);
+}
+END_TEST
+
 static int book_one(idem_error *error)
 {
     return book(store, "k", idem_str("1"), error);
@@ -427,6 +470,7 @@ int main(void)
 {
     Suite *suite = suite_create("sqlite_cut_off");
     ADD_BUSINESS(suite, a_begin_that_is_interrupted_claims_nothing);
+    ADD_BUSINESS(suite, to_date_a_stray_loses_no_transaction_unsaid);
     ADD_BUSINESS(suite, a_complete_that_is_interrupted_completes_nothing);
     ADD_BUSINESS(suite, a_batch_does_not_go_on_after_the_part_that_was_interrupted);
     ADD_BUSINESS(suite, a_purge_that_is_interrupted_removes_nothing);
