@@ -117,9 +117,10 @@ static void check_answer(idem_op *op)
     idem_record_clear(&op->found);
     op->applied = false;
     op->has_found = false;
-    idem_op_fail(op, false, IDEM_ERR_UNCERTAIN,
-                 "the backend contradicts itself: the change was made, and something was in its way; "
-                 "report it to who wrote the backend");
+    idem_op_fail(
+        op, false, IDEM_ERR_UNCERTAIN,
+        "the backend contradicts itself: the change was made, and something was in its way; "
+        "report it to who wrote the backend");
 }
 
 void idem__verify_found(idem_op *const *ops, size_t count, bool whole)

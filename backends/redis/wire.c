@@ -176,8 +176,7 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->chunk_len = 0;
     wire->fed = 0;
     wire->expected = 0;
-    wire->seals =
-        idem_random(&wire->seal, sizeof wire->seal, NULL) == IDEM_OK ? BY_ECHO : NO_SEALS;
+    wire->seals = idem_random(&wire->seal, sizeof wire->seal, NULL) == IDEM_OK ? BY_ECHO : NO_SEALS;
     wire->sealed = false;
     wire->naps = allow_naps(fd);
     wire->reader = redisReaderCreate();

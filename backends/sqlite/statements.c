@@ -24,9 +24,9 @@
     "max(0, CASE WHEN " OF_THIS_BOOT " THEN ?3 - at_boot_ms WHEN " OF_ANOTHER_CLOCK \
     " THEN 0 ELSE ?4 - at_wall_ms END)"
 #define IN_THE_FUTURE "(" OF_THIS_BOOT " AND at_boot_ms - ?3 > 10000)"
-#define IS_STRAY                                                                            \
-    "((" IN_THE_FUTURE " OR (NOT " OF_THIS_BOOT " AND (" OF_ANOTHER_CLOCK                   \
-    " OR at_wall_ms > ?4))) AND typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = "   \
+#define IS_STRAY                                                                          \
+    "((" IN_THE_FUTURE " OR (NOT " OF_THIS_BOOT " AND (" OF_ANOTHER_CLOCK                 \
+    " OR at_wall_ms > ?4))) AND typeof(at_boot_id) = 'integer' AND typeof(at_boot_ms) = " \
     "'integer' AND typeof(at_wall_ms) = 'integer')"
 #define SET_DATE \
     "UPDATE main.idem_record SET at_boot_id = ?2, at_boot_ms = ?3, at_wall_ms = ?4 WHERE "

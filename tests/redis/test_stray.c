@@ -141,15 +141,13 @@ START_TEST(without_echo_all_works_as_well)
 }
 END_TEST
 
-#define NOT_ALLOWED(name) \
-    "-NOPERM this user has no permissions to run the '" name "' command\r\n"
+#define NOT_ALLOWED(name) "-NOPERM this user has no permissions to run the '" name "' command\r\n"
 
 static void refuse_always(const char *command, const char *text)
 {
-    proxy_add(between, (proxy_rule){.match = command,
-                                    .action = PROXY_ANSWER,
-                                    .times = PROXY_ALWAYS,
-                                    .text = text});
+    proxy_add(between,
+              (proxy_rule){
+                  .match = command, .action = PROXY_ANSWER, .times = PROXY_ALWAYS, .text = text});
 }
 
 /* Half of the rows for a user without ECHO, half for one that has no PING either. */

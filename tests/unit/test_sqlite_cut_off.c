@@ -132,8 +132,8 @@ START_TEST(to_date_a_stray_loses_no_transaction_unsaid)
     int lost = 0;
     idem_error error;
     idem_outcome outcome;
-    ck_assert_idem_ok(
-        idem_begin(store, IDEM_REQUEST(.key = idem_str("stray")), &outcome, &error), error);
+    ck_assert_idem_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str("stray")), &outcome, &error),
+                      error);
     idem_outcome_clear(&outcome);
     raw_exec(db, "UPDATE idem_record SET at_boot_id = 1, at_boot_ms = 5,"
                  " at_wall_ms = at_wall_ms + 31536000000");
@@ -391,10 +391,9 @@ static idem_outcome begin_reinstating(const char *key)
 {
     idem_error error;
     idem_outcome outcome;
-    ck_assert_idem_ok(
-        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .flags = IDEM_REINSTATE), &outcome,
-                   &error),
-        error);
+    ck_assert_idem_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .flags = IDEM_REINSTATE),
+                                 &outcome, &error),
+                      error);
     ck_assert_int_eq(outcome.kind, IDEM_NEW);
     return outcome;
 }
