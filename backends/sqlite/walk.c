@@ -364,12 +364,19 @@ static void pause_after(const idem__sqlite *self, uint64_t since_ms)
         (void)nanosleep(&pause, NULL);
 }
 
+/* Where a walk through all rows goes on. SQLite gives ids above 0; who writes the file by hand may give others,
+   and no row is passed over for that. */
+static int64_t behind(uint64_t cursor)
+{
+    return cursor == 0 ? INT64_MIN : (int64_t)cursor;
+}
+
 /* The cursor is a row's id: rows behind it have not been looked at. */
 int idem__sqlite_walk_purge(idem__sqlite *self, idem_purge_portion *portion,
                             idem__sqlite_fault *fault)
 {
     uint64_t end_ms = idem_monotonic_ms() + PORTION_MS;
-    stretch found = {.cursor = (int64_t)portion->cursor};
+    stretch found = {.cursor = behind(portion->cursor)};
     bounds to = {.rows = UINT64_MAX,
                  .bytes = PURGE_BYTES,
                  .row_bytes = UINT64_MAX,
@@ -462,7 +469,7 @@ int idem__sqlite_walk_scan(idem__sqlite *self, idem_scan_page *page, idem__sqlit
     int code = SQLITE_ROW;
     int rc = IDEM_OK;
     bool full = false;
-    sqlite3_stmt *look = look_behind(self, (int64_t)page->cursor, &page->prefix, fault);
+    sqlite3_stmt *look = look_behind(self, behind(page->cursor), &page->prefix, fault);
     if (!look)
         return fault->error.code;
     for (uint64_t i = 1; rc == IDEM_OK && !full; i++) {
@@ -473,8 +480,9 @@ int idem__sqlite_walk_scan(idem__sqlite *self, idem_scan_page *page, idem__sqlit
         if (sqlite3_column_int(look, IDEM__SQLITE_C_HAS_PREFIX) &&
             idem__sqlite_row_is_live(look, &now, &age_ms))
             rc = give(self, look, &to, fault);
-        full = to.given >= page->limit || to.bytes >= PAGE_BYTES ||
-               (i % ROWS_PER_LOOK == 0 && idem_monotonic_ms() >= end_ms);
+        full = page->next != 0 && /* that is no place to go on from */
+               (to.given >= page->limit || to.bytes >= PAGE_BYTES ||
+                (i % ROWS_PER_LOOK == 0 && idem_monotonic_ms() >= end_ms));
     }
     idem__sqlite_done(look);
     if (code == SQLITE_DONE)
