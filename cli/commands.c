@@ -46,6 +46,8 @@ static const cli_option run_options[] = {
     OPTION_TTL,
     OPTION_LEASE,
     OPTION_WAIT,
+    OPTION("max-time", "D", CLI_DURATION, max_time_ms,
+           "stop CMD, and what it has started, if it runs for longer"),
     OPTION_FINGERPRINT,
     OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
            "store and replay a CMD that fails, too"),
@@ -111,7 +113,7 @@ static const cli_option backends_options[] = {
 
 /* ---------------------------------------------------------------------------------- help */
 
-#define DURATIONS "Durations D are written 500ms, 30s, 5m, 24h.\n"
+#define DURATIONS "Durations D are written 500ms, 30s, 5m, 24h, 7d.\n"
 
 static const char run_details[] =
     "The first run of KEY runs CMD and stores its exit code, stdout and stderr; every\n"
@@ -139,14 +141,20 @@ static const char run_details[] =
     "needs a session of its own (setsid). Likewise if the claim is lost, or if idem itself\n"
     "is killed (on Linux); the next run is attempt 2 once the lease has run out.\n"
     "\n"
+    "The lease is renewed for as long as CMD runs, even if it hangs. With --max-time it is\n"
+    "stopped then: it gets TERM, what it has started a second later, and 10s later KILL.\n"
+    "That is a failure with exit code 124, however CMD ends then.\n"
+    "\n"
     "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD, unless it had them as one\n"
     "of the group. If the store can't be used at the end, storing is tried again for as\n"
     "long as --lease says, or for 60s.\n"
     "\n"
     "Exit code: CMD's own, or by its signal if it died of one; 127 if CMD is not found,\n"
-    "126 if it can't be executed; 74 a replay of output that was cut; 75 in progress\n"
-    "elsewhere, in doubt, or the claim was lost; 65 mismatch, or the key holds something\n"
-    "else; 69 the store can't be used, and CMD was not run.\n"
+    "126 if it can't be executed; 124 CMD was stopped by --max-time; 74 a replay of output\n"
+    "that was cut; 75 in progress elsewhere, in doubt, or the claim was lost; 65 mismatch,\n"
+    "or the key holds something else; 69 the store can't be used, and CMD was not run; 64\n"
+    "wrong usage; 70 internal error, and CMD was not run, or could not be stopped, or has\n"
+    "succeeded though some of its output could not be passed on.\n"
     "\n" DURATIONS;
 
 static const char begin_details[] =

@@ -26,6 +26,7 @@ typedef struct {
     uint64_t lease_ms;
     uint64_t ttl_ms;
     uint64_t wait_ms;
+    uint64_t max_time_ms;
     uint64_t limit;
     uint64_t threads;
     uint64_t ops;
@@ -75,7 +76,7 @@ typedef struct {
 } cli_option;
 
 /** How many options a command may have, those that every command has included. */
-#define CLI_OPTIONS_MAX 16
+#define CLI_OPTIONS_MAX 24
 
 /** `--store` and `--store-file`, for the commands that use one, and `--help`. */
 extern const cli_option cli_option_store;

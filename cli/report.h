@@ -20,6 +20,7 @@ typedef enum {
     CLI_INTERNAL = 70,
     CLI_CUT = 74,
     CLI_RETRY = 75,
+    CLI_TIMED_OUT = 124, /* as timeout(1) has it */
     CLI_NOT_EXECUTABLE = 126,
     CLI_NO_PROGRAM = 127,
     CLI_SIGNAL = 128, /* + the signal's number */

@@ -3,7 +3,7 @@
  * `idem run`: begin, run CMD if the key is new, store what came of it; or replay what is stored.
  * CMD is never run unless the store has said that the key is ours. From CMD's start on, its own exit
  * code is what idem ends with, whatever the store does: CMD has run, and the caller has to know how
- * it went. Only a lost claim, for which CMD was stopped, overrides that.
+ * it went. Only a lost claim or --max-time, for which CMD was stopped, overrides that.
  */
 #include "child.h"
 #include "command.h"
@@ -223,6 +223,10 @@ static int finish(idem_store *store, const cli_call *call, idem_claim *claim, cl
         keep_claim();
         return CLI_INTERNAL;
     }
+    if (child->timed_out) {
+        child->code = CLI_TIMED_OUT;
+        child->signal = 0;
+    }
     if (child->code == 0 || call->options.keep_failures)
         store_result(store, call, claim, child);
     else if (child->left_alive)
@@ -250,8 +254,13 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
         code = CLI_INTERNAL;
     }
     if (code == CLI_OK)
-        code = cli_child_start(call->program, environment,
-                               cli_result_limit(idem_max_response(store)), lease_of(call), &child);
+        code =
+            cli_child_start(&(cli_child_plan){.program = call->program,
+                                              .environment = environment,
+                                              .limit = cli_result_limit(idem_max_response(store)),
+                                              .lease_ms = lease_of(call),
+                                              .max_time_ms = call->options.max_time_ms},
+                            &child);
     cli_environment_free(environment);
     if (code) {
         give_back_unused(store, outcome);
