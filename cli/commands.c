@@ -53,6 +53,10 @@ static const cli_option run_options[] = {
            "store and replay a CMD that fails, too"),
     OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
            "replay output that was cut with CMD's own exit code"),
+    OPTION("busy-exit", "N", CLI_CODE, busy_code,
+           "exit code while KEY is in progress elsewhere (75)"),
+    OPTION("quiet", NULL, CLI_FLAG, quiet,
+           "say nothing of what goes as it should; errors are said"),
     OPTION_NO_TAKEOVER,
     OPTION_END};
 static const cli_option begin_options[] = {
@@ -151,7 +155,8 @@ static const char run_details[] =
     "\n"
     "Exit code: CMD's own, or by its signal if it died of one; 127 if CMD is not found,\n"
     "126 if it can't be executed; 124 CMD was stopped by --max-time; 74 a replay of output\n"
-    "that was cut; 75 in progress elsewhere, in doubt, or the claim was lost; 65 mismatch,\n"
+    "that was cut; 75 in progress elsewhere (or --busy-exit), in doubt, or the claim was lost; 65 "
+    "mismatch,\n"
     "or the key holds something else; 69 the store can't be used, and CMD was not run; 64\n"
     "wrong usage; 70 internal error, and CMD was not run, or could not be stopped, or has\n"
     "succeeded though some of its output could not be passed on.\n"

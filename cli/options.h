@@ -37,12 +37,14 @@ typedef struct {
     uint64_t keys;
     uint64_t key_size;
     uint64_t response_size;
-    uint64_t mode;   /**< a ::cli_bench_mode */
-    uint64_t status; /**< an ::idem_status */
-    uint64_t code;   /**< an exit code, plus 1 */
+    uint64_t mode;      /**< a ::cli_bench_mode */
+    uint64_t status;    /**< an ::idem_status */
+    uint64_t code;      /**< an exit code, plus 1 */
+    uint64_t busy_code; /**< likewise */
     cli_token token;
     bool keep_failures;
     bool allow_cut;
+    bool quiet;
     bool no_takeover;
     bool expired;
     bool force;

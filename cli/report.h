@@ -35,6 +35,12 @@ typedef enum {
 /** Writes `idem: …` and a newline to stderr. */
 void cli_say(const char *format, ...) CLI_PRINTF(1, 2);
 
+/** The same, of what goes as it should: nothing if such notes are not wanted. */
+void cli_note(const char *format, ...) CLI_PRINTF(1, 2);
+
+/** Notes are not wanted. */
+void cli_notes_off(void);
+
 /** Says what is wrong with the command line, and where help is.
  *  @param command  whose help to name; NULL: the command's as a whole
  *  @return CLI_USAGE */

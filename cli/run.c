@@ -22,14 +22,16 @@
 
 /* ------------------------------------------------------------- keys that were used before */
 
+typedef void (*say_fn)(const char *format, ...) CLI_PRINTF(1, 2);
+
 /* Where the gap is, is said in between: on a terminal it shows where it belongs. */
-static int replay_stream(int fd, const char *name, const cli_result_stream *stream)
+static int replay_stream(int fd, const char *name, const cli_result_stream *stream, say_fn say)
 {
     const char *data = stream->kept.data;
     int problem = cli_stream_write(fd, (idem_bytes){data, stream->first});
     size_t last = stream->kept.len - stream->first;
     if (last > 0)
-        cli_say("%s: %" PRIu64 " bytes are missing here", name, stream->total - stream->kept.len);
+        say("%s: %" PRIu64 " bytes are missing here", name, stream->total - stream->kept.len);
     if (!problem && last > 0)
         problem = cli_stream_write(fd, (idem_bytes){data + stream->first, last});
     if (problem && problem != EPIPE)
@@ -38,18 +40,19 @@ static int replay_stream(int fd, const char *name, const cli_result_stream *stre
 }
 
 /* @param fate  what has become of the bytes that are kept */
-static void say_if_cut(const char *name, const cli_result_stream *stream, const char *fate)
+static void say_if_cut(const char *name, const cli_result_stream *stream, const char *fate,
+                       say_fn say)
 {
     size_t last = stream->kept.len - stream->first;
     if (stream->total > stream->kept.len && last > 0)
-        cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu and the last %zu %s", name,
-                stream->total, stream->first, last, fate);
+        say("%s was cut: of its %" PRIu64 " bytes the first %zu and the last %zu %s", name,
+            stream->total, stream->first, last, fate);
     else if (stream->total > stream->kept.len)
-        cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu %s", name, stream->total,
-                stream->kept.len, fate);
+        say("%s was cut: of its %" PRIu64 " bytes the first %zu %s", name, stream->total,
+            stream->kept.len, fate);
     else if (stream->closed)
-        cli_say("%s was cut: its reader went away, and the %zu bytes that came until then %s", name,
-                stream->kept.len, fate);
+        say("%s was cut: its reader went away, and the %zu bytes that came until then %s", name,
+            stream->kept.len, fate);
 }
 
 /* CMD's success must not hide that its output did not arrive; its failure says enough. */
@@ -81,21 +84,23 @@ static int replay(const cli_call *call, const char *quoted_key, idem_bytes respo
                 quoted_key);
         return CLI_DATA;
     }
-    int problem = replay_stream(STDOUT_FILENO, "stdout", &result.out);
-    problem |= replay_stream(STDERR_FILENO, "stderr", &result.err);
-    say_if_cut("stdout", &result.out, "were stored");
-    say_if_cut("stderr", &result.err, "were stored");
+    say_fn say = call->options.allow_cut ? cli_note : cli_say;
+    int problem = replay_stream(STDOUT_FILENO, "stdout", &result.out, say);
+    problem |= replay_stream(STDERR_FILENO, "stderr", &result.err, say);
+    say_if_cut("stdout", &result.out, "were stored", say);
+    say_if_cut("stderr", &result.err, "were stored", say);
     int code = code_after_replay(&result, problem != 0, call->options.allow_cut);
     cli_result_clear(&result);
     return code;
 }
 
-static int report_in_progress(const char *quoted_key, uint64_t retry_after_ms)
+static int report_in_progress(const cli_call *call, const char *quoted_key, uint64_t retry_after_ms)
 {
     char left[CLI_DURATION_SIZE];
-    cli_say("%s is in progress elsewhere; try again, or wait with --wait (its lease has %s left)",
-            quoted_key, cli_duration_format(retry_after_ms, left));
-    return CLI_RETRY;
+    uint64_t code = call->options.busy_code;
+    cli_note("%s is in progress elsewhere; try again, or wait with --wait (its lease has %s left)",
+             quoted_key, cli_duration_format(retry_after_ms, left));
+    return code ? (int)code - 1 : CLI_RETRY;
 }
 
 static int report_in_doubt(const char *quoted_key, uint32_t attempt)
@@ -136,8 +141,8 @@ static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, ide
     int rc = idem_complete(store, claim, response, error);
     while (may_pass(rc) && idem_monotonic_ms() < until) {
         if (!said)
-            cli_say("the result can't be stored yet: %s; trying on for %s", error->message,
-                    cli_duration_format(lease_ms, length));
+            cli_note("the result can't be stored yet: %s; trying on for %s", error->message,
+                     cli_duration_format(lease_ms, length));
         said = true;
         if (!pause_before_retry())
             break;
@@ -174,8 +179,8 @@ static void store_result(idem_store *store, const cli_call *call, idem_claim *cl
         rc = complete(store, claim, lease_of(call), (idem_bytes){text.buffer.data, text.buffer.len},
                       &error);
     if (rc == IDEM_OK) {
-        say_if_cut("stdout", &result.out, "are stored");
-        say_if_cut("stderr", &result.err, "are stored");
+        say_if_cut("stdout", &result.out, "are stored", cli_note);
+        say_if_cut("stderr", &result.err, "are stored", cli_note);
     } else {
         cli_say("the command has run, but its result is not stored: %s", error.message);
     }
@@ -245,10 +250,10 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
     char **environment = NULL;
     int code = cli_environment_make(call->operands[0], outcome, &environment);
     if (code == CLI_OK && outcome->attempt > 1)
-        cli_say("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
-                outcome->attempt);
+        cli_note("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
+                 outcome->attempt);
     if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
-        cli_say("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
+        cli_note("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
     if (code == CLI_OK && !cli_signals_catch()) {
         cli_say("signals can't be caught: %s", cli_problem(errno));
         code = CLI_INTERNAL;
@@ -282,7 +287,7 @@ static int act_on(idem_store *store, const cli_call *call, const idem_outcome *o
     case IDEM_COMPLETED:
         return replay(call, quoted_key, outcome->response);
     case IDEM_IN_PROGRESS:
-        return report_in_progress(quoted_key, outcome->retry_after_ms);
+        return report_in_progress(call, quoted_key, outcome->retry_after_ms);
     case IDEM_IN_DOUBT:
         return report_in_doubt(quoted_key, outcome->attempt);
     case IDEM_MISMATCH:
@@ -303,6 +308,8 @@ int cli_run(idem_store *store, const cli_call *call)
                          "this store's max_response of %" PRIu64
                          " bytes is too small for 'idem run'",
                          idem_max_response(store));
+    if (call->options.quiet)
+        cli_notes_off();
     cli_call_request(call, &request);
     request.flags |= IDEM_KEEPALIVE | IDEM_REINSTATE;
     if (idem_begin(store, &request, &outcome, &error))

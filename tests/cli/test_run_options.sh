@@ -35,7 +35,47 @@ scene 'a CMD that is stopped already can be ended, too'
 expect 124 run stopped --max-time 300ms -- sh -c 'kill -STOP $$; echo went on'
 expect 14 get stopped
 
+scene '--busy-exit is for a key in progress elsewhere, and for nothing else'
+claim busy
+expect 75 run busy -- touch made
+err_has 'in progress elsewhere'
+expect 0 run busy --busy-exit 0 -- touch made
+err_has 'in progress elsewhere'
+expect 255 run busy --busy-exit=255 -- touch made
+expect 0 renew busy --token "$token" --lease 1ms
+sleep 0.1
+expect 75 run busy --no-takeover --busy-exit 0 -- touch made
+err_has 'in doubt'
+[ ! -e made ] || fail 'it was run'
+
+scene '--quiet says nothing of what goes as it should'
+expect 0 run busy --quiet -- sh -c 'echo "$IDEM_ATTEMPT"; echo "of CMD" >&2'
+out_is 2
+printf 'of CMD\n' >want
+same err want
+claim held
+expect 75 run held --quiet -- touch made
+err_is_empty
+head -c 3000000 /dev/zero >large
+expect 0 run large --quiet -- cat large
+err_is_empty
+expect 0 run large --quiet --allow-cut -- cat large
+err_is_empty
+
+scene 'and is not silent about what is wrong'
+expect 74 run large --quiet -- cat large
+err_has 'stdout was cut'
+expect 124 run slow --quiet --max-time 100ms -- sleep 60
+err_has '(--max-time)'
+expect 127 run absent --quiet -- ./no-such-program
+err_has 'no such program'
+expect 69 run --store sqlite:///no/such/folder/x.db down --quiet -- touch made
+err_has '/no/such/folder'
+
 scene 'wrong values'
+for value in 256 -1 x ''; do
+    expect 64 run wrong "--busy-exit=$value" -- touch made
+done
 for value in 0s 5 x ''; do
     expect 64 run wrong "--max-time=$value" -- touch made
 done
