@@ -57,6 +57,8 @@ static const cli_option run_options[] = {
            "exit code while KEY is in progress elsewhere (75)"),
     OPTION("quiet", NULL, CLI_FLAG, quiet,
            "say nothing of what goes as it should; errors are said"),
+    OPTION("report", "FILE", CLI_TEXT, report,
+           "write to a file, a FIFO or /dev/fd/N what happened"),
     OPTION_NO_TAKEOVER,
     OPTION_END};
 static const cli_option begin_options[] = {
@@ -149,15 +151,19 @@ static const char run_details[] =
     "stopped then: it gets TERM, what it has started a second later, and 10s later KILL.\n"
     "That is a failure with exit code 124, however CMD ends then.\n"
     "\n"
+    "--report tells a script what the exit code can't: one line of JSON, with outcome (new,\n"
+    "completed, in_progress, mismatch, in_doubt, error), key, ran (CMD, by this call), exit;\n"
+    "and where they apply attempt, retry_after_ms, stored, timed_out, claim_lost, signal.\n"
+    "\n"
     "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD, unless it had them as one\n"
     "of the group. If the store can't be used at the end, storing is tried again for as\n"
     "long as --lease says, or for 60s.\n"
     "\n"
     "Exit code: CMD's own, or by its signal if it died of one; 127 if CMD is not found,\n"
     "126 if it can't be executed; 124 CMD was stopped by --max-time; 74 a replay of output\n"
-    "that was cut; 75 in progress elsewhere (or --busy-exit), in doubt, or the claim was lost; 65 "
-    "mismatch,\n"
-    "or the key holds something else; 69 the store can't be used, and CMD was not run; 64\n"
+    "that was cut; 75 in progress elsewhere (or --busy-exit), in doubt, or the claim was\n"
+    "lost; 65 mismatch, or the key holds something else; 69 the store can't be used, and CMD was "
+    "not run; 64\n"
     "wrong usage; 70 internal error, and CMD was not run, or could not be stopped, or has\n"
     "succeeded though some of its output could not be passed on.\n"
     "\n" DURATIONS;

@@ -179,6 +179,7 @@ static void store_result(idem_store *store, const cli_call *call, idem_claim *cl
         rc = complete(store, claim, lease_of(call), (idem_bytes){text.buffer.data, text.buffer.len},
                       &error);
     if (rc == IDEM_OK) {
+        call->report->stored = true;
         say_if_cut("stdout", &result.out, "are stored", cli_note);
         say_if_cut("stderr", &result.err, "are stored", cli_note);
     } else {
@@ -271,7 +272,10 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
         give_back_unused(store, outcome);
         return code;
     }
+    call->report->ran = true;
     cli_child_follow(&child, outcome->claim);
+    call->report->timed_out = child.timed_out;
+    call->report->claim_lost = child.claim_lost;
     code = finish(store, call, outcome->claim, &child);
     cli_child_clear(&child);
     return code;
@@ -314,6 +318,9 @@ int cli_run(idem_store *store, const cli_call *call)
     request.flags |= IDEM_KEEPALIVE | IDEM_REINSTATE;
     if (idem_begin(store, &request, &outcome, &error))
         return cli_report_call(&error);
+    call->report->kind = outcome.kind;
+    call->report->attempt = outcome.attempt;
+    call->report->retry_after_ms = outcome.retry_after_ms;
     int code = act_on(store, call, &outcome);
     idem_outcome_clear(&outcome);
     return code;

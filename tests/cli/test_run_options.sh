@@ -72,6 +72,79 @@ err_has 'no such program'
 expect 69 run --store sqlite:///no/such/folder/x.db down --quiet -- touch made
 err_has '/no/such/folder'
 
+# report_is LINE: what the last run has left in report.json.
+report_is() {
+    printf '%s\n' "$1" | cmp -s - report.json || fail "the report is: $(cat report.json)"
+    rm report.json
+}
+
+scene '--report tells what happened'
+expect 0 run reported --report report.json -- echo out
+out_is out
+report_is '{"outcome":"new","key":"reported","attempt":1,"ran":true,"stored":true,"timed_out":false,"claim_lost":false,"exit":0}'
+echo stale >report.json
+expect 0 run reported --report report.json -- echo out
+report_is '{"outcome":"completed","key":"reported","ran":false,"exit":0}'
+expect 75 run held --report "$dir/report.json" -- true
+grep -qx '{"outcome":"in_progress","key":"held","retry_after_ms":[0-9]*,"ran":false,"exit":75}' report.json ||
+    fail "the report is: $(cat report.json)"
+expect 0 run printed --fingerprint a -- true
+expect 65 run printed --fingerprint b --report report.json -- true
+report_is '{"outcome":"mismatch","key":"printed","ran":false,"exit":65}'
+expect 0 renew held --token "$token" --lease 1ms
+sleep 0.1
+expect 75 run held --no-takeover --report report.json -- true
+report_is '{"outcome":"in_doubt","key":"held","attempt":1,"ran":false,"exit":75}'
+expect 69 run --store sqlite:///no/such/folder/x.db down --report report.json -- touch made
+report_is '{"outcome":"error","key":"down","ran":false,"exit":69}'
+expect 124 run held --max-time 100ms --report report.json -- sleep 60
+report_is '{"outcome":"new","key":"held","attempt":2,"ran":true,"stored":false,"timed_out":true,"claim_lost":false,"exit":124}'
+expect 143 run "$(printf 'a"\377')" --report report.json -- sh -c 'kill $$'
+report_is '{"outcome":"new","key_hex":"6122ff","attempt":1,"ran":true,"stored":false,"timed_out":false,"claim_lost":false,"signal":15,"exit":143}'
+expect 127 run absent --report report.json -- ./no-such-program
+report_is '{"outcome":"new","key":"absent","attempt":1,"ran":false,"exit":127}'
+[ -z "$(ls -A | grep idem-report)" ] || fail 'a draft is left behind'
+
+scene 'it is new in each run, and a link to it stays'
+mkdir place
+ln -s place/real.json report.link
+: >place/real.json
+expect 0 run reported --report report.link -- true
+[ -L report.link ] || fail 'the link was replaced'
+grep -q completed place/real.json || fail 'the report is elsewhere'
+start run running --report place/real.json -- sh -c 'echo >is-running; while [ ! -e go ]; do sleep 0.05; done'
+eventually test -e is-running
+[ ! -e place/real.json ] || fail 'that of the last run is still there'
+: >go
+ended 0
+[ "$(stat -c %a place/real.json)" = 644 ] || fail 'it has not the mode of a new file'
+
+scene 'to a descriptor, that CMD does not get, and to a FIFO'
+"$idem" run descriptor --report /dev/fd/7 -- sh -c 'echo x >&7' 7>report.json 2>err && fail 'CMD has it'
+grep -q '"ran":true' report.json || fail 'there is no report'
+"$idem" run descriptor --report /dev/fd/7 -- true 7>&1 >out 2>err | grep -q '"ran":true' || fail 'nothing came'
+expect 0 run reported --report /dev/stderr -- true
+err_has '"outcome":"completed"'
+mkfifo fifo
+cat fifo >report.json &
+background="$background $!"
+expect 0 run reported --report fifo -- true
+wait $!
+report_is '{"outcome":"completed","key":"reported","ran":false,"exit":0}'
+
+scene 'a reader that goes away, and no place for it'
+start run gone --report fifo -- sh -c 'while [ ! -e go-on ]; do sleep 0.05; done'
+: <fifo
+: >go-on
+ended 70
+err_has "the report can't be written"
+expect 0 run gone -- touch made
+for name in "$dir" no/such/folder/report '' /dev/fd/99; do
+    expect 64 run unplaced "--report=$name" -- touch made
+    expect 14 get unplaced
+done
+[ ! -e made ] || fail 'it was run'
+
 scene 'wrong values'
 for value in 256 -1 x ''; do
     expect 64 run wrong "--busy-exit=$value" -- touch made
