@@ -162,10 +162,9 @@ static const char run_details[] =
     "Exit code: CMD's own, or by its signal if it died of one; 127 if CMD is not found,\n"
     "126 if it can't be executed; 124 CMD was stopped by --max-time; 74 a replay of output\n"
     "that was cut; 75 in progress elsewhere (or --busy-exit), in doubt, or the claim was\n"
-    "lost; 65 mismatch, or the key holds something else; 69 the store can't be used, and CMD was "
-    "not run; 64\n"
-    "wrong usage; 70 internal error, and CMD was not run, or could not be stopped, or has\n"
-    "succeeded though some of its output could not be passed on.\n"
+    "lost; 65 mismatch, or the key holds something else; 69 the store can't be used, and\n"
+    "CMD was not run; 64 wrong usage; 70 internal error, and CMD was not run or could not\n"
+    "be stopped, or it has succeeded, but its output or the report could not be written.\n"
     "\n" DURATIONS;
 
 static const char begin_details[] =
