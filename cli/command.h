@@ -16,6 +16,8 @@ typedef struct {
     int operands_count;
     idem_bytes key;         /**< KEY; empty if the command takes none */
     void *key_memory;       /**< what it lives in, if it came by --key-hex */
+    idem_bytes fingerprint; /**< empty: none */
+    uint8_t fingerprint_memory[IDEM_FINGERPRINT_MAX]; /**< where it was made */
     char **program;         /**< CMD and its arguments, with a NULL behind them; NULL: none */
     cli_run_report *report; /**< for --report: what happens, as it happens */
 } cli_call;

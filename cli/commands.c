@@ -26,10 +26,14 @@
            "how long the claim is good for without renewal (else the\nstore's lease: 60s)")
 #define OPTION_WAIT \
     OPTION("wait", "D", CLI_DURATION, wait_ms, "wait so long for a key that is in progress")
-#define OPTION_FINGERPRINT                                                  \
-    OPTION("fingerprint", "S", CLI_TEXT, fingerprint,                       \
-           "stands for the content of the request, up to 64 bytes; a key\n" \
-           "that comes again with another one is a mismatch")
+#define OPTION_FINGERPRINT                                                   \
+    OPTION("fingerprint", "S", CLI_TEXT, fingerprint,                        \
+           "stands for the content of the request; a key that comes again\n" \
+           "with another one is a mismatch. Longer than 64 bytes, it is\n"   \
+           "hashed: SHA-256, as idem_fingerprint() does it of one part")
+#define OPTION_FINGERPRINT_HEX                                  \
+    OPTION("fingerprint-hex", "HEX", CLI_TEXT, fingerprint_hex, \
+           "the same in hexadecimal digits, as 'idem get' shows it")
 #define OPTION_NO_TAKEOVER                                                    \
     OPTION("no-takeover", NULL, CLI_FLAG, no_takeover,                        \
            "if an earlier one stopped in the middle, say so (in doubt) and\n" \
@@ -49,6 +53,7 @@ static const cli_option run_options[] = {
     OPTION("max-time", "D", CLI_DURATION, max_time_ms,
            "stop CMD, and what it has started, if it runs for longer"),
     OPTION_FINGERPRINT,
+    OPTION_FINGERPRINT_HEX,
     OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
            "store and replay a CMD that fails, too"),
     OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
@@ -63,18 +68,21 @@ static const cli_option run_options[] = {
     OPTION_END};
 static const cli_option begin_options[] = {
     OPTION_FINGERPRINT,
+    OPTION_FINGERPRINT_HEX,
     OPTION_LEASE,
     OPTION_TTL,
     OPTION_WAIT,
-    OPTION_TOKEN("begin again as the same caller, whose answer was lost"),
     OPTION_NO_TAKEOVER,
+    OPTION_TOKEN("begin again as the same caller, whose answer was lost"),
+    OPTION_KEY_HEX,
     OPTION_END};
-static const cli_option complete_options[] = {OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_END};
+static const cli_option complete_options[] = {OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_KEY_HEX,
+                                              OPTION_END};
 static const cli_option renew_options[] = {
     OPTION_CLAIM_TOKEN,
     OPTION("lease", "D", CLI_DURATION, lease_ms, "the new lease (else as long as the last)"),
-    OPTION_END};
-static const cli_option token_options[] = {OPTION_CLAIM_TOKEN, OPTION_END};
+    OPTION_KEY_HEX, OPTION_END};
+static const cli_option token_options[] = {OPTION_CLAIM_TOKEN, OPTION_KEY_HEX, OPTION_END};
 static const cli_option get_options[] = {OPTION_KEY_HEX, OPTION_END};
 static const cli_option settle_options[] = {
     OPTION("exit", "N", CLI_CODE, code,

@@ -20,6 +20,7 @@ typedef struct {
     const char *store_file;
     const char *key_hex;
     const char *fingerprint;
+    const char *fingerprint_hex;
     const char *prefix;
     const char *report;
     const char *stdout_file;

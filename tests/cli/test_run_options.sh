@@ -54,6 +54,7 @@ out_is 2
 printf 'of CMD\n' >want
 same err want
 claim held
+held=$token
 expect 75 run held --quiet -- touch made
 err_is_empty
 head -c 3000000 /dev/zero >large
@@ -71,6 +72,39 @@ expect 127 run absent --quiet -- ./no-such-program
 err_has 'no such program'
 expect 69 run --store sqlite:///no/such/folder/x.db down --quiet -- touch made
 err_has '/no/such/folder'
+
+scene 'a fingerprint of any length'
+signature=sha256=$(printf '%064d' 7) # as GitHub sends it: 71 bytes
+expect 0 run signed --fingerprint "$signature" -- true
+expect 0 run signed --fingerprint "$signature" -- false
+expect 65 run signed --fingerprint "$(printf 'sha256=%064d' 8)" -- false
+expect 65 run signed --fingerprint "$signature " -- false
+shown=$("$idem" get signed | sed -n 's/.*"fingerprint":"\([0-9a-f]*\)".*/\1/p')
+want=$({ printf '\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0\107'; printf %s "$signature"; } | sha256sum)
+[ "$shown" = "${want%% *}" ] || fail "it is not the hash that idem_fingerprint() gives: $shown"
+expect 0 run whole --fingerprint "$(printf '%064d' 1)" -- true
+expect 0 run whole --fingerprint-hex "$("$idem" get whole | sed 's/.*"fingerprint":"\([0-9a-f]*\)".*/\1/')" -- false
+expect 65 run whole --fingerprint "$(printf '%063d' 1)" -- false
+
+scene 'what get shows can be pasted back'
+expect 0 run signed --fingerprint-hex "$shown" -- false
+expect 10 begin signed --fingerprint-hex "$shown"
+expect 12 begin signed --fingerprint-hex "${shown%??}00"
+expect 64 run signed --fingerprint-hex "$shown" --fingerprint x -- touch made
+for value in x 0 0g '' "$(printf '%0130d' 0)"; do
+    expect 64 run signed "--fingerprint-hex=$value" -- touch made
+done
+claim "$(printf 'a\377')" --fingerprint "$(printf 'b\377')"
+expect 0 ls --status in_progress --prefix a
+hex=$(sed -n 's/.*"key_hex":"\([0-9a-f]*\)".*/\1/p' out)
+expect 11 begin --key-hex "$hex" --fingerprint-hex 62ff
+expect 0 renew --key-hex "$hex" --token "$token"
+expect 0 checkpoint --key-hex "$hex" --token "$token" 1
+expect 0 complete --key-hex "$hex" --token "$token" 2
+expect 10 begin --key-hex "$hex"
+expect 0 begin --key-hex 00
+expect 0 release --key-hex 00 --token "$(sed 's/.*"token":"\([0-9a-f]*\)".*/\1/' out)"
+expect 0 begin --key-hex 00
 
 # report_is LINE: what the last run has left in report.json.
 report_is() {
@@ -91,7 +125,7 @@ grep -qx '{"outcome":"in_progress","key":"held","retry_after_ms":[0-9]*,"ran":fa
 expect 0 run printed --fingerprint a -- true
 expect 65 run printed --fingerprint b --report report.json -- true
 report_is '{"outcome":"mismatch","key":"printed","ran":false,"exit":65}'
-expect 0 renew held --token "$token" --lease 1ms
+expect 0 renew held --token "$held" --lease 1ms
 sleep 0.1
 expect 75 run held --no-takeover --report report.json -- true
 report_is '{"outcome":"in_doubt","key":"held","attempt":1,"ran":false,"exit":75}'
