@@ -5,6 +5,7 @@
  */
 #include "launch.h"
 
+#include "environment.h"
 #include "signals.h"
 
 #include <idem/backend.h>
@@ -55,6 +56,7 @@ static _Noreturn void become(const cli_launch *launch, pid_t parent)
     if (getppid() != parent)
         _exit(CLI_INTERNAL); /* it was killed before the kernel knew that it mattered */
     if (dup2(launch->out, STDOUT_FILENO) >= 0 && dup2(launch->err, STDERR_FILENO) >= 0) {
+        cli_environment_adapt(launch->environment);
         environ = launch->environment;
         cli_signals_restore();
         (void)execvp(launch->program[0], launch->program);

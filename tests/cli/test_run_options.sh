@@ -179,6 +179,19 @@ for name in "$dir" no/such/folder/report '' /dev/fd/99; do
 done
 [ ! -e made ] || fail 'it was run'
 
+scene 'sockets of a service manager are for CMD'
+# activate ARGUMENTS…: becomes idem, with descriptor 3 passed to it as systemd does it.
+activate() {
+    sh -c 'LISTEN_PID=$$ LISTEN_PIDFDID=17 LISTEN_FDS=1 LISTEN_FDNAMES=x exec "$@"' sh "$idem" "$@" 3<passed
+}
+echo 'through the socket' >passed
+activate run sockets -- sh -c '[ "$LISTEN_PID" = $$ ] && [ -z "${LISTEN_PIDFDID-}" ] && echo "$LISTEN_FDS $LISTEN_FDNAMES" && cat <&3' \
+    >out 2>err || fail 'CMD does not get them'
+printf '1 x\nthrough the socket\n' >want
+same out want
+LISTEN_PID=1 LISTEN_FDS=1 LISTEN_PIDFDID=17 expect 0 run others -- sh -c 'echo "$LISTEN_PID $LISTEN_PIDFDID"'
+out_is '1 17'
+
 scene 'wrong values'
 for value in 256 -1 x ''; do
     expect 64 run wrong "--busy-exit=$value" -- touch made
