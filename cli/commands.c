@@ -225,7 +225,7 @@ static const char get_details[] =
 static const char settle_details[] =
     "For a key whose owner crashed (in doubt), once somebody has found out what it did:\n"
     "JSON, or else stdin, is the response that every later begin gets. With --exit it is\n"
-    "what 'idem run' replays. If the work was not done, 'idem forget' the key.\n"
+    "what 'idem run' replays. If the work was not done: 'idem forget --expired KEY'.\n"
     "Prints {\"settled\":true}.\n"
     "\n"
     "Exit code: 0; 13 it has a live owner, or is completed; 14 there is no record of KEY;\n"

@@ -106,7 +106,7 @@ static int report_in_progress(const cli_call *call, const char *quoted_key, uint
 static int report_in_doubt(const char *quoted_key, uint32_t attempt)
 {
     cli_say("%s is in doubt: attempt %" PRIu32 " stopped in the middle; find out what it did, then "
-            "answer for it with 'idem settle', or have it run again with 'idem forget'",
+            "answer for it with 'idem settle', or have it run again with 'idem forget --expired'",
             quoted_key, attempt);
     return CLI_RETRY;
 }
