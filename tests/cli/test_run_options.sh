@@ -192,6 +192,17 @@ same out want
 LISTEN_PID=1 LISTEN_FDS=1 LISTEN_PIDFDID=17 expect 0 run others -- sh -c 'echo "$LISTEN_PID $LISTEN_PIDFDID"'
 out_is '1 17'
 
+scene 'a keeper that is killed as soon as CMD is there: CMD is known nevertheless, and nobody else is signalled'
+cat >killers.sh <<'END'
+trap 'exit 99' TERM
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    "$1" run "killer $i" -- sh -c 'kill -KILL $PPID; exec sleep 60' >/dev/null 2>&1
+    code=$?
+    [ $code -eq 143 ] || exit 98
+done
+END
+setsid -w sh killers.sh "$idem" || fail 'the group of idem was signalled, or CMD was not'
+
 scene 'wrong values'
 for value in 256 -1 x ''; do
     expect 64 run wrong "--busy-exit=$value" -- touch made
