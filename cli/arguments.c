@@ -6,6 +6,7 @@
  * `--help` must not end a script's `idem run` with 0, as if its CMD had run.
  */
 #include "command.h"
+#include "sha256.h"
 
 #include <idem/backend.h>
 
@@ -191,6 +192,30 @@ static int take_key_hex(cli_call *call)
     return CLI_OK;
 }
 
+/* One that is too long to be kept is kept as its hash. */
+static int take_fingerprint(cli_call *call)
+{
+    const char *text = call->options.fingerprint;
+    const char *hex = call->options.fingerprint_hex;
+    const char *name = call->command->name;
+    call->fingerprint = idem_str(text);
+    if (call->fingerprint.len > IDEM_FINGERPRINT_MAX) {
+        cli_sha256_fingerprint(call->fingerprint, call->fingerprint_memory);
+        call->fingerprint = (idem_bytes){call->fingerprint_memory, CLI_SHA256_SIZE};
+    }
+    if (!hex)
+        return CLI_OK;
+    if (text)
+        return cli_usage(name, "--fingerprint and --fingerprint-hex exclude each other");
+    if (strlen(hex) / 2 > IDEM_FINGERPRINT_MAX || !cli_hex_parse(hex, call->fingerprint_memory))
+        return cli_usage(name,
+                         "--fingerprint-hex takes pairs of hexadecimal digits for up to %u "
+                         "bytes, as 'idem get' prints them",
+                         IDEM_FINGERPRINT_MAX);
+    call->fingerprint = (idem_bytes){call->fingerprint_memory, strlen(hex) / 2};
+    return CLI_OK;
+}
+
 static int check_operands(const cli_call *call)
 {
     const cli_command *command = call->command;
@@ -237,6 +262,8 @@ int cli_call_parse(int argc, char **argv, cli_call *call)
         rc = take_key_hex(call);
     else
         call->key = idem_str(call->operands[0]);
+    if (rc == CLI_OK)
+        rc = take_fingerprint(call);
     return rc ? rc : check_operands(call);
 }
 
@@ -245,7 +272,7 @@ void cli_call_request(const cli_call *call, idem_request *request)
     const cli_options *options = &call->options;
     idem_request_init(request);
     request->key = call->key;
-    request->fingerprint = idem_str(options->fingerprint);
+    request->fingerprint = call->fingerprint;
     request->lease_ms = options->lease_ms;
     request->ttl_ms = options->ttl_ms;
     request->wait_ms = options->wait_ms;

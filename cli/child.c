@@ -76,23 +76,28 @@ static uint64_t grace_ms(uint64_t lease_ms)
     return lease_ms / 3 < patience_ms ? lease_ms / 3 : patience_ms;
 }
 
-int cli_child_start(char *const *program, char **environment, size_t limit, uint64_t lease_ms,
-                    cli_child *child)
+int cli_child_start(const cli_child_plan *plan, cli_child *child)
 {
-    cli_launch launch = {
-        .program = program, .environment = environment, .out = -1, .err = -1, .report = -1};
+    cli_launch launch = {.program = plan->program,
+                         .environment = plan->environment,
+                         .out = -1,
+                         .err = -1,
+                         .report = -1};
     memset(child, 0, sizeof *child);
     cli_keeper_init(&child->keeper);
     child->witness.pid = child->witness.questions = child->witness.answers = -1;
     child->streams[OUT].from = child->streams[ERR].from = -1;
-    int code = open_streams(child, limit, &launch);
+    int code = open_streams(child, plan->limit, &launch);
     if (code == CLI_OK) {
         cli_launch whole = launch;
         if (child->merged)
             whole.err = launch.out;
         cli_witness_start(&child->witness);
-        code = cli_keeper_start(&child->keeper, &whole, grace_ms(lease_ms));
+        code = cli_keeper_start(&child->keeper, &whole, grace_ms(plan->lease_ms));
     }
+    child->max_time_ms = plan->max_time_ms;
+    if (plan->max_time_ms)
+        child->stop_at = idem_monotonic_ms() + plan->max_time_ms;
     cli_descriptors_close(&launch.out);
     cli_descriptors_close(&launch.err);
     if (code)
@@ -146,6 +151,19 @@ static void watch_claim(cli_child *child, const idem_claim *claim)
     cli_say("the claim is lost: another caller holds the key now, or it was forgotten; "
             "stopping the command");
     child->claim_lost = true;
+    stop_tree(child);
+}
+
+/* A CMD that hangs would have its lease renewed for ever. */
+static void watch_time(cli_child *child)
+{
+    char length[CLI_DURATION_SIZE];
+    if (child->ended || child->claim_lost || child->timed_out || !child->stop_at ||
+        idem_monotonic_ms() < child->stop_at)
+        return;
+    cli_say("the command has not ended in %s (--max-time); stopping it",
+            cli_duration_format(child->max_time_ms, length));
+    child->timed_out = true;
     stop_tree(child);
 }
 
@@ -215,13 +233,19 @@ static bool is_done(const cli_child *child)
             cli_stream_is_done(&child->streams[ERR]));
 }
 
+static int sooner(int one, int other)
+{
+    return other >= 0 && other < one ? other : one;
+}
+
 static int timeout(const cli_child *child)
 {
-    int witness = cli_witness_timeout(&child->witness);
-    int keeper = cli_keeper_timeout(&child->keeper);
-    int least = TICK_MS;
-    least = witness >= 0 && witness < least ? witness : least;
-    return keeper >= 0 && keeper < least ? keeper : least;
+    uint64_t now = idem_monotonic_ms();
+    int least = sooner(TICK_MS, cli_witness_timeout(&child->witness));
+    least = sooner(least, cli_keeper_timeout(&child->keeper));
+    if (!child->ended && now < child->stop_at && child->stop_at - now < TICK_MS)
+        least = sooner(least, (int)(child->stop_at - now));
+    return least;
 }
 
 static void wait_and_pass_on(cli_child *child)
@@ -261,6 +285,7 @@ void cli_child_follow(cli_child *child, const idem_claim *claim)
         take_signals(child);
         look_for_end(child);
         watch_claim(child, claim);
+        watch_time(child);
         watch_leftovers(child);
         watch_patience(child);
         bool late =

@@ -4,6 +4,7 @@
 #define IDEM_CLI_COMMAND_H
 
 #include "options.h"
+#include "run_report.h"
 
 typedef struct cli_command cli_command;
 
@@ -13,9 +14,12 @@ typedef struct {
     cli_options options;
     char **operands; /**< KEY (NULL if it came by --key-hex) and so on */
     int operands_count;
-    idem_bytes key;   /**< KEY; empty if the command takes none */
-    void *key_memory; /**< what it lives in, if it came by --key-hex */
-    char **program;   /**< CMD and its arguments, with a NULL behind them; NULL: none */
+    idem_bytes key;         /**< KEY; empty if the command takes none */
+    void *key_memory;       /**< what it lives in, if it came by --key-hex */
+    idem_bytes fingerprint; /**< empty: none */
+    uint8_t fingerprint_memory[IDEM_FINGERPRINT_MAX]; /**< where it was made */
+    char **program;         /**< CMD and its arguments, with a NULL behind them; NULL: none */
+    cli_run_report *report; /**< for --report: what happens, as it happens */
 } cli_call;
 
 /** What a command wants of its store. */

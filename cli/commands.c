@@ -26,10 +26,14 @@
            "how long the claim is good for without renewal (else the\nstore's lease: 60s)")
 #define OPTION_WAIT \
     OPTION("wait", "D", CLI_DURATION, wait_ms, "wait so long for a key that is in progress")
-#define OPTION_FINGERPRINT                                                  \
-    OPTION("fingerprint", "S", CLI_TEXT, fingerprint,                       \
-           "stands for the content of the request, up to 64 bytes; a key\n" \
-           "that comes again with another one is a mismatch")
+#define OPTION_FINGERPRINT                                                   \
+    OPTION("fingerprint", "S", CLI_TEXT, fingerprint,                        \
+           "stands for the content of the request; a key that comes again\n" \
+           "with another one is a mismatch. Longer than 64 bytes, it is\n"   \
+           "hashed: SHA-256, as idem_fingerprint() does it of one part")
+#define OPTION_FINGERPRINT_HEX                                  \
+    OPTION("fingerprint-hex", "HEX", CLI_TEXT, fingerprint_hex, \
+           "the same in hexadecimal digits, as 'idem get' shows it")
 #define OPTION_NO_TAKEOVER                                                    \
     OPTION("no-takeover", NULL, CLI_FLAG, no_takeover,                        \
            "if an earlier one stopped in the middle, say so (in doubt) and\n" \
@@ -46,27 +50,39 @@ static const cli_option run_options[] = {
     OPTION_TTL,
     OPTION_LEASE,
     OPTION_WAIT,
+    OPTION("max-time", "D", CLI_DURATION, max_time_ms,
+           "stop CMD, and what it has started, if it runs for longer"),
     OPTION_FINGERPRINT,
+    OPTION_FINGERPRINT_HEX,
     OPTION("keep-failures", NULL, CLI_FLAG, keep_failures,
            "store and replay a CMD that fails, too"),
     OPTION("allow-cut", NULL, CLI_FLAG, allow_cut,
            "replay output that was cut with CMD's own exit code"),
+    OPTION("busy-exit", "N", CLI_CODE, busy_code,
+           "exit code while KEY is in progress elsewhere (75)"),
+    OPTION("quiet", NULL, CLI_FLAG, quiet,
+           "say nothing of what goes as it should; errors are said"),
+    OPTION("report", "FILE", CLI_TEXT, report,
+           "write to a file, a FIFO or /dev/fd/N what happened"),
     OPTION_NO_TAKEOVER,
     OPTION_END};
 static const cli_option begin_options[] = {
     OPTION_FINGERPRINT,
+    OPTION_FINGERPRINT_HEX,
     OPTION_LEASE,
     OPTION_TTL,
     OPTION_WAIT,
-    OPTION_TOKEN("begin again as the same caller, whose answer was lost"),
     OPTION_NO_TAKEOVER,
+    OPTION_TOKEN("begin again as the same caller, whose answer was lost"),
+    OPTION_KEY_HEX,
     OPTION_END};
-static const cli_option complete_options[] = {OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_END};
+static const cli_option complete_options[] = {OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_KEY_HEX,
+                                              OPTION_END};
 static const cli_option renew_options[] = {
     OPTION_CLAIM_TOKEN,
     OPTION("lease", "D", CLI_DURATION, lease_ms, "the new lease (else as long as the last)"),
-    OPTION_END};
-static const cli_option token_options[] = {OPTION_CLAIM_TOKEN, OPTION_END};
+    OPTION_KEY_HEX, OPTION_END};
+static const cli_option token_options[] = {OPTION_CLAIM_TOKEN, OPTION_KEY_HEX, OPTION_END};
 static const cli_option get_options[] = {OPTION_KEY_HEX, OPTION_END};
 static const cli_option settle_options[] = {
     OPTION("exit", "N", CLI_CODE, code,
@@ -111,7 +127,7 @@ static const cli_option backends_options[] = {
 
 /* ---------------------------------------------------------------------------------- help */
 
-#define DURATIONS "Durations D are written 500ms, 30s, 5m, 24h.\n"
+#define DURATIONS "Durations D are written 500ms, 30s, 5m, 24h, 7d.\n"
 
 static const char run_details[] =
     "The first run of KEY runs CMD and stores its exit code, stdout and stderr; every\n"
@@ -139,14 +155,24 @@ static const char run_details[] =
     "needs a session of its own (setsid). Likewise if the claim is lost, or if idem itself\n"
     "is killed (on Linux); the next run is attempt 2 once the lease has run out.\n"
     "\n"
+    "The lease is renewed for as long as CMD runs, even if it hangs. With --max-time it is\n"
+    "stopped then: it gets TERM, what it has started a second later, and 10s later KILL.\n"
+    "That is a failure with exit code 124, however CMD ends then.\n"
+    "\n"
+    "--report tells a script what the exit code can't: one line of JSON, with outcome (new,\n"
+    "completed, in_progress, mismatch, in_doubt, error), key, ran (CMD, by this call), exit;\n"
+    "and where they apply attempt, retry_after_ms, stored, timed_out, claim_lost, signal.\n"
+    "\n"
     "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD, unless it had them as one\n"
     "of the group. If the store can't be used at the end, storing is tried again for as\n"
     "long as --lease says, or for 60s.\n"
     "\n"
     "Exit code: CMD's own, or by its signal if it died of one; 127 if CMD is not found,\n"
-    "126 if it can't be executed; 74 a replay of output that was cut; 75 in progress\n"
-    "elsewhere, in doubt, or the claim was lost; 65 mismatch, or the key holds something\n"
-    "else; 69 the store can't be used, and CMD was not run.\n"
+    "126 if it can't be executed; 124 CMD was stopped by --max-time; 74 a replay of output\n"
+    "that was cut; 75 in progress elsewhere (or --busy-exit), in doubt, or the claim was\n"
+    "lost; 65 mismatch, or the key holds something else; 69 the store can't be used, and\n"
+    "CMD was not run; 64 wrong usage; 70 internal error, and CMD was not run or could not\n"
+    "be stopped, or it has succeeded, but its output or the report could not be written.\n"
     "\n" DURATIONS;
 
 static const char begin_details[] =
@@ -199,7 +225,7 @@ static const char get_details[] =
 static const char settle_details[] =
     "For a key whose owner crashed (in doubt), once somebody has found out what it did:\n"
     "JSON, or else stdin, is the response that every later begin gets. With --exit it is\n"
-    "what 'idem run' replays. If the work was not done, 'idem forget' the key.\n"
+    "what 'idem run' replays. If the work was not done: 'idem forget --expired KEY'.\n"
     "Prints {\"settled\":true}.\n"
     "\n"
     "Exit code: 0; 13 it has a live owner, or is completed; 14 there is no record of KEY;\n"

@@ -6,6 +6,9 @@
  * token is handed on: without it CMD could leave no checkpoint, and it opens nothing but this one
  * key.
  *
+ * Sockets that a service manager has passed to idem (socket activation) are meant for CMD. It takes
+ * them only if $LISTEN_PID is its own number, which nobody knows before it is there.
+ *
  * What a store returned is judged before it becomes part of an environment: a NUL in it would begin
  * a variable of its own, and the loader takes orders from some of those.
  */
@@ -17,6 +20,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -24,6 +28,9 @@ static const char *const names[] = {
     "IDEM_KEY=", "IDEM_ATTEMPT=", "IDEM_TOKEN=", "IDEM_CHECKPOINT="};
 
 #define NAMES_COUNT (sizeof names / sizeof names[0])
+
+static const char listen_pid[] = "LISTEN_PID=";
+static const char blank_pid[] = "00000000000000000000"; /* room for any number */
 
 /* What an idem around this one has said of its own claim is not for CMD. */
 static bool is_ours(const char *entry)
@@ -42,14 +49,67 @@ static bool is_secret(const char *entry)
            cli_store_has_password(entry + sizeof store - 1);
 }
 
+static bool has_name(const char *entry, const char *name)
+{
+    return strncmp(entry, name, strlen(name)) == 0;
+}
+
+/* @return true if the sockets were passed to this process, by what the entry says */
+static bool is_listener(const char *entry)
+{
+    char *end = NULL;
+    if (!has_name(entry, listen_pid))
+        return false;
+    long pid = strtol(entry + sizeof listen_pid - 1, &end, 10);
+    return *end == '\0' && pid == (long)getpid();
+}
+
+static bool has_listener(void)
+{
+    for (char **entry = environ; entry && *entry; entry++) {
+        if (is_listener(*entry))
+            return true;
+    }
+    return false;
+}
+
+/* Another name of the process that the sockets are for: idem's, and so none of CMD's. */
+static bool is_listeners_name(const char *entry)
+{
+    return has_name(entry, "LISTEN_PIDFDID=");
+}
+
+static void add_listener(cli_text *text)
+{
+    cli_text_add(text, listen_pid);
+    cli_text_bytes(text, (idem_bytes){blank_pid, sizeof blank_pid});
+}
+
+void cli_environment_adapt(char **environment)
+{
+    char digits[sizeof blank_pid];
+    size_t first = sizeof digits - 1;
+    digits[first] = '\0';
+    for (pid_t pid = getpid(); pid > 0; pid /= 10)
+        digits[--first] = (char)('0' + pid % 10);
+    for (char **entry = environment; *entry; entry++) {
+        char *value = *entry + sizeof listen_pid - 1;
+        if (has_name(*entry, listen_pid) && strcmp(value, blank_pid) == 0)
+            memcpy(value, digits + first, sizeof digits - first);
+    }
+}
+
 static void add_entries(cli_text *text, const char *key, const idem_outcome *outcome)
 {
     static const idem_bytes end = {"", 1};
+    bool listens = has_listener();
     for (char **entry = environ; entry && *entry; entry++) {
         if (is_secret(*entry))
             cli_text_bytes(text,
                            (idem_bytes){CLI_STORE_WITHHELD "=1", sizeof CLI_STORE_WITHHELD "=1"});
-        else if (!is_ours(*entry))
+        else if (is_listener(*entry))
+            add_listener(text);
+        else if (!is_ours(*entry) && !(listens && is_listeners_name(*entry)))
             cli_text_bytes(text, (idem_bytes){*entry, strlen(*entry) + 1});
     }
     cli_text_add(text, names[0]);

@@ -15,4 +15,8 @@
 int cli_environment_make(const char *key, const idem_outcome *outcome, char ***environment);
 void cli_environment_free(char **environment);
 
+/** In the process that is about to become CMD: makes sockets that were passed to idem CMD's own.
+ *  Async-signal-safe. */
+void cli_environment_adapt(char **environment);
+
 #endif

@@ -59,6 +59,8 @@ static int signal_of(cli_guard *guard)
 /* As long as CMD runs and nobody stops it, there is nothing to look for. */
 void cli_guard_step(cli_guard *guard)
 {
+    if (guard->tree.command <= 0)
+        return; /* to signal process 0 is to signal one's own group */
     reap(guard);
     if (!guard->now.ended && !guard->stopping)
         return;
@@ -74,7 +76,7 @@ void cli_guard_step(cli_guard *guard)
 
 static void signal_command(const cli_guard *guard, int number)
 {
-    if (!guard->now.ended)
+    if (!guard->now.ended && guard->tree.command > 0)
         (void)kill(guard->tree.command, number);
 }
 
@@ -170,9 +172,10 @@ static void see_to_the_end(watch *self)
 }
 
 /* CMD is forked before the keeper leaves the group and closes what CMD is to have. */
-static _Noreturn void keep(const cli_launch *launch, int orders, int reports, uint64_t grace_ms)
+static _Noreturn void keep(cli_launch *launch, int orders, int reports, uint64_t grace_ms)
 {
     static watch self;
+    ssize_t told;
     adopt_orphans();
 #ifdef __linux__
     (void)prctl(PR_SET_PDEATHSIG, SIGCONT); /* a keeper that was stopped has something to do now */
@@ -181,16 +184,19 @@ static _Noreturn void keep(const cli_launch *launch, int orders, int reports, ui
     self.guard.courtesy_ms = courtesy(grace_ms);
     self.guard.tree.root = getpid();
     self.guard.tree.session = getsid(0);
-    self.guard.tree.command = cli_launch_fork(launch);
+    self.guard.tree.command = cli_descriptors_pipe(launch->gate)
+                                  ? cli_launch_fork(launch)
+                                  : (cli_launch_fail(launch, errno), -1);
     if (self.guard.tree.command < 0)
         _exit(CLI_INTERNAL);
     self.guard.now.command = self.guard.tree.command;
     self.guard.now.session = self.guard.tree.session;
+    told = write(reports, &self.guard.now, sizeof self.guard.now); /* before CMD can do anything */
+    (void)told;
     (void)setpgid(0, 0);
-    cli_descriptors_keep(orders, reports);
+    cli_descriptors_keep(orders, reports); /* opens the gate */
     (void)fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
     if (cli_signals_own()) {
-        tell(&self.guard);
         cli_signals_let_through_only(true);
         see_to_the_end(&self);
     }
@@ -199,7 +205,7 @@ static _Noreturn void keep(const cli_launch *launch, int orders, int reports, ui
 
 /* ------------------------------------------------------------------------------ idem's side */
 
-static pid_t fork_keeper(const cli_launch *launch, const int orders[2], const int reports[2],
+static pid_t fork_keeper(cli_launch *launch, const int orders[2], const int reports[2],
                          uint64_t grace_ms)
 {
     cli_signals_hold();
@@ -291,6 +297,11 @@ static void take_over(cli_keeper *keeper)
     cli_descriptors_close(&keeper->orders);
     cli_descriptors_close(&keeper->reports);
     keeper->pid = -1;
+    if (keeper->guard.now.command <= 0) { /* it was killed before there was a CMD */
+        keeper->guard.now.ended = keeper->guard.now.gone = true;
+        keeper->guard.now.status = CLI_INTERNAL << 8;
+        return;
+    }
     keeper->guard.tree.command = keeper->guard.now.command;
     keeper->guard.tree.session = keeper->guard.now.session;
     keeper->guard.tree.root = keeper->had_company ? keeper->guard.tree.command : getpid();

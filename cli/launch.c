@@ -5,6 +5,7 @@
  */
 #include "launch.h"
 
+#include "environment.h"
 #include "signals.h"
 
 #include <idem/backend.h>
@@ -52,9 +53,17 @@ static _Noreturn void become(const cli_launch *launch, pid_t parent)
 #ifdef __linux__
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 #endif
+    /* No signal comes yet. Where the keeper is killed the gate opens as well. */
+    ssize_t opened;
+    char none;
+    (void)close(launch->gate[1]);
+    do {
+        opened = read(launch->gate[0], &none, 1);
+    } while (opened < 0 && errno == EINTR);
     if (getppid() != parent)
         _exit(CLI_INTERNAL); /* it was killed before the kernel knew that it mattered */
     if (dup2(launch->out, STDOUT_FILENO) >= 0 && dup2(launch->err, STDERR_FILENO) >= 0) {
+        cli_environment_adapt(launch->environment);
         environ = launch->environment;
         cli_signals_restore();
         (void)execvp(launch->program[0], launch->program);

@@ -13,6 +13,7 @@ typedef struct {
     char **environment;   /**< likewise */
     int out;              /**< CMD's stdout */
     int err;              /**< CMD's stderr; may be the same */
+    int gate[2];          /**< a pipe; CMD waits until nobody else has its writing end */
     int report;           /**< the writing end of a pipe; closed once CMD is executed */
 } cli_launch;
 

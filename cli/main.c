@@ -65,17 +65,20 @@ static int run_command(int argc, char **argv, cli_call *call)
     if (call->options.help)
         return cli_help_command(call->command);
     code = check_stdout(call->command);
+    if (code == CLI_OK)
+        code = cli_run_report_open(call->report, call->options.report);
     if (code == CLI_OK && call->command->needs_store)
         code = cli_store_open(call, &store);
     if (code == CLI_OK)
         code = call->command->run(store, call);
     idem_close(store);
-    return code;
+    return cli_run_report_close(call->report, call->key, code);
 }
 
 int main(int argc, char **argv)
 {
-    cli_call call = {0};
+    cli_run_report report = {.fd = -1};
+    cli_call call = {.report = &report};
     int at = 0;
     int code = hold_standard_descriptors();
     if (code)

@@ -20,12 +20,15 @@ typedef struct {
     const char *store_file;
     const char *key_hex;
     const char *fingerprint;
+    const char *fingerprint_hex;
     const char *prefix;
+    const char *report;
     const char *stdout_file;
     const char *stderr_file;
     uint64_t lease_ms;
     uint64_t ttl_ms;
     uint64_t wait_ms;
+    uint64_t max_time_ms;
     uint64_t limit;
     uint64_t threads;
     uint64_t ops;
@@ -36,12 +39,14 @@ typedef struct {
     uint64_t keys;
     uint64_t key_size;
     uint64_t response_size;
-    uint64_t mode;   /**< a ::cli_bench_mode */
-    uint64_t status; /**< an ::idem_status */
-    uint64_t code;   /**< an exit code, plus 1 */
+    uint64_t mode;      /**< a ::cli_bench_mode */
+    uint64_t status;    /**< an ::idem_status */
+    uint64_t code;      /**< an exit code, plus 1 */
+    uint64_t busy_code; /**< likewise */
     cli_token token;
     bool keep_failures;
     bool allow_cut;
+    bool quiet;
     bool no_takeover;
     bool expired;
     bool force;
@@ -75,7 +80,7 @@ typedef struct {
 } cli_option;
 
 /** How many options a command may have, those that every command has included. */
-#define CLI_OPTIONS_MAX 16
+#define CLI_OPTIONS_MAX 24
 
 /** `--store` and `--store-file`, for the commands that use one, and `--help`. */
 extern const cli_option cli_option_store;

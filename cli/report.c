@@ -78,6 +78,23 @@ void cli_say(const char *format, ...)
     va_end(arguments);
 }
 
+static bool no_notes;
+
+void cli_notes_off(void)
+{
+    no_notes = true;
+}
+
+void cli_note(const char *format, ...)
+{
+    va_list arguments;
+    if (no_notes)
+        return;
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+}
+
 static void say_try(const char *command)
 {
     (void)fprintf(stderr, "try 'idem help%s%s'\n", command ? " " : "", command ? command : "");

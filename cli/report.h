@@ -20,6 +20,7 @@ typedef enum {
     CLI_INTERNAL = 70,
     CLI_CUT = 74,
     CLI_RETRY = 75,
+    CLI_TIMED_OUT = 124, /* as timeout(1) has it */
     CLI_NOT_EXECUTABLE = 126,
     CLI_NO_PROGRAM = 127,
     CLI_SIGNAL = 128, /* + the signal's number */
@@ -33,6 +34,12 @@ typedef enum {
 
 /** Writes `idem: …` and a newline to stderr. */
 void cli_say(const char *format, ...) CLI_PRINTF(1, 2);
+
+/** The same, of what goes as it should: nothing if such notes are not wanted. */
+void cli_note(const char *format, ...) CLI_PRINTF(1, 2);
+
+/** Notes are not wanted. */
+void cli_notes_off(void);
 
 /** Says what is wrong with the command line, and where help is.
  *  @param command  whose help to name; NULL: the command's as a whole

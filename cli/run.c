@@ -3,7 +3,7 @@
  * `idem run`: begin, run CMD if the key is new, store what came of it; or replay what is stored.
  * CMD is never run unless the store has said that the key is ours. From CMD's start on, its own exit
  * code is what idem ends with, whatever the store does: CMD has run, and the caller has to know how
- * it went. Only a lost claim, for which CMD was stopped, overrides that.
+ * it went. Only a lost claim or --max-time, for which CMD was stopped, overrides that.
  */
 #include "child.h"
 #include "command.h"
@@ -22,14 +22,16 @@
 
 /* ------------------------------------------------------------- keys that were used before */
 
+typedef void (*say_fn)(const char *format, ...) CLI_PRINTF(1, 2);
+
 /* Where the gap is, is said in between: on a terminal it shows where it belongs. */
-static int replay_stream(int fd, const char *name, const cli_result_stream *stream)
+static int replay_stream(int fd, const char *name, const cli_result_stream *stream, say_fn say)
 {
     const char *data = stream->kept.data;
     int problem = cli_stream_write(fd, (idem_bytes){data, stream->first});
     size_t last = stream->kept.len - stream->first;
     if (last > 0)
-        cli_say("%s: %" PRIu64 " bytes are missing here", name, stream->total - stream->kept.len);
+        say("%s: %" PRIu64 " bytes are missing here", name, stream->total - stream->kept.len);
     if (!problem && last > 0)
         problem = cli_stream_write(fd, (idem_bytes){data + stream->first, last});
     if (problem && problem != EPIPE)
@@ -38,18 +40,19 @@ static int replay_stream(int fd, const char *name, const cli_result_stream *stre
 }
 
 /* @param fate  what has become of the bytes that are kept */
-static void say_if_cut(const char *name, const cli_result_stream *stream, const char *fate)
+static void say_if_cut(const char *name, const cli_result_stream *stream, const char *fate,
+                       say_fn say)
 {
     size_t last = stream->kept.len - stream->first;
     if (stream->total > stream->kept.len && last > 0)
-        cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu and the last %zu %s", name,
-                stream->total, stream->first, last, fate);
+        say("%s was cut: of its %" PRIu64 " bytes the first %zu and the last %zu %s", name,
+            stream->total, stream->first, last, fate);
     else if (stream->total > stream->kept.len)
-        cli_say("%s was cut: of its %" PRIu64 " bytes the first %zu %s", name, stream->total,
-                stream->kept.len, fate);
+        say("%s was cut: of its %" PRIu64 " bytes the first %zu %s", name, stream->total,
+            stream->kept.len, fate);
     else if (stream->closed)
-        cli_say("%s was cut: its reader went away, and the %zu bytes that came until then %s", name,
-                stream->kept.len, fate);
+        say("%s was cut: its reader went away, and the %zu bytes that came until then %s", name,
+            stream->kept.len, fate);
 }
 
 /* CMD's success must not hide that its output did not arrive; its failure says enough. */
@@ -81,27 +84,29 @@ static int replay(const cli_call *call, const char *quoted_key, idem_bytes respo
                 quoted_key);
         return CLI_DATA;
     }
-    int problem = replay_stream(STDOUT_FILENO, "stdout", &result.out);
-    problem |= replay_stream(STDERR_FILENO, "stderr", &result.err);
-    say_if_cut("stdout", &result.out, "were stored");
-    say_if_cut("stderr", &result.err, "were stored");
+    say_fn say = call->options.allow_cut ? cli_note : cli_say;
+    int problem = replay_stream(STDOUT_FILENO, "stdout", &result.out, say);
+    problem |= replay_stream(STDERR_FILENO, "stderr", &result.err, say);
+    say_if_cut("stdout", &result.out, "were stored", say);
+    say_if_cut("stderr", &result.err, "were stored", say);
     int code = code_after_replay(&result, problem != 0, call->options.allow_cut);
     cli_result_clear(&result);
     return code;
 }
 
-static int report_in_progress(const char *quoted_key, uint64_t retry_after_ms)
+static int report_in_progress(const cli_call *call, const char *quoted_key, uint64_t retry_after_ms)
 {
     char left[CLI_DURATION_SIZE];
-    cli_say("%s is in progress elsewhere; try again, or wait with --wait (its lease has %s left)",
-            quoted_key, cli_duration_format(retry_after_ms, left));
-    return CLI_RETRY;
+    uint64_t code = call->options.busy_code;
+    cli_note("%s is in progress elsewhere; try again, or wait with --wait (its lease has %s left)",
+             quoted_key, cli_duration_format(retry_after_ms, left));
+    return code ? (int)code - 1 : CLI_RETRY;
 }
 
 static int report_in_doubt(const char *quoted_key, uint32_t attempt)
 {
     cli_say("%s is in doubt: attempt %" PRIu32 " stopped in the middle; find out what it did, then "
-            "answer for it with 'idem settle', or have it run again with 'idem forget'",
+            "answer for it with 'idem settle', or have it run again with 'idem forget --expired'",
             quoted_key, attempt);
     return CLI_RETRY;
 }
@@ -136,8 +141,8 @@ static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, ide
     int rc = idem_complete(store, claim, response, error);
     while (may_pass(rc) && idem_monotonic_ms() < until) {
         if (!said)
-            cli_say("the result can't be stored yet: %s; trying on for %s", error->message,
-                    cli_duration_format(lease_ms, length));
+            cli_note("the result can't be stored yet: %s; trying on for %s", error->message,
+                     cli_duration_format(lease_ms, length));
         said = true;
         if (!pause_before_retry())
             break;
@@ -174,8 +179,9 @@ static void store_result(idem_store *store, const cli_call *call, idem_claim *cl
         rc = complete(store, claim, lease_of(call), (idem_bytes){text.buffer.data, text.buffer.len},
                       &error);
     if (rc == IDEM_OK) {
-        say_if_cut("stdout", &result.out, "are stored");
-        say_if_cut("stderr", &result.err, "are stored");
+        call->report->stored = true;
+        say_if_cut("stdout", &result.out, "are stored", cli_note);
+        say_if_cut("stderr", &result.err, "are stored", cli_note);
     } else {
         cli_say("the command has run, but its result is not stored: %s", error.message);
     }
@@ -223,6 +229,10 @@ static int finish(idem_store *store, const cli_call *call, idem_claim *claim, cl
         keep_claim();
         return CLI_INTERNAL;
     }
+    if (child->timed_out) {
+        child->code = CLI_TIMED_OUT;
+        child->signal = 0;
+    }
     if (child->code == 0 || call->options.keep_failures)
         store_result(store, call, claim, child);
     else if (child->left_alive)
@@ -241,23 +251,31 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
     char **environment = NULL;
     int code = cli_environment_make(call->operands[0], outcome, &environment);
     if (code == CLI_OK && outcome->attempt > 1)
-        cli_say("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
-                outcome->attempt);
+        cli_note("an earlier run of %s stopped in the middle; this is attempt %" PRIu32, quoted_key,
+                 outcome->attempt);
     if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
-        cli_say("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
+        cli_note("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
     if (code == CLI_OK && !cli_signals_catch()) {
         cli_say("signals can't be caught: %s", cli_problem(errno));
         code = CLI_INTERNAL;
     }
     if (code == CLI_OK)
-        code = cli_child_start(call->program, environment,
-                               cli_result_limit(idem_max_response(store)), lease_of(call), &child);
+        code =
+            cli_child_start(&(cli_child_plan){.program = call->program,
+                                              .environment = environment,
+                                              .limit = cli_result_limit(idem_max_response(store)),
+                                              .lease_ms = lease_of(call),
+                                              .max_time_ms = call->options.max_time_ms},
+                            &child);
     cli_environment_free(environment);
     if (code) {
         give_back_unused(store, outcome);
         return code;
     }
+    call->report->ran = true;
     cli_child_follow(&child, outcome->claim);
+    call->report->timed_out = child.timed_out;
+    call->report->claim_lost = child.claim_lost;
     code = finish(store, call, outcome->claim, &child);
     cli_child_clear(&child);
     return code;
@@ -273,7 +291,7 @@ static int act_on(idem_store *store, const cli_call *call, const idem_outcome *o
     case IDEM_COMPLETED:
         return replay(call, quoted_key, outcome->response);
     case IDEM_IN_PROGRESS:
-        return report_in_progress(quoted_key, outcome->retry_after_ms);
+        return report_in_progress(call, quoted_key, outcome->retry_after_ms);
     case IDEM_IN_DOUBT:
         return report_in_doubt(quoted_key, outcome->attempt);
     case IDEM_MISMATCH:
@@ -294,10 +312,15 @@ int cli_run(idem_store *store, const cli_call *call)
                          "this store's max_response of %" PRIu64
                          " bytes is too small for 'idem run'",
                          idem_max_response(store));
+    if (call->options.quiet)
+        cli_notes_off();
     cli_call_request(call, &request);
     request.flags |= IDEM_KEEPALIVE | IDEM_REINSTATE;
     if (idem_begin(store, &request, &outcome, &error))
         return cli_report_call(&error);
+    call->report->kind = outcome.kind;
+    call->report->attempt = outcome.attempt;
+    call->report->retry_after_ms = outcome.retry_after_ms;
     int code = act_on(store, call, &outcome);
     idem_outcome_clear(&outcome);
     return code;

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "guard.h"
 #include "harden.h"
+#include "place.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -257,7 +258,8 @@ int idem__sqlite_check(idem__sqlite *self, idem_finding_fn emit, void *emit_user
     check_space(&at, path);
     check_file_limit(&at, path);
     check_log(&at, path);
-    idem__sqlite_check_access(self->name, path, emit, emit_user);
+    idem__sqlite_check_access(
+        self->name, path, self->place ? idem__sqlite_place_mode(self->place) : 0, emit, emit_user);
     idem__sqlite_guard_report(self, path, emit, emit_user);
     rc = check_tables(&at, fault);
     if (rc == IDEM_OK)

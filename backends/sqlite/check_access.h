@@ -5,10 +5,14 @@
 
 #include <idem/backend.h>
 
+#include <sys/types.h>
+
 /** Reports who else may write the file or put another one in its place, and who may read it.
  *  @param name  the file in messages
- *  @param path  the file's absolute path */
-void idem__sqlite_check_access(const char *name, const char *path, idem_finding_fn emit,
-                               void *emit_user);
+ *  @param path  the file's absolute path
+ *  @param asked  the mode that the URL asks for: what is meant for the group is no finding, but
+ *                what keeps the group from using it is */
+void idem__sqlite_check_access(const char *name, const char *path, mode_t asked,
+                               idem_finding_fn emit, void *emit_user);
 
 #endif

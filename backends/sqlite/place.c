@@ -144,6 +144,11 @@ const char *idem__sqlite_place_path(const idem__sqlite_place *place)
     return place->path;
 }
 
+mode_t idem__sqlite_place_mode(const idem__sqlite_place *place)
+{
+    return place->mode;
+}
+
 char *idem__sqlite_place_uri(const idem__sqlite_place *place, const char *query)
 {
     static const char hex[] = "0123456789ABCDEF";

@@ -5,6 +5,8 @@
 
 #include "instance.h"
 
+#include <sys/types.h>
+
 /** Resolves the path of a URL, once for a store, and reads what a new file is to be like. With
  *  `defaults` the parameters are not looked at.
  *  @return IDEM_ERR_ARGUMENT, IDEM_ERR_UNAVAILABLE, IDEM_ERR_NO_MEMORY */
@@ -17,7 +19,10 @@ void idem__sqlite_place_free(void *place);
 /** The path to open; it stays for as long as the place does. */
 const char *idem__sqlite_place_path(const idem__sqlite_place *place);
 
-/** The same as a URI for SQLite. @return NULL: no memory; else free() it */
+/** The mode that the URL asks for. */
+mode_t idem__sqlite_place_mode(const idem__sqlite_place *place);
+
+/** The path as a URI for SQLite. @return NULL: no memory; else free() it */
 char *idem__sqlite_place_uri(const idem__sqlite_place *place, const char *query);
 
 /** True if the file may be read by this user, who can't write in its folder, and has no log. */

@@ -128,7 +128,9 @@ expect 12 begin print --fingerprint two
 out_is '{"outcome":"mismatch"}'
 expect 11 begin print --fingerprint one
 expect 11 begin print
-expect 65 begin other --fingerprint "$(printf '%065d' 1)"
+expect 0 begin other --fingerprint "$(printf '%065d' 1)"
+expect 11 begin other --fingerprint "$(printf '%065d' 1)"
+expect 12 begin other --fingerprint "$(printf '%065d' 2)"
 
 scene 'wait for a key that is in progress'
 claim slow

@@ -5,6 +5,7 @@
 
 #include "sqlite/check.h"
 
+#include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -117,6 +118,62 @@ START_TEST(another_users_file_is_found)
     ck_assert_int_eq(chown(folder, SOMEBODY, SOMEBODY), 0);
     examine_url("");
     ck_assert_found("lies in a folder of another user");
+}
+END_TEST
+
+/* A member of the group, where one can become another user. */
+static void use_as_a_member(void)
+{
+    idem_error error;
+    if (geteuid() == 0)
+        CHILD_CHECK(setgroups(1, (gid_t[]){SOMEBODY}) == 0 && setgid(SOMEBODY + 1) == 0 &&
+                    setuid(SOMEBODY + 1) == 0);
+    (void)umask(077);
+    for (int i = 0; i < 2; i++) { /* the second time the log is its own */
+        idem_store *store = NULL;
+        char key[32];
+        (void)snprintf(key, sizeof key, "%d of %ld", i, (long)getpid());
+        CHILD_CHECK(idem_open(store_url("mode=0660"), &store, &error) == IDEM_OK);
+        CHILD_CHECK(book(store, key, idem_str("1"), &error) == IDEM_OK);
+        CHILD_CHECK(examine(store) == IDEM_OK);
+        CHILD_CHECK(strstr(found, "group") == NULL && strstr(found, "user") == NULL &&
+                    strstr(found, "folder") == NULL);
+        idem_close(store);
+    }
+}
+
+START_TEST(what_is_meant_for_a_group_is_no_finding)
+{
+    gid_t group = geteuid() == 0 ? SOMEBODY : getegid();
+    ck_assert_int_eq(chown(folder, (uid_t)-1, group), 0);
+    ck_assert_int_eq(chmod(folder, 02770), 0);
+    idem_store *store = open_store("mode=0660");
+    ck_assert_int_eq(examine(store), IDEM_OK);
+    ck_assert_not_found("group");
+    ck_assert_not_found("lies in a folder that");
+    run_in_child(use_as_a_member); /* beside a log of this user */
+    idem_close(store);
+    run_in_child(use_as_a_member); /* and alone */
+    examine_url("mode=0660");
+    ck_assert_not_found("group");
+    examine_url("");
+    ck_assert_found("may be written by its group");
+    ck_assert_found("a folder that its group may write");
+}
+END_TEST
+
+START_TEST(what_keeps_a_group_from_its_store_is_found)
+{
+    examine_url("");
+    examine_url("mode=0660");
+    ck_assert_found("may not be read and written by its group (mode 600)");
+    ck_assert_found("chmod g+rw");
+    ck_assert_found("can't make and remove its log in the folder");
+    ck_assert_found("chmod 2770");
+    ck_assert_int_eq(chmod(store_path, 0662), 0);
+    examine_url("mode=0660");
+    ck_assert_not_found("by its group");
+    ck_assert_found("by every user of the machine");
 }
 END_TEST
 
@@ -317,6 +374,8 @@ int main(void)
     ADD_ROWS_IN_FOLDER(suite, who_else_may_use_the_file_is_found, modes);
     ADD_IN_FOLDER(suite, a_folder_that_others_may_write_is_found);
     ADD_IN_FOLDER(suite, another_users_file_is_found);
+    ADD_IN_FOLDER(suite, what_is_meant_for_a_group_is_no_finding);
+    ADD_IN_FOLDER(suite, what_keeps_a_group_from_its_store_is_found);
     ADD_IN_FOLDER(suite, a_trial_leaves_nothing_behind);
     ADD_IN_FOLDER(suite, tables_that_were_changed_meanwhile_are_found);
     ADD_IN_FOLDER(suite, a_lock_that_stays_is_found);
