@@ -40,8 +40,48 @@ static const struct {
     {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
     {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
     {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
+    {"valkey", REDIS_OPS, "IDEM_BACKEND_REDIS"},
+    {"valkey+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
 };
 #define KNOWN (sizeof known / sizeof known[0])
+
+/* A second name for a backend is found, and not listed. */
+static bool is_listed(size_t i)
+{
+    return known[i].ops && strcmp(known[i].scheme, known[i].ops->scheme) == 0;
+}
+
+/* What people write that is no scheme here, and what they can do instead. */
+static const struct {
+    const char *scheme;
+    const char *says;
+} hints[] = {
+#define TLS      "TLS is not supported yet; use redis:// to a tunnel on this machine, such as stunnel"
+#define SENTINEL "Sentinel is not supported yet; name the primary itself, as in redis://host:port"
+#define CLUSTER  "clusters are not supported yet; name a single server, as in redis://host:port"
+#define SOCKET   "a socket on this machine is named by redis+unix:///path/of.sock"
+    {"redis+cluster", CLUSTER},
+    {"redis+sentinel", SENTINEL},
+    {"redis+socket", SOCKET},
+    {"redis+tls", TLS},
+    {"redis-cluster", CLUSTER},
+    {"redis-sentinel", SENTINEL},
+    {"redis-socket", SOCKET},
+    {"rediss", TLS},
+    {"rediss+cluster", CLUSTER},
+    {"rediss+sentinel", SENTINEL},
+    {"rediss-cluster", CLUSTER},
+    {"rediss-sentinel", SENTINEL},
+    {"sqlite3", "SQLite is named by sqlite:///path/of.db"},
+    {"unix", SOCKET},
+    {"valkey+cluster", CLUSTER},
+    {"valkey+sentinel", SENTINEL},
+    {"valkey-cluster", CLUSTER},
+    {"valkey-sentinel", SENTINEL},
+    {"valkeys", TLS},
+    {"valkeys+cluster", CLUSTER},
+    {"valkeys+sentinel", SENTINEL},
+};
 
 typedef struct node {
     struct node *next;
@@ -67,7 +107,7 @@ static const idem_backend_ops *at_index(size_t index)
     size_t i = 0;
     const node *own = registered;
     for (;;) {
-        while (i < KNOWN && !known[i].ops)
+        while (i < KNOWN && !is_listed(i))
             i++;
         const idem_backend_ops *ops = i < KNOWN ? known[i].ops : NULL;
         if (own && (!ops || strcmp(own->ops.scheme, ops->scheme) < 0)) {
@@ -118,6 +158,16 @@ static const idem_backend_ops *find_registered(const char *scheme)
     return NULL;
 }
 
+/* NULL: nobody is known to write that. */
+static const char *find_hint(const char *scheme)
+{
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++) {
+        if (strcmp(hints[i].scheme, scheme) == 0)
+            return hints[i].says;
+    }
+    return NULL;
+}
+
 int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_error *error)
 {
     char schemes[120] = "";
@@ -136,6 +186,11 @@ int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_e
                               "%s: was left out of this build of libidem; rebuild it with "
                               "-D%s=ON, or use one of: %s",
                               scheme, known[i].option, schemes);
+    const char *hint = find_hint(scheme);
+    if (hint)
+        return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
+                              "no backend answers to %.40s: ; %s; known ones: %s", scheme, hint,
+                              schemes);
     return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
                           "no backend answers to %.40s: ; known ones: %s", scheme, schemes);
 }

@@ -39,6 +39,10 @@ static int locate_tcp(idem__redis *self, idem__redis_fault *fault)
 {
     const idem_config *config = self->config;
     char quoted[IDEM_QUOTE_SIZE];
+    if (config->host && strchr(config->host, ','))
+        return refuse("redis: the URL names several hosts; name one, the primary: neither Sentinel "
+                      "nor clusters are supported yet",
+                      fault);
     self->host = config->host ? config->host : "127.0.0.1";
     self->port = config->port ? config->port : 6379;
     (void)snprintf(self->name, sizeof self->name, "Redis at %s port %u",
@@ -193,8 +197,8 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int fd = -1;
-    uint64_t now_ms = idem_monotonic_ms();
-    if (now_ms >= deadline_ms)
+    uint64_t limit_ms;
+    if (idem_monotonic_ms() >= deadline_ms)
         return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                      "the deadline came before %s could be asked: set a longer "
                                      "timeout",
@@ -206,10 +210,7 @@ int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
     self->proved = false;
     self->no_names = false;
     self->no_scripts = false;
-    uint64_t limit_ms = now_ms + self->config->values[IDEM__REDIS_CONNECT_TIMEOUT].number;
-    if (limit_ms > deadline_ms)
-        limit_ms = deadline_ms;
-    int rc = idem__redis_dial(self, limit_ms, &fd, fault);
+    int rc = idem__redis_dial(self, deadline_ms, &limit_ms, &fd, fault);
     if (rc == IDEM_OK)
         rc = idem__redis_wire_open(&self->wire, fd, fault);
     if (rc == IDEM_OK)

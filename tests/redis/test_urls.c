@@ -58,6 +58,9 @@ static const bad_url bad_urls[] = {
     {"redis://127.0.0.1:%d?connect_timeout=soon", IDEM_ERR_ARGUMENT, "connect_timeout"},
     {"redis://no-such-host.invalid?timeout=300ms", IDEM_ERR_UNAVAILABLE, "no-such-host.invalid"},
     {"redis://user:" SECRET "@127.0.0.1:1?timeout=300ms", IDEM_ERR_UNAVAILABLE, "can't be reached"},
+    {"redis://127.0.0.1:6379,127.0.0.1:%d/1", IDEM_ERR_ARGUMENT, "names several hosts"},
+    {"valkey://:" SECRET "@one,[::1]:6380,three", IDEM_ERR_ARGUMENT, "name one, the primary"},
+    {"redis://127.0.0.1,user:" SECRET, IDEM_ERR_ARGUMENT, "list of hosts"},
     {"redis+unix://", IDEM_ERR_ARGUMENT, "no socket"},
     {"redis+unix://host/path.sock", IDEM_ERR_ARGUMENT, "names a host"},
     {"redis+unix:///no/such.sock?timeout=300ms", IDEM_ERR_UNAVAILABLE, "/no/such.sock"},
@@ -267,6 +270,24 @@ START_TEST(databases_are_kept_apart_over_tcp_and_unix)
 }
 END_TEST
 
+START_TEST(valkey_is_another_name_for_the_same_store)
+{
+    char url[SERVER_URL_SIZE + 16];
+    idem_store *store = open_url(open_to_all.url, "");
+    complete(store, "valkey", "1");
+    idem_close(store);
+    (void)snprintf(url, sizeof url, "valkey%s", strchr(open_to_all.url, ':'));
+    store = open_url(url, "");
+    assert_replays(store, "valkey", "1");
+    idem_close(store);
+    (void)snprintf(url, sizeof url, "valkey+unix%s", strchr(open_to_all.unix_url, ':'));
+    store = open_url(url, "");
+    assert_replays(store, "valkey", "1");
+    assert_ok(idem_forget(store, idem_str("valkey"), &err));
+    idem_close(store);
+}
+END_TEST
+
 START_TEST(the_host_is_this_machine_unless_the_url_names_one)
 {
     ck_assert_int_eq(try_url("redis://:%d", &open_to_all), IDEM_OK);
@@ -290,6 +311,7 @@ int main(void)
     ADD(suite, a_password_that_was_changed_ends_the_calls_at_once);
     ADD(suite, a_user_who_may_not_write_is_told_what_to_allow);
     ADD(suite, databases_are_kept_apart_over_tcp_and_unix);
+    ADD(suite, valkey_is_another_name_for_the_same_store);
     ADD(suite, the_host_is_this_machine_unless_the_url_names_one);
     return run_suite(suite);
 }
