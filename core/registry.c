@@ -30,6 +30,13 @@ extern const idem_backend_ops idem__redis_unix_backend;
 #define REDIS_OPS      NULL
 #define REDIS_UNIX_OPS NULL
 #endif
+#ifdef IDEM_REDIS_TLS
+/* A program that is linked from the archive may do without, and without libssl. */
+extern const idem_backend_ops idem__redis_tls_backend __attribute__((weak));
+#define REDIS_TLS_OPS &idem__redis_tls_backend
+#else
+#define REDIS_TLS_OPS NULL
+#endif
 
 static const struct {
     const char *scheme;
@@ -39,9 +46,11 @@ static const struct {
     {"memory", &idem__memory_backend, NULL},
     {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
     {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
+    {"rediss", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},
     {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
     {"valkey", REDIS_OPS, "IDEM_BACKEND_REDIS"},
     {"valkey+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
+    {"valkeys", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},
 };
 #define KNOWN (sizeof known / sizeof known[0])
 
@@ -56,7 +65,7 @@ static const struct {
     const char *scheme;
     const char *says;
 } hints[] = {
-#define TLS      "TLS is not supported yet; use redis:// to a tunnel on this machine, such as stunnel"
+#define TLS      "TLS is asked for by rediss://"
 #define SENTINEL "Sentinel is not supported yet; name the primary itself, as in redis://host:port"
 #define CLUSTER  "clusters are not supported yet; name a single server, as in redis://host:port"
 #define SOCKET   "a socket on this machine is named by redis+unix:///path/of.sock"
@@ -67,7 +76,6 @@ static const struct {
     {"redis-cluster", CLUSTER},
     {"redis-sentinel", SENTINEL},
     {"redis-socket", SOCKET},
-    {"rediss", TLS},
     {"rediss+cluster", CLUSTER},
     {"rediss+sentinel", SENTINEL},
     {"rediss-cluster", CLUSTER},
@@ -78,7 +86,6 @@ static const struct {
     {"valkey+sentinel", SENTINEL},
     {"valkey-cluster", CLUSTER},
     {"valkey-sentinel", SENTINEL},
-    {"valkeys", TLS},
     {"valkeys+cluster", CLUSTER},
     {"valkeys+sentinel", SENTINEL},
 };
@@ -181,6 +188,13 @@ int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_e
         *ops = found;
         return IDEM_OK;
     }
+#ifdef IDEM_REDIS_TLS
+    if (i < KNOWN && strcmp(known[i].option, "IDEM_REDIS_TLS") == 0)
+        return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
+                              "%s: this program was linked without TLS; link it with "
+                              "-Wl,-u,idem__redis_tls_backend and -lssl, or use one of: %s",
+                              scheme, schemes);
+#endif
     if (i < KNOWN)
         return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
                               "%s: was left out of this build of libidem; rebuild it with "

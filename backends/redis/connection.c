@@ -11,7 +11,10 @@
 
 #include "dial.h"
 
+#include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* --------------------------------------------------------------------------------- the URL */
 
@@ -70,12 +73,17 @@ static int locate_unix(idem__redis *self, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
-int idem__redis_locate(idem__redis *self, bool is_unix, idem__redis_fault *fault)
+int idem__redis_locate(idem__redis *self, idem__redis_way way, idem__redis_fault *fault)
 {
     const idem_config *config = self->config;
     if (config->user && *config->user && !config->password)
         return refuse("the URL has a user but no password", fault);
-    return is_unix ? locate_unix(self, fault) : locate_tcp(self, fault);
+    if (way == IDEM__REDIS_UNIX)
+        return locate_unix(self, fault);
+    if (way == IDEM__REDIS_TLS && config->values[IDEM__REDIS_TLS_KEY].text &&
+        !config->values[IDEM__REDIS_TLS_CERT].text)
+        return refuse("tls_key is of no use without tls_cert", fault);
+    return locate_tcp(self, fault);
 }
 
 /* ------------------------------------------------------------------------------- the greeting */
@@ -194,6 +202,55 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 
 /* ------------------------------------------------------------------------------- open again */
 
+/* Redis without TLS waits for the end of what it takes for a command, so it is asked by a connection of its
+   own, which no secret is sent on. */
+static bool is_plain(const idem__redis *self, uint64_t deadline_ms)
+{
+    static const char ping[] = "PING\r\n";
+    idem__redis_fault fault = {0};
+    uint64_t limit_ms;
+    short happened;
+    char said = '\0';
+    int fd = -1;
+    if (idem__redis_dial(self, deadline_ms, &limit_ms, &fd, &fault))
+        return false;
+    if (send(fd, ping, sizeof ping - 1, MSG_NOSIGNAL) > 0 &&
+        idem__redis_wire_wait(fd, POLLIN, limit_ms, &happened))
+        (void)!recv(fd, &said, 1, MSG_DONTWAIT);
+    (void)close(fd);
+    return said == '+' || said == '-';
+}
+
+static int start_tls(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_fault *fault)
+{
+    bool silent = false;
+    uint64_t now_ms = idem_monotonic_ms();
+    uint64_t patience_ms = now_ms < limit_ms ? (limit_ms - now_ms) / 4 * 3 : 0;
+    int rc = self->wire.tls->ops->start(self->wire.tls, fd, now_ms + patience_ms, &silent, fault);
+    if (!silent)
+        return rc;
+    if (is_plain(self, limit_ms))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                     "%s speaks no TLS at this port: name its TLS port, or write "
+                                     "redis:// if the network may see all",
+                                     self->name);
+    return idem__redis_fault_set(
+        fault, false, IDEM_ERR_UNAVAILABLE,
+        "%s did not answer the TLS handshake by the deadline: look whether "
+        "it is Redis with TLS, and at its load",
+        self->name);
+}
+
+/* Takes the descriptor, also when it fails. */
+static int open_wire(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_fault *fault)
+{
+    int rc = self->wire.tls ? start_tls(self, fd, limit_ms, fault) : IDEM_OK;
+    if (rc == IDEM_OK)
+        return idem__redis_wire_open(&self->wire, fd, fault);
+    (void)close(fd);
+    return rc;
+}
+
 int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int fd = -1;
@@ -212,7 +269,7 @@ int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
     self->no_scripts = false;
     int rc = idem__redis_dial(self, deadline_ms, &limit_ms, &fd, fault);
     if (rc == IDEM_OK)
-        rc = idem__redis_wire_open(&self->wire, fd, fault);
+        rc = open_wire(self, fd, limit_ms, fault);
     if (rc == IDEM_OK)
         rc = greet(self, limit_ms, fault);
     if (rc)
