@@ -10,6 +10,7 @@
 #include "connection.h"
 
 #include "dial.h"
+#include "secret.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -73,10 +74,30 @@ static int locate_unix(idem__redis *self, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
+/* Files are read again by later connections, when the program may be in another folder. */
+static int check_files(const idem_config *config, idem__redis_way way, idem__redis_fault *fault)
+{
+    static const unsigned files[] = {IDEM__REDIS_PASSWORD_FILE, IDEM__REDIS_TLS_CA,
+                                     IDEM__REDIS_TLS_CERT, IDEM__REDIS_TLS_KEY};
+    size_t count = way == IDEM__REDIS_TLS ? sizeof files / sizeof files[0] : 1;
+    for (size_t i = 0; i < count; i++) {
+        const char *path = config->values[files[i]].text;
+        if (path && path[0] != '/')
+            return refuse("files in the URL are named by absolute paths", fault);
+    }
+    return IDEM_OK;
+}
+
 int idem__redis_locate(idem__redis *self, idem__redis_way way, idem__redis_fault *fault)
 {
     const idem_config *config = self->config;
-    if (config->user && *config->user && !config->password)
+    int rc = check_files(config, way, fault);
+    if (rc)
+        return rc;
+    const char *file = config->values[IDEM__REDIS_PASSWORD_FILE].text;
+    if (file && config->password)
+        return refuse("the URL has a password and a password_file", fault);
+    if (config->user && *config->user && !config->password && !file)
         return refuse("the URL has a user but no password", fault);
     if (way == IDEM__REDIS_UNIX)
         return locate_unix(self, fault);
@@ -96,21 +117,39 @@ static idem_bytes text_of(const redisReply *reply)
 static bool has_password(const idem__redis *self)
 {
     const idem_config *config = self->config;
+    if (config->values[IDEM__REDIS_PASSWORD_FILE].text)
+        return true;
     return config->password && (*config->password || (config->user && *config->user));
+}
+
+static int append_auth(idem__redis *self, idem_bytes password, idem__redis_fault *fault)
+{
+    const idem_config *config = self->config;
+    bool named = config->user && *config->user;
+    idem_bytes words[] = {idem_str("AUTH"), named ? idem_str(config->user) : password, password};
+    return idem__redis_wire_append(&self->wire, named ? 3 : 2, words, fault);
+}
+
+static int ask_auth(idem__redis *self, idem__redis_fault *fault)
+{
+    idem__redis_secret secret;
+    const char *file = self->config->values[IDEM__REDIS_PASSWORD_FILE].text;
+    if (!file)
+        return append_auth(self, idem_str(self->config->password), fault);
+    int rc = idem__redis_secret_read(&secret, file, self->name, fault);
+    if (rc == IDEM_OK)
+        rc = append_auth(self, (idem_bytes){secret.text, secret.len}, fault);
+    idem__redis_secret_wipe(&secret);
+    return rc;
 }
 
 static int ask(idem__redis *self, idem__redis_fault *fault)
 {
-    const idem_config *config = self->config;
     char db[16];
     int rc = IDEM_OK;
     idem__redis_wire_begin(&self->wire, true);
-    if (has_password(self)) {
-        bool named = config->user && *config->user;
-        idem_bytes words[] = {idem_str("AUTH"), idem_str(named ? config->user : config->password),
-                              idem_str(config->password)};
-        rc = idem__redis_wire_append(&self->wire, named ? 3 : 2, words, fault);
-    }
+    if (has_password(self))
+        rc = ask_auth(self, fault);
     if (rc == IDEM_OK && self->db != 0) {
         (void)snprintf(db, sizeof db, "%u", (unsigned)self->db);
         idem_bytes words[] = {idem_str("SELECT"), idem_str(db)};
@@ -137,12 +176,14 @@ static int judge_auth(idem__redis *self, idem_bytes text, idem__redis_fault *fau
 {
     bool none_set = idem__redis_fault_is(text, "ERR AUTH <password> called without") ||
                     idem__redis_fault_is(text, "ERR Client sent AUTH, but no password is set");
-    return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
-                                 none_set ? "%s has no password set for its default user: leave "
-                                            "it out of the URL, or set one"
-                                          : "%s refused the user or the password: correct them in "
-                                            "the URL",
-                                 self->name);
+    const char *says = none_set ? "has no password set for its default user: leave it out of the "
+                                  "URL, or set one"
+                                : "refused the user or the password: correct them in the URL";
+    self->refused = self->config->values[IDEM__REDIS_PASSWORD_FILE].text != NULL;
+    if (self->refused && !none_set)
+        says = "refused the user or the password: correct the URL's user, or the password in "
+               "password_file";
+    return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE, "%s %s", self->name, says);
 }
 
 static int judge_select(idem__redis *self, idem_bytes text, idem__redis_fault *fault)
@@ -251,18 +292,12 @@ static int open_wire(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_f
     return rc;
 }
 
-int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int fd = -1;
     uint64_t limit_ms;
-    if (idem_monotonic_ms() >= deadline_ms)
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "the deadline came before %s could be asked: set a longer "
-                                     "timeout",
-                                     self->name);
-    if (idem__redis_wire_usable(&self->wire))
-        return IDEM_OK;
     idem__redis_wire_close(&self->wire);
+    self->refused = false;
     self->no_nx_get = false;
     self->proved = false;
     self->no_names = false;
@@ -274,5 +309,22 @@ int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
         rc = greet(self, limit_ms, fault);
     if (rc)
         idem__redis_wire_close(&self->wire);
+    return rc;
+}
+
+int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    if (idem_monotonic_ms() >= deadline_ms)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "the deadline came before %s could be asked: set a longer "
+                                     "timeout",
+                                     self->name);
+    if (idem__redis_wire_usable(&self->wire))
+        return IDEM_OK;
+    int rc = connect_once(self, deadline_ms, fault);
+    if (rc && self->refused) { /* the file may have been written anew since it was read */
+        *fault = (idem__redis_fault){0};
+        rc = connect_once(self, deadline_ms, fault);
+    }
     return rc;
 }

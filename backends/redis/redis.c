@@ -21,6 +21,7 @@ extern const idem_backend_ops idem__redis_unix_backend;
 
 static const idem_param params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
+    [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
     [IDEM__REDIS_DB] = {.name = "db",
                         .type = IDEM_PARAM_TEXT,
                         .fallback = "0",

@@ -10,6 +10,7 @@ extern const idem_backend_ops idem__redis_tls_backend;
 
 static const idem_param tls_params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
+    [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
     [IDEM__REDIS_TLS_CA] = {.name = "tls_ca",
                             .type = IDEM_PARAM_TEXT,
                             .help = "file with the certificates of the CAs to trust, instead of "

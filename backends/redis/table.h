@@ -21,6 +21,10 @@ void idem__redis_at_fork(idem_backend *backend, idem_fork_phase phase);
 void idem__redis_close(idem_backend *backend);
 
 /* clang-format off */
+#define IDEM__REDIS_PASSWORD_FILE_ROW \
+    {.name = "password_file", \
+     .type = IDEM_PARAM_TEXT, \
+     .help = "file with the password, read again for each connection"}
 #define IDEM__REDIS_CONNECT_TIMEOUT_ROW \
     {.name = "connect_timeout", \
      .type = IDEM_PARAM_DURATION, \

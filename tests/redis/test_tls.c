@@ -88,6 +88,7 @@ static const struct {
      "without a passphrase"},
     {"server", NULL, "localhost", "tls_ca=%/ca.crt&tls_cert=%/client.crt&tls_key=%/server.key",
      "the certificate's"},
+    {"server", NULL, "localhost", "tls_ca=ca.crt", "absolute paths"},
     {"server", NULL, "localhost", "tls_key=%/client.key&open=lazy", "without tls_cert"},
     {"server", asks_clients, "localhost", "tls_ca=%/ca.crt", "asks for a certificate of ours"},
     {"server", asks_clients, "localhost",
