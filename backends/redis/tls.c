@@ -154,9 +154,8 @@ static void forget_certificates(secure *tls)
 }
 
 /* A key that is encrypted would be asked for at the terminal. */
-static int give_no_password(char *buf,
-                            /* NOLINT(readability-non-const-parameter): OpenSSL's */ int size,
-                            int for_writing, void *user)
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
+static int give_no_password(char *buf, int size, int for_writing, void *user)
 {
     (void)buf, (void)size, (void)for_writing, (void)user;
     return -1;

@@ -176,8 +176,7 @@ END_TEST
 
 /* -------------------------------------------------------------------------------- connections */
 
-/* The tickets of TLS 1.3 come behind the handshake, and make an idle descriptor readable. */
-START_TEST(tickets_in_idle_time_end_no_connection)
+START_TEST(a_connection_is_kept_while_it_is_idle)
 {
     char key[16];
     idem_store *store = open_own("");
@@ -395,7 +394,7 @@ int main(void)
     ADD_RESET(suite, a_plain_server_behind_the_port_is_told_apart);
     ADD_RESET(suite, a_server_that_is_silent_in_the_handshake_is_left_at_the_deadline);
     ADD_RESET(suite, a_server_that_is_stopped_is_left_at_the_deadline);
-    ADD_RESET(suite, tickets_in_idle_time_end_no_connection);
+    ADD_RESET(suite, a_connection_is_kept_while_it_is_idle);
     ADD_RESET(suite, a_connection_that_is_made_again_resumes_the_session);
     ADD_RESET(suite, eight_mebibytes_travel_there_and_back);
     ADD_RESET(suite, calls_outlive_a_cut_in_any_record);
