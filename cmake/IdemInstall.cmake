@@ -35,6 +35,9 @@ endif()
 # What a static program needs besides libidem.a. By name and not as packages: pkg-config asks for those even
 # where the shared library is linked.
 set(IDEM_PC_LIBS "-lcrypto")
+if(IDEM_REDIS_TLS)
+  set(IDEM_PC_LIBS "-Wl,-u,idem__redis_tls_backend -lssl -lcrypto")
+endif()
 if(IDEM_BACKEND_SQLITE)
   string(APPEND IDEM_PC_LIBS " -lsqlite3")
 endif()

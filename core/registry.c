@@ -30,6 +30,13 @@ extern const idem_backend_ops idem__redis_unix_backend;
 #define REDIS_OPS      NULL
 #define REDIS_UNIX_OPS NULL
 #endif
+#ifdef IDEM_REDIS_TLS
+/* A program that is linked from the archive may do without, and without libssl. */
+extern const idem_backend_ops idem__redis_tls_backend __attribute__((weak));
+#define REDIS_TLS_OPS &idem__redis_tls_backend
+#else
+#define REDIS_TLS_OPS NULL
+#endif
 
 static const struct {
     const char *scheme;
@@ -39,9 +46,49 @@ static const struct {
     {"memory", &idem__memory_backend, NULL},
     {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
     {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
+    {"rediss", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},
     {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
+    {"valkey", REDIS_OPS, "IDEM_BACKEND_REDIS"},
+    {"valkey+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
+    {"valkeys", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},
 };
 #define KNOWN (sizeof known / sizeof known[0])
+
+/* A second name for a backend is found, and not listed. */
+static bool is_listed(size_t i)
+{
+    return known[i].ops && strcmp(known[i].scheme, known[i].ops->scheme) == 0;
+}
+
+/* What people write that is no scheme here, and what they can do instead. */
+static const struct {
+    const char *scheme;
+    const char *says;
+} hints[] = {
+#define TLS      "TLS is asked for by rediss://"
+#define SENTINEL "Sentinel is not supported yet; name the primary itself, as in redis://host:port"
+#define CLUSTER  "clusters are not supported yet; name a single server, as in redis://host:port"
+#define SOCKET   "a socket on this machine is named by redis+unix:///path/of.sock"
+    {"redis+cluster", CLUSTER},
+    {"redis+sentinel", SENTINEL},
+    {"redis+socket", SOCKET},
+    {"redis+tls", TLS},
+    {"redis-cluster", CLUSTER},
+    {"redis-sentinel", SENTINEL},
+    {"redis-socket", SOCKET},
+    {"rediss+cluster", CLUSTER},
+    {"rediss+sentinel", SENTINEL},
+    {"rediss-cluster", CLUSTER},
+    {"rediss-sentinel", SENTINEL},
+    {"sqlite3", "SQLite is named by sqlite:///path/of.db"},
+    {"unix", SOCKET},
+    {"valkey+cluster", CLUSTER},
+    {"valkey+sentinel", SENTINEL},
+    {"valkey-cluster", CLUSTER},
+    {"valkey-sentinel", SENTINEL},
+    {"valkeys+cluster", CLUSTER},
+    {"valkeys+sentinel", SENTINEL},
+};
 
 typedef struct node {
     struct node *next;
@@ -67,7 +114,7 @@ static const idem_backend_ops *at_index(size_t index)
     size_t i = 0;
     const node *own = registered;
     for (;;) {
-        while (i < KNOWN && !known[i].ops)
+        while (i < KNOWN && !is_listed(i))
             i++;
         const idem_backend_ops *ops = i < KNOWN ? known[i].ops : NULL;
         if (own && (!ops || strcmp(own->ops.scheme, ops->scheme) < 0)) {
@@ -118,6 +165,16 @@ static const idem_backend_ops *find_registered(const char *scheme)
     return NULL;
 }
 
+/* NULL: nobody is known to write that. */
+static const char *find_hint(const char *scheme)
+{
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++) {
+        if (strcmp(hints[i].scheme, scheme) == 0)
+            return hints[i].says;
+    }
+    return NULL;
+}
+
 int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_error *error)
 {
     char schemes[120] = "";
@@ -131,11 +188,23 @@ int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_e
         *ops = found;
         return IDEM_OK;
     }
+#ifdef IDEM_REDIS_TLS
+    if (i < KNOWN && strcmp(known[i].option, "IDEM_REDIS_TLS") == 0)
+        return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
+                              "%s: this program was linked without TLS; link it with "
+                              "-Wl,-u,idem__redis_tls_backend and -lssl, or use one of: %s",
+                              scheme, schemes);
+#endif
     if (i < KNOWN)
         return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
                               "%s: was left out of this build of libidem; rebuild it with "
                               "-D%s=ON, or use one of: %s",
                               scheme, known[i].option, schemes);
+    const char *hint = find_hint(scheme);
+    if (hint)
+        return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
+                              "no backend answers to %.40s: ; %s; known ones: %s", scheme, hint,
+                              schemes);
     return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
                           "no backend answers to %.40s: ; known ones: %s", scheme, schemes);
 }

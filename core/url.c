@@ -119,6 +119,40 @@ static int parse_port(const char *text, uint32_t *port, idem_error *error)
     return IDEM_OK;
 }
 
+/* One of a list of hosts: `host`, `host:port`, `[IPv6]`, `[IPv6]:port`. What does not look like it may be a
+   password. */
+static bool is_listed_host(const char *at, size_t len)
+{
+    const char *close = at[0] == '[' ? memchr(at, ']', len) : NULL;
+    size_t host_len = close ? (size_t)(close - at) + 1 : strcspn(at, ":,");
+    if (host_len == 0 || (at[0] == '[' && !close))
+        return false;
+    if (host_len == len)
+        return true;
+    char text[8] = "";
+    uint32_t port;
+    size_t port_len = len - host_len - 1;
+    if (at[host_len] != ':' || port_len >= sizeof text)
+        return false;
+    memcpy(text, at + host_len + 1, port_len);
+    return parse_port(text, &port, NULL) == IDEM_OK;
+}
+
+/* A list is for the backend to take apart. */
+static int check_hosts(const char *hosts, idem_error *error)
+{
+    for (const char *at = hosts;; at++) {
+        size_t len = strcspn(at, ",");
+        if (!is_listed_host(at, len))
+            return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                                  "the URL's list of hosts is malformed; write host1:port1,"
+                                  "host2:port2, and in a password , as %%2C, / as %%2F, @ as %%40");
+        at += len;
+        if (!*at)
+            return IDEM_OK;
+    }
+}
+
 /* Takes `user:password@host:port` apart, in place. */
 static int parse_authority(char *authority, idem__url *url, idem_error *error)
 {
@@ -131,6 +165,10 @@ static int parse_authority(char *authority, idem__url *url, idem_error *error)
         url->password = strchr(authority, ':');
         if (url->password)
             *url->password++ = '\0';
+    }
+    if (strchr(host, ',')) {
+        url->host = host;
+        return check_hosts(host, error);
     }
     char *bracket = host[0] == '[' ? strchr(host, ']') : NULL;
     char *colon = strchr(bracket ? bracket : host, ':');

@@ -6,7 +6,7 @@
 #include "instance.h"
 
 /** Reads the URL's parts. @return IDEM_ERR_ARGUMENT */
-int idem__redis_locate(idem__redis *self, bool is_unix, idem__redis_fault *fault);
+int idem__redis_locate(idem__redis *self, idem__redis_way way, idem__redis_fault *fault);
 
 /** Makes the connection usable for the call that begins: opens it if it is not open, or if the
  *  server has closed it. */

@@ -4,12 +4,16 @@
  * with a fair share of the time each, or a unix socket. No descriptor outlives exec(), and none is below
  * 3. What getaddrinfo() opens while it looks a name up is the C library's, and closed when it returns; a
  * host that is written as a number opens nothing.
+ *
+ * A name may take until the deadline, and a connection no longer than connect_timeout behind that: a lookup
+ * that is slower than connect_timeout would else never be waited for.
  */
 #include "dial.h"
 
+#include "resolve.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -120,16 +124,38 @@ static int refuse(const idem__redis *self, int number, idem__redis_fault *fault)
                                  self->name, why, advice(number));
 }
 
-/* @param number  errno, as getaddrinfo() has left it */
-static int refuse_host(const idem__redis *self, int code, int number, idem__redis_fault *fault)
+static int refuse_late(const idem__redis *self, bool crowded, idem__redis_fault *fault)
 {
-    if (code == EAI_SYSTEM && number != 0)
-        return refuse(self, number, fault);
+    if (crowded)
+        return idem__redis_fault_set(
+            fault, false, IDEM_ERR_UNAVAILABLE,
+            "%s can't be found: too many other names are being looked up, and the name server does "
+            "not answer: look at it, or write an address",
+            self->name);
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s can't be found: the name server did not answer by the "
+                                 "deadline: look at it, write an address, or set a longer timeout",
+                                 self->name);
+}
+
+static int refuse_host(const idem__redis *self, const idem__redis_addresses *found,
+                       idem__redis_fault *fault)
+{
+    if (found->late)
+        return refuse_late(self, found->crowded, fault);
+    if (found->code == EAI_SYSTEM && found->number == EAGAIN)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "%s can't be found: there is no thread to look it up with: "
+                                     "raise this user's limit of them (ulimit -u)",
+                                     self->name);
+    if (found->code == EAI_SYSTEM && found->number != 0)
+        return refuse(self, found->number, fault);
     return idem__redis_fault_set(
-        fault, false, code == EAI_MEMORY ? IDEM_ERR_NO_MEMORY : IDEM_ERR_UNAVAILABLE,
-        "%s can't be found (%.60s): %s", self->name, gai_strerror(code),
-        code == EAI_AGAIN ? "look whether the name server can be reached, or correct the URL's host"
-                          : "correct the URL's host");
+        fault, false, found->code == EAI_MEMORY ? IDEM_ERR_NO_MEMORY : IDEM_ERR_UNAVAILABLE,
+        "%s can't be found (%.60s): %s", self->name, gai_strerror(found->code),
+        found->code == EAI_AGAIN
+            ? "look whether the name server can be reached, or correct the URL's host"
+            : "correct the URL's host");
 }
 
 static int dial_unix(const idem__redis *self, uint64_t deadline_ms, int *fd,
@@ -147,7 +173,28 @@ static int dial_unix(const idem__redis *self, uint64_t deadline_ms, int *fd,
     return number ? refuse(self, number, fault) : IDEM_OK;
 }
 
-static int dial_all(const struct addrinfo *list, uint64_t deadline_ms, int *fd)
+/* The addresses are shared, and know no port. @return 0 or an errno */
+static int dial_one(const struct addrinfo *at, uint32_t port, uint64_t deadline_ms, int *fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } address;
+    if (at->ai_addrlen > sizeof address)
+        return EAFNOSUPPORT;
+    memcpy(&address, at->ai_addr, at->ai_addrlen);
+    if (at->ai_family == AF_INET)
+        address.v4.sin_port = htons((uint16_t)port);
+    else if (at->ai_family == AF_INET6)
+        address.v6.sin6_port = htons((uint16_t)port);
+    else
+        return EAFNOSUPPORT;
+    return connect_to(at->ai_family, &address.any, at->ai_addrlen, deadline_ms, fd);
+}
+
+static int dial_all(const struct addrinfo *list, uint32_t port, uint64_t deadline_ms, int *fd)
 {
     int number = ETIMEDOUT;
     uint64_t left = 0;
@@ -156,25 +203,31 @@ static int dial_all(const struct addrinfo *list, uint64_t deadline_ms, int *fd)
     for (const struct addrinfo *at = list; at && number != 0; at = at->ai_next, left--) {
         uint64_t now_ms = idem_monotonic_ms();
         uint64_t share_ms = now_ms < deadline_ms ? (deadline_ms - now_ms) / left : 0;
-        number = connect_to(at->ai_family, at->ai_addr, at->ai_addrlen, now_ms + share_ms, fd);
+        number = dial_one(at, port, now_ms + share_ms, fd);
     }
     return number;
 }
 
-int idem__redis_dial(const idem__redis *self, uint64_t deadline_ms, int *fd,
+/* When a connection that is begun now has to be ready. */
+static uint64_t limit_of(const idem__redis *self, uint64_t deadline_ms)
+{
+    uint64_t limit_ms =
+        idem_monotonic_ms() + self->config->values[IDEM__REDIS_CONNECT_TIMEOUT].number;
+    return limit_ms < deadline_ms ? limit_ms : deadline_ms;
+}
+
+int idem__redis_dial(const idem__redis *self, uint64_t deadline_ms, uint64_t *limit_ms, int *fd,
                      idem__redis_fault *fault)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    char service[16];
+    idem__redis_addresses found;
+    *limit_ms = limit_of(self, deadline_ms);
     if (!self->host)
-        return dial_unix(self, deadline_ms, fd, fault);
-    (void)snprintf(service, sizeof service, "%u", (unsigned)self->port);
-    int code = getaddrinfo(self->host, service, &hints, &list);
-    if (code != 0)
-        return refuse_host(self, code, errno, fault);
-    int number = dial_all(list, deadline_ms, fd);
-    freeaddrinfo(list);
+        return dial_unix(self, *limit_ms, fd, fault);
+    if (!idem__redis_resolve(self->host, deadline_ms, &found))
+        return refuse_host(self, &found, fault);
+    *limit_ms = limit_of(self, deadline_ms);
+    int number = dial_all(found.list, self->port, *limit_ms, fd);
+    idem__redis_resolve_free(&found);
     if (number != 0)
         return refuse(self, number, fault);
     set_tcp_options(*fd);

@@ -5,8 +5,20 @@
 
 #include "wire.h"
 
-/** The rows of the tables of URL parameters; `redis://` has the first alone. */
-enum { IDEM__REDIS_CONNECT_TIMEOUT, IDEM__REDIS_DB, IDEM__REDIS_PARAMS };
+/** The rows of the tables of URL parameters; `redis://` has the first two alone. */
+enum { IDEM__REDIS_CONNECT_TIMEOUT, IDEM__REDIS_PASSWORD_FILE, IDEM__REDIS_DB, IDEM__REDIS_PARAMS };
+
+/** Those of `rediss://`. */
+enum {
+    IDEM__REDIS_TLS_CA = IDEM__REDIS_PASSWORD_FILE + 1,
+    IDEM__REDIS_TLS_CERT,
+    IDEM__REDIS_TLS_KEY,
+    IDEM__REDIS_TLS_NAME,
+    IDEM__REDIS_TLS_PARAMS
+};
+
+/** What an instance talks over. */
+typedef enum { IDEM__REDIS_TCP, IDEM__REDIS_UNIX, IDEM__REDIS_TLS } idem__redis_way;
 
 /** Room for "Redis at ", a quoted host or path, and a port. */
 #define IDEM__REDIS_NAME_SIZE (IDEM_QUOTE_SIZE + 32)
@@ -32,11 +44,12 @@ typedef struct {
     bool proved;     /**< the user has all rights that complete and release need */
     bool no_names;   /**< the user has no right to EVALSHA: scripts are sent by their text */
     bool no_scripts; /**< the user has no right to read by a script */
+    bool refused;    /**< the server takes another password than the file's */
     /* What is kept from one connection to the next. */
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;
-    idem_buffer text; /**< of one record, while its command is made */
-    idem__redis_wire wire;
+    idem_buffer text;      /**< of one record, while its command is made */
+    idem__redis_wire wire; /**< its `tls` is the instance's */
 } idem__redis;
 
 #endif

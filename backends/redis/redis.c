@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Redis backend by URL: two tables of operations (TCP, unix socket) that share all functions,
+ * The Redis backend by URL: tables of operations (TCP, unix socket, TLS) that share all functions,
  * and an instance's life.
  *
  * A store opens up to four instances; each is one connection, used by one thread at a time. What
  * several callers must agree on is decided inside the server, one command or script per op. A lost
  * connection is opened again by the next call; repeating is the store's business.
  */
+#include "table.h"
+
 #include "batch.h"
 #include "check.h"
 #include "connection.h"
@@ -18,11 +20,8 @@ extern const idem_backend_ops idem__redis_backend;
 extern const idem_backend_ops idem__redis_unix_backend;
 
 static const idem_param params[] = {
-    [IDEM__REDIS_CONNECT_TIMEOUT] = {.name = "connect_timeout",
-                                     .type = IDEM_PARAM_DURATION,
-                                     .fallback = "1s",
-                                     .help = "how long to wait for a connection, within the "
-                                             "call's timeout"},
+    [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
+    [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
     [IDEM__REDIS_DB] = {.name = "db",
                         .type = IDEM_PARAM_TEXT,
                         .fallback = "0",
@@ -35,25 +34,27 @@ static int report(const idem__redis_fault *fault, idem_error *error)
     return fault->permanent && rc == IDEM_ERR_UNAVAILABLE ? rc | IDEM_PERMANENT : rc;
 }
 
-static void close_instance(idem_backend *backend)
+void idem__redis_close(idem_backend *backend)
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_wire_close(&self->wire);
+    if (self->wire.tls)
+        self->wire.tls->ops->free(self->wire.tls);
     idem_buffer_clear(&self->text);
     free(self);
 }
 
 /* Also where the server is asked later: what is wrong with the URL is wrong now. */
-static int prepare_as(const idem_backend_ops *ops, const idem_config *config, idem_error *error)
+int idem__redis_prepare(idem__redis_way way, const idem_config *config, idem_error *error)
 {
     idem__redis_fault fault = {0};
     idem__redis self = {.config = config};
-    int rc = idem__redis_locate(&self, ops == &idem__redis_unix_backend, &fault);
+    int rc = idem__redis_locate(&self, way, &fault);
     return rc ? report(&fault, error) : IDEM_OK;
 }
 
-static int open_as(const idem_backend_ops *ops, const idem_config *config, idem_backend **backend,
-                   idem_error *error)
+int idem__redis_open(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
+                     const idem_config *config, idem_backend **backend, idem_error *error)
 {
     idem__redis_fault fault = {0};
     idem__redis *self = calloc(1, sizeof *self);
@@ -63,11 +64,13 @@ static int open_as(const idem_backend_ops *ops, const idem_config *config, idem_
     self->config = config;
     self->wire.fd = -1;
     self->wire.name = self->name;
-    int rc = idem__redis_locate(self, ops == &idem__redis_unix_backend, &fault);
+    int rc = idem__redis_locate(self, way, &fault);
+    if (rc == IDEM_OK && equip)
+        rc = equip(self, &fault);
     if (rc == IDEM_OK)
         rc = idem__redis_ready(self, config->deadline_ms, &fault);
     if (rc) {
-        close_instance(&self->base);
+        idem__redis_close(&self->base);
         return report(&fault, error);
     }
     *backend = &self->base;
@@ -76,28 +79,29 @@ static int open_as(const idem_backend_ops *ops, const idem_config *config, idem_
 
 static int open_tcp(const idem_config *config, idem_backend **backend, idem_error *error)
 {
-    return open_as(&idem__redis_backend, config, backend, error);
+    return idem__redis_open(&idem__redis_backend, IDEM__REDIS_TCP, NULL, config, backend, error);
 }
 
 static int open_unix(const idem_config *config, idem_backend **backend, idem_error *error)
 {
-    return open_as(&idem__redis_unix_backend, config, backend, error);
+    return idem__redis_open(&idem__redis_unix_backend, IDEM__REDIS_UNIX, NULL, config, backend,
+                            error);
 }
 
 static int prepare_tcp(const idem_config *config, void **prepared, idem_error *error)
 {
     (void)prepared;
-    return prepare_as(&idem__redis_backend, config, error);
+    return idem__redis_prepare(IDEM__REDIS_TCP, config, error);
 }
 
 static int prepare_unix(const idem_config *config, void **prepared, idem_error *error)
 {
     (void)prepared;
-    return prepare_as(&idem__redis_unix_backend, config, error);
+    return idem__redis_prepare(IDEM__REDIS_UNIX, config, error);
 }
 
-static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
-                  idem_error *error)
+int idem__redis_run_submit(idem_backend *backend, idem_op *const *ops, size_t count,
+                           uint64_t deadline_ms, idem_error *error)
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_fault fault = {0};
@@ -109,8 +113,8 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     return IDEM_OK;
 }
 
-static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
-                idem_error *error)
+int idem__redis_run_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
+                         idem_error *error)
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_fault fault = {0};
@@ -120,8 +124,8 @@ static int scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_m
     return rc ? report(&fault, error) : IDEM_OK;
 }
 
-static int check(idem_backend *backend, idem_finding_fn emit, void *emit_user, uint64_t deadline_ms,
-                 idem_error *error)
+int idem__redis_run_check(idem_backend *backend, idem_finding_fn emit, void *emit_user,
+                          uint64_t deadline_ms, idem_error *error)
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_fault fault = {0};
@@ -132,41 +136,30 @@ static int check(idem_backend *backend, idem_finding_fn emit, void *emit_user, u
 }
 
 /* The child's copy of the socket is closed; to the server nothing has happened. */
-static void at_fork(idem_backend *backend, idem_fork_phase phase)
+void idem__redis_at_fork(idem_backend *backend, idem_fork_phase phase)
 {
     idem__redis *self = (idem__redis *)backend;
     if (phase == IDEM_FORK_CHILD)
         idem__redis_wire_close(&self->wire);
 }
 
-/* clang-format off */
-#define SHARED_BY_BOTH                                      \
-    .size = sizeof(idem_backend_ops),                       \
-    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED,       \
-    .params = params,                                       \
-    .lanes = 4,                                             \
-    .submit = submit,                                       \
-    .close = close_instance,                                \
-    .scan = scan,                                           \
-    .check = check,                                         \
-    .at_fork = at_fork
-/* clang-format on */
-
 const idem_backend_ops idem__redis_backend = {
-    SHARED_BY_BOTH,
+    IDEM__REDIS_SHARED,
     .scheme = "redis",
     .summary = "a Redis or Valkey server that any number of machines share",
     .example = "redis://user:password@localhost:6379/0",
+    .params = params,
     .params_count = IDEM__REDIS_DB,
     .open = open_tcp,
     .prepare = prepare_tcp,
 };
 
 const idem_backend_ops idem__redis_unix_backend = {
-    SHARED_BY_BOTH,
+    IDEM__REDIS_SHARED,
     .scheme = "redis+unix",
     .summary = "the same over a socket on this machine",
     .example = "redis+unix:///run/redis/redis.sock?db=0",
+    .params = params,
     .params_count = IDEM__REDIS_PARAMS,
     .open = open_unix,
     .prepare = prepare_unix,

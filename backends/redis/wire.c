@@ -196,6 +196,8 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 
 void idem__redis_wire_close(idem__redis_wire *wire)
 {
+    if (wire->tls)
+        wire->tls->ops->stop(wire->tls);
     if (wire->fd >= 0)
         (void)close(wire->fd);
     wire->fd = -1;
@@ -216,16 +218,25 @@ static int refuse_excess(const idem__redis_wire *wire, idem__redis_fault *fault)
 
 static int tell_closed(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
+    if (wire->tls && wire->tls->ops->tell(wire->tls, fault))
+        return fault->error.code;
     return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                  "%s closed the connection before it answered: look at its "
                                  "log and at what is between",
                                  wire->name);
 }
 
-int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault)
+/* Tickets of TLS make a socket readable, and are not the server's words. */
+static ssize_t peek_byte(idem__redis_wire *wire)
 {
     char byte;
-    ssize_t got = recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return wire->tls ? wire->tls->ops->peek(wire->tls, &byte, 1)
+                     : recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
+int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    ssize_t got = peek_byte(wire);
     if (got > 0)
         return refuse_excess(wire, fault);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -258,11 +269,18 @@ bool idem__redis_wire_wait(int fd, short events, uint64_t deadline_ms, short *ha
     }
 }
 
+static ssize_t transmit(idem__redis_wire *wire)
+{
+    const char *data = wire->out.data + wire->sent;
+    size_t len = wire->out.len - wire->sent;
+    return wire->tls ? wire->tls->ops->send(wire->tls, data, len)
+                     : send(wire->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void send_some(idem__redis_wire *wire)
 {
     while (!wire->broken && wire->sent < wire->out.len) {
-        ssize_t count = send(wire->fd, wire->out.data + wire->sent, wire->out.len - wire->sent,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t count = transmit(wire);
         if (count > 0)
             wire->sent += (size_t)count;
         else if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -286,7 +304,9 @@ static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
 /* @param flags  MSG_DONTWAIT, or 0 for a nap. @param[out] got  something has come */
 static int receive_some(idem__redis_wire *wire, int flags, bool *got, idem__redis_fault *fault)
 {
-    ssize_t count = recv(wire->fd, wire->chunk, sizeof wire->chunk, flags);
+    ssize_t count = wire->tls
+                        ? wire->tls->ops->receive(wire->tls, wire->chunk, sizeof wire->chunk, flags)
+                        : recv(wire->fd, wire->chunk, sizeof wire->chunk, flags);
     *got = count > 0;
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return IDEM_OK;
@@ -335,6 +355,12 @@ static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fa
     if (!unsent && wire->naps && idem_monotonic_ms() + 2 * NAP_MS < deadline_ms)
         return receive_some(wire, 0, &got, fault);
     short events = (short)(unsent ? POLLIN | POLLOUT : POLLIN);
+    if (wire->tls) { /* it may have what the descriptor has not any more */
+        rc = receive_some(wire, MSG_DONTWAIT, &got, fault);
+        if (rc || got)
+            return rc;
+        events = (short)(events | wire->tls->ops->events(wire->tls));
+    }
     if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
         return too_late(wire, fault);
     return (happened & ~POLLOUT) != 0 ? receive_some(wire, MSG_DONTWAIT, &got, fault) : IDEM_OK;

@@ -4,6 +4,7 @@
 #define IDEM_REDIS_WIRE_H
 
 #include "fault.h"
+#include "tls.h"
 
 #include <hiredis/hiredis.h>
 
@@ -20,11 +21,12 @@ typedef int idem__redis_count;
 #define IDEM__REDIS_DIGITS_MAX 20u
 
 typedef struct {
-    const char *name; /**< the server in messages */
-    int fd;           /**< -1: closed */
-    bool broken;      /**< nothing more can be sent; replies may still come */
-    bool secret;      /**< the pipeline has to be overwritten when it is done */
-    bool naps;        /**< recv() sleeps, for a bounded time */
+    const char *name;     /**< the server in messages */
+    int fd;               /**< -1: closed */
+    idem__redis_tls *tls; /**< between it and the descriptor; the instance's. NULL: none */
+    bool broken;          /**< nothing more can be sent; replies may still come */
+    bool secret;          /**< the pipeline has to be overwritten when it is done */
+    bool naps;            /**< recv() sleeps, for a bounded time */
     bool
         excessive; /**< an array of the server's was refused for its length, or a nothing for its kind */
     redisReader *reader;

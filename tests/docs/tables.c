@@ -17,7 +17,7 @@
 #define EXIT_LEFT_OUT 3
 
 /* What the project has, whether or not this build has it. */
-static const char *const schemes[] = {"memory", "redis", "redis+unix", "sqlite"};
+static const char *const schemes[] = {"memory", "redis", "redis+unix", "rediss", "sqlite"};
 
 static bool is_known(const char *scheme)
 {

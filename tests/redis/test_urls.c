@@ -58,6 +58,9 @@ static const bad_url bad_urls[] = {
     {"redis://127.0.0.1:%d?connect_timeout=soon", IDEM_ERR_ARGUMENT, "connect_timeout"},
     {"redis://no-such-host.invalid?timeout=300ms", IDEM_ERR_UNAVAILABLE, "no-such-host.invalid"},
     {"redis://user:" SECRET "@127.0.0.1:1?timeout=300ms", IDEM_ERR_UNAVAILABLE, "can't be reached"},
+    {"redis://127.0.0.1:6379,127.0.0.1:%d/1", IDEM_ERR_ARGUMENT, "names several hosts"},
+    {"valkey://:" SECRET "@one,[::1]:6380,three", IDEM_ERR_ARGUMENT, "name one, the primary"},
+    {"redis://127.0.0.1,user:" SECRET, IDEM_ERR_ARGUMENT, "list of hosts"},
     {"redis+unix://", IDEM_ERR_ARGUMENT, "no socket"},
     {"redis+unix://host/path.sock", IDEM_ERR_ARGUMENT, "names a host"},
     {"redis+unix:///no/such.sock?timeout=300ms", IDEM_ERR_UNAVAILABLE, "/no/such.sock"},
@@ -211,6 +214,88 @@ START_TEST(a_password_that_was_changed_ends_the_calls_at_once)
 }
 END_TEST
 
+/* The password is written as the tools of clusters do: beside, and then put in place. */
+static void write_password(const server *at, const char *text)
+{
+    char path[200];
+    char beside[210];
+    (void)snprintf(path, sizeof path, "%s/password", at->folder);
+    (void)snprintf(beside, sizeof beside, "%s.new", path);
+    FILE *file = fopen(beside, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_ge(fputs(text, file), 0);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(rename(beside, path), 0);
+}
+
+static long long refusals(const server *at)
+{
+    long long count = 0;
+    redisReply *log = server_ask(at, "ACL LOG");
+    for (size_t i = 0; i < log->elements; i++)
+        count += log->element[i]->element[1]->integer;
+    freeReplyObject(log);
+    return count;
+}
+
+static const char *const beginnings[] = {SECRET, SECRET "\n", SECRET "\r\n"};
+
+START_TEST(a_password_file_is_read_again_for_each_connection)
+{
+    char url[2 * SERVER_URL_SIZE];
+    idem_store *store = NULL;
+    server own;
+    server_start(&own, NULL);
+    server_do(&own, "ACL SETUSER app on >" SECRET " ~* +@all");
+    write_password(&own, beginnings[_i]);
+    (void)snprintf(url, sizeof url, "redis://app@127.0.0.1:%d?password_file=%s/password&%s",
+                   own.port, own.folder, PATIENT);
+    assert_ok(open_it(url, &store));
+    complete(store, "first", "1");
+    server_do(&own, "ACL SETUSER app resetpass >another");
+    write_password(&own, "another\n");
+    server_do(&own, "CLIENT KILL TYPE normal SKIPME yes");
+    complete(store, "second", "1");
+    ck_assert_int_eq(refusals(&own), 0);
+    idem_close(store);
+    server_remove(&own);
+}
+END_TEST
+
+START_TEST(a_password_from_a_file_that_is_refused_is_read_and_tried_once_more)
+{
+    char url[2 * SERVER_URL_SIZE];
+    idem_store *store = NULL;
+    server own;
+    server_start(&own, NULL);
+    server_do(&own, "ACL SETUSER app on >another ~* +@all");
+    write_password(&own, SECRET "\n");
+    (void)snprintf(url, sizeof url, "redis://app@127.0.0.1:%d?password_file=%s/password", own.port,
+                   own.folder);
+    ck_assert_int_eq(open_it(url, &store), IDEM_ERR_UNAVAILABLE);
+    assert_says("password in password_file");
+    ck_assert_ptr_null(strstr(err.message, SECRET));
+    ck_assert_int_eq(refusals(&own), 2);
+    server_remove(&own);
+}
+END_TEST
+
+static const bad_url bad_files[] = {
+    {"redis://app@127.0.0.1:%d?password_file=/no/such&timeout=300ms", IDEM_ERR_UNAVAILABLE,
+     "is not there"},
+    {"redis://127.0.0.1:%d?password_file=password", IDEM_ERR_ARGUMENT, "absolute paths"},
+    {"redis://127.0.0.1:%d?password_file=/dev/null", IDEM_ERR_UNAVAILABLE, "no plain file"},
+    {"redis://127.0.0.1:%d?password_file=/", IDEM_ERR_UNAVAILABLE, "no plain file"},
+    {"redis://:" SECRET "@127.0.0.1:%d?password_file=/x", IDEM_ERR_ARGUMENT, "and a password_file"},
+};
+
+START_TEST(a_password_file_that_is_none_is_told)
+{
+    ck_assert_int_eq(try_url(bad_files[_i].url, &guarded), bad_files[_i].code);
+    assert_says(bad_files[_i].says);
+}
+END_TEST
+
 START_TEST(a_user_who_may_not_write_is_told_what_to_allow)
 {
     char url[SERVER_URL_SIZE];
@@ -267,6 +352,24 @@ START_TEST(databases_are_kept_apart_over_tcp_and_unix)
 }
 END_TEST
 
+START_TEST(valkey_is_another_name_for_the_same_store)
+{
+    char url[SERVER_URL_SIZE + 16];
+    idem_store *store = open_url(open_to_all.url, "");
+    complete(store, "valkey", "1");
+    idem_close(store);
+    (void)snprintf(url, sizeof url, "valkey%s", strchr(open_to_all.url, ':'));
+    store = open_url(url, "");
+    assert_replays(store, "valkey", "1");
+    idem_close(store);
+    (void)snprintf(url, sizeof url, "valkey+unix%s", strchr(open_to_all.unix_url, ':'));
+    store = open_url(url, "");
+    assert_replays(store, "valkey", "1");
+    assert_ok(idem_forget(store, idem_str("valkey"), &err));
+    idem_close(store);
+}
+END_TEST
+
 START_TEST(the_host_is_this_machine_unless_the_url_names_one)
 {
     ck_assert_int_eq(try_url("redis://:%d", &open_to_all), IDEM_OK);
@@ -288,8 +391,12 @@ int main(void)
     ADD_ROWS(suite, a_password_opens_the_server_and_is_never_repeated, passwords);
     ADD(suite, a_password_where_none_is_set_is_told_so);
     ADD(suite, a_password_that_was_changed_ends_the_calls_at_once);
+    ADD_ROWS(suite, a_password_file_is_read_again_for_each_connection, beginnings);
+    ADD(suite, a_password_from_a_file_that_is_refused_is_read_and_tried_once_more);
+    ADD_ROWS(suite, a_password_file_that_is_none_is_told, bad_files);
     ADD(suite, a_user_who_may_not_write_is_told_what_to_allow);
     ADD(suite, databases_are_kept_apart_over_tcp_and_unix);
+    ADD(suite, valkey_is_another_name_for_the_same_store);
     ADD(suite, the_host_is_this_machine_unless_the_url_names_one);
     return run_suite(suite);
 }

@@ -54,6 +54,29 @@ START_TEST(an_unknown_scheme_lists_the_known_ones)
 }
 END_TEST
 
+static const char *const hints[][2] = {
+    {"redis+tls://u:hunter2@h", "by rediss://"},
+    {"redis-sentinel://u:hunter2@h/m", "name the primary itself"},
+    {"redis+sentinel://:hunter2@h1:26379,h2/m", "name the primary itself"},
+    {"rediss+sentinel://h", "name the primary itself"},
+    {"redis+cluster://:hunter2@h1,h2", "name a single server"},
+    {"valkey+cluster://h", "name a single server"},
+    {"redis-socket:///run/redis.sock", "redis+unix:///"},
+    {"unix:///run/redis.sock", "redis+unix:///"},
+    {"sqlite3:///var/idem.db", "sqlite:///"},
+};
+
+START_TEST(what_people_type_for_a_scheme_gets_a_hint)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_int_eq(idem_open(hints[_i][0], &store, &error), IDEM_ERR_UNKNOWN_BACKEND);
+    ck_assert_msg(strstr(error.message, hints[_i][1]) != NULL, "%s", error.message);
+    ck_assert_ptr_nonnull(strstr(error.message, "known ones: memory"));
+    ck_assert_ptr_null(strstr(error.message, "hunter2"));
+}
+END_TEST
+
 static bool is_listed(const char *scheme)
 {
     const idem_backend_ops *ops;
@@ -67,16 +90,22 @@ static bool is_listed(const char *scheme)
 /* In a build that has them all, this shows that they are all there. */
 START_TEST(a_backend_that_was_left_out_says_how_to_bring_it_back)
 {
-    static const char *const known[][2] = {{"redis", "IDEM_BACKEND_REDIS"},
-                                           {"redis+unix", "IDEM_BACKEND_REDIS"},
-                                           {"sqlite", "IDEM_BACKEND_SQLITE"}};
+    static const char *const known[][2] = {
+        {"redis", "IDEM_BACKEND_REDIS"},  {"redis+unix", "IDEM_BACKEND_REDIS"},
+        {"rediss", "IDEM_REDIS_TLS"},     {"sqlite", "IDEM_BACKEND_SQLITE"},
+        {"valkey", "IDEM_BACKEND_REDIS"}, {"valkey+unix", "IDEM_BACKEND_REDIS"},
+        {"valkeys", "IDEM_REDIS_TLS"}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         const idem_backend_ops *ops = NULL;
         idem_error error = {0};
         int rc = idem__registry_find(known[i][0], &ops, &error);
-        ck_assert_int_eq(rc, is_listed(known[i][0]) ? IDEM_OK : IDEM_ERR_UNKNOWN_BACKEND);
+        char scheme[16] = "redis"; /* which another name stands for */
+        bool other = strncmp(known[i][0], "valkey", 6) == 0;
+        (void)snprintf(scheme, sizeof scheme, "%s%s", other ? "redis" : "",
+                       known[i][0] + (other ? 6 : 0));
+        ck_assert_int_eq(rc, is_listed(scheme) ? IDEM_OK : IDEM_ERR_UNKNOWN_BACKEND);
         if (rc == IDEM_OK) {
-            ck_assert_str_eq(ops->scheme, known[i][0]);
+            ck_assert_str_eq(ops->scheme, scheme);
             continue;
         }
         ck_assert_ptr_nonnull(strstr(error.message, "left out of this build"));
@@ -115,6 +144,8 @@ START_TEST(incomplete_backends_are_refused)
     assert_refused(&ops, "taken");
     ops = complete_ops("sqlite");
     assert_refused(&ops, "taken");
+    ops = complete_ops("valkey");
+    assert_refused(&ops, "taken");
     ops = complete_ops("incomplete");
     ops.submit = NULL;
     assert_refused(&ops, "must be provided");
@@ -150,6 +181,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("registry");
+    ADD_ROWS(suite, what_people_type_for_a_scheme_gets_a_hint, hints);
     ADD(suite, an_unknown_scheme_lists_the_known_ones);
     ADD(suite, a_backend_that_was_left_out_says_how_to_bring_it_back);
     ADD(suite, a_registered_backend_is_found_and_listed_in_order);

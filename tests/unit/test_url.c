@@ -76,6 +76,15 @@ static const char *const bad[] = {
     "redis://h:000000000000000000001",
     "redis://[::1",
     "redis://[::1]x",
+    "redis://h1,",
+    "redis://,h1",
+    "redis://h1,,h2",
+    "redis://h1:0,h2",
+    "redis://h1,h2:65536",
+    "redis://h1,h2:",
+    "redis://h1,[::1",
+    "redis://h1,[::1]x",
+    "redis://[::1],h2:1:2",
     "sqlite:a%",
     "sqlite:a%2",
     "sqlite:a%zz",
@@ -95,6 +104,7 @@ END_TEST
 
 /* Passwords as people paste them, with characters that should have been percent-encoded. */
 static const char *const leaky[] = {
+    "redis://u:hunter2,x",     "redis://u:x,y:hunter2",
     "redis://u:hunter2@h:bad", "redis://u:hun/ter2@h:6379/0",
     "redis://u:x/hunter2@h",   "redis://u:hunter2?x@h:6379/0",
     "redis://u:hunter2#x@h",   "redis://u:%hunter2@h",

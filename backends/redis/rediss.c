@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Redis backend over TLS, by URL. It is apart from redis.c, and core refers to it weakly: so the archive can be
+ * linked without libssl, and a program takes this in by naming the symbol (-u idem__redis_tls_backend), as
+ * the CMake targets and pkg-config do.
+ */
+#include "table.h"
+
+extern const idem_backend_ops idem__redis_tls_backend;
+
+static const idem_param tls_params[] = {
+    [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
+    [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
+    [IDEM__REDIS_TLS_CA] = {.name = "tls_ca",
+                            .type = IDEM_PARAM_TEXT,
+                            .help = "file with the certificates of the CAs to trust, instead of "
+                                    "the system's"},
+    [IDEM__REDIS_TLS_CERT] = {.name = "tls_cert",
+                              .type = IDEM_PARAM_TEXT,
+                              .help = "file with this client's certificate and its chain"},
+    [IDEM__REDIS_TLS_KEY] = {.name = "tls_key",
+                             .type = IDEM_PARAM_TEXT,
+                             .help = "file with the key of `tls_cert`, unless it is in there"},
+    [IDEM__REDIS_TLS_NAME] = {.name = "tls_name",
+                              .type = IDEM_PARAM_TEXT,
+                              .help = "the name that the server's certificate has to be for, "
+                                      "instead of the URL's host"},
+};
+
+/* `located`: its host is known. */
+static int make_tls(idem__redis *located, idem__redis_fault *fault)
+{
+    const idem_value *values = located->config->values;
+    const char *name = values[IDEM__REDIS_TLS_NAME].text;
+    idem__redis_tls_options options = {.server = located->name,
+                                       .host = name ? name : located->host,
+                                       .ca = values[IDEM__REDIS_TLS_CA].text,
+                                       .cert = values[IDEM__REDIS_TLS_CERT].text,
+                                       .key = values[IDEM__REDIS_TLS_KEY].text};
+    located->wire.tls = idem__redis_tls_new(&options);
+    return located->wire.tls
+               ? IDEM_OK
+               : idem__redis_fault_set(fault, false, IDEM_ERR_NO_MEMORY, "out of memory");
+}
+static int open_tls(const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    return idem__redis_open(&idem__redis_tls_backend, IDEM__REDIS_TLS, make_tls, config, backend,
+                            error);
+}
+
+static int prepare_tls(const idem_config *config, void **prepared, idem_error *error)
+{
+    (void)prepared;
+    return idem__redis_prepare(IDEM__REDIS_TLS, config, error);
+}
+
+const idem_backend_ops idem__redis_tls_backend = {
+    IDEM__REDIS_SHARED,
+    .scheme = "rediss",
+    .summary = "the same over TLS",
+    .example = "rediss://user:password@redis.example.com:6379/0",
+    .params = tls_params,
+    .params_count = IDEM__REDIS_TLS_PARAMS,
+    .open = open_tls,
+    .prepare = prepare_tls,
+};

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tables of operations share: see redis.c and rediss.c. */
+#ifndef IDEM_REDIS_TABLE_H
+#define IDEM_REDIS_TABLE_H
+
+#include "instance.h"
+
+/** Gives a located instance what it talks through; NULL: nothing. */
+typedef int (*idem__redis_equip)(idem__redis *located, idem__redis_fault *fault);
+
+int idem__redis_open(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
+                     const idem_config *config, idem_backend **backend, idem_error *error);
+int idem__redis_prepare(idem__redis_way way, const idem_config *config, idem_error *error);
+int idem__redis_run_submit(idem_backend *backend, idem_op *const *ops, size_t count,
+                           uint64_t deadline_ms, idem_error *error);
+int idem__redis_run_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
+                         idem_error *error);
+int idem__redis_run_check(idem_backend *backend, idem_finding_fn emit, void *emit_user,
+                          uint64_t deadline_ms, idem_error *error);
+void idem__redis_at_fork(idem_backend *backend, idem_fork_phase phase);
+void idem__redis_close(idem_backend *backend);
+
+/* clang-format off */
+#define IDEM__REDIS_PASSWORD_FILE_ROW \
+    {.name = "password_file", \
+     .type = IDEM_PARAM_TEXT, \
+     .help = "file with the password, read again for each connection"}
+#define IDEM__REDIS_CONNECT_TIMEOUT_ROW \
+    {.name = "connect_timeout", \
+     .type = IDEM_PARAM_DURATION, \
+     .fallback = "1s", \
+     .help = "how long to wait for a connection, within the call's timeout"}
+/* clang-format on */
+
+/* clang-format off */
+#define IDEM__REDIS_SHARED \
+    .size = sizeof(idem_backend_ops), \
+    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED, \
+    .lanes = 4, \
+    .submit = idem__redis_run_submit, \
+    .close = idem__redis_close, \
+    .scan = idem__redis_run_scan, \
+    .check = idem__redis_run_check, \
+    .at_fork = idem__redis_at_fork
+/* clang-format on */
+
+#endif

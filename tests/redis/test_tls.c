@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/* rediss://: whom it trusts and what it says of the others, and that TLS changes nothing else. */
+#include "redis_test.h"
+#include "relay.h"
+#include "tls_server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BIG (8u << 20)
+
+int __real_SSL_connect(SSL *ssl);
+int __wrap_SSL_connect(SSL *ssl);
+
+static tls_server own;
+static atomic_int resumed;
+
+int __wrap_SSL_connect(SSL *ssl)
+{
+    int rc = __real_SSL_connect(ssl);
+    if (rc == 1 && SSL_session_reused(ssl))
+        (void)atomic_fetch_add(&resumed, 1);
+    return rc;
+}
+
+/* Parameters in which each % stands for the folder of the certificates. */
+static idem_store *try_at(const char *host, int port, const char *params)
+{
+    char url[2 * SERVER_URL_SIZE];
+    idem_store *store = NULL;
+    size_t len = (size_t)snprintf(url, sizeof url, "rediss://%s:%d?", host, port);
+    for (const char *at = params; *at && len + 100 < sizeof url; at++) {
+        if (*at == '%')
+            len += (size_t)snprintf(url + len, sizeof url - len, "%s", tls_certificates());
+        else
+            url[len++] = *at;
+    }
+    url[len] = '\0';
+    int rc = idem_open(url, &store, &err);
+    ck_assert_int_eq(rc, err.code);
+    return store;
+}
+
+static idem_store *open_own(const char *params)
+{
+    char all[200];
+    (void)snprintf(all, sizeof all, "tls_ca=%%/ca.crt&%s", *params ? params : PATIENT);
+    idem_store *store = try_at("localhost", own.port, all);
+    ck_assert_msg(store != NULL, "%s", err.message);
+    return store;
+}
+
+/* ------------------------------------------------------------------------------ who is trusted */
+
+static const char *const asks_clients[] = {"--tls-auth-clients", "yes", NULL};
+static const char *const old_tls[] = {"--tls-auth-clients", "no", "--tls-protocols", "TLSv1.2",
+                                      NULL};
+
+static const struct {
+    const char *certificate;
+    const char *const *options;
+    const char *host;
+    const char *params;
+    const char *says; /* NULL: it opens */
+} trials[] = {
+    {"server", NULL, "localhost", "tls_ca=%/ca.crt", NULL},
+    {"server", NULL, "127.0.0.1", "tls_ca=%/ca.crt", NULL},
+    {"server", old_tls, "localhost", "tls_ca=%/ca.crt", NULL},
+    {"server", NULL, "localhost", "", "unknown CA"},
+    {"server", NULL, "localhost", "tls_ca=%/stranger.crt", "unknown CA"},
+    {"strange", NULL, "localhost", "tls_ca=%/ca.crt", "unknown CA"},
+    {"named", NULL, "localhost", "tls_ca=%/ca.crt", "another name than \"localhost\""},
+    {"named", NULL, "127.0.0.1", "tls_ca=%/ca.crt", "another name than \"127.0.0.1\""},
+    {"named", NULL, "127.0.0.1", "tls_ca=%/ca.crt&tls_name=redis.example.com", NULL},
+    {"server", NULL, "localhost", "tls_ca=%/ca.crt&tls_name=example.com", "another name"},
+    {"expired", NULL, "localhost", "tls_ca=%/ca.crt", "has expired"},
+    {"server", NULL, "localhost", "tls_ca=%/none.crt", "tls_ca"},
+    {"server", NULL, "localhost", "tls_ca=%/ca.key", "tls_ca"},
+    {"server", NULL, "localhost", "tls_ca=%/ca.crt&tls_cert=%/none.crt", "tls_cert"},
+    {"server", NULL, "localhost", "tls_ca=%/ca.crt&tls_cert=%/client.crt", "the key has to be"},
+    {"server", NULL, "localhost", "tls_ca=%/ca.crt&tls_cert=%/client.crt&tls_key=%/locked.key",
+     "without a passphrase"},
+    {"server", NULL, "localhost", "tls_ca=%/ca.crt&tls_cert=%/client.crt&tls_key=%/server.key",
+     "the certificate's"},
+    {"server", NULL, "localhost", "tls_ca=ca.crt", "absolute paths"},
+    {"server", NULL, "localhost", "tls_key=%/client.key&open=lazy", "without tls_cert"},
+    {"server", asks_clients, "localhost", "tls_ca=%/ca.crt", "asks for a certificate of ours"},
+    {"server", asks_clients, "localhost",
+     "tls_ca=%/ca.crt&tls_cert=%/client.crt&tls_key=%/client.key", NULL},
+    {"server", asks_clients, "localhost",
+     "tls_ca=%/ca.crt&tls_cert=%/intruder.crt&tls_key=%/intruder.key", "refused our certificate"},
+};
+
+static tls_server *find_server(const char *certificate, const char *const *options)
+{
+    static tls_server servers[sizeof trials / sizeof trials[0]];
+    static size_t firsts[sizeof trials / sizeof trials[0]];
+    static size_t count;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(trials[firsts[i]].certificate, certificate) == 0 &&
+            trials[firsts[i]].options == options)
+            return &servers[i];
+    }
+    for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++) {
+        if (strcmp(trials[i].certificate, certificate) == 0 && trials[i].options == options)
+            firsts[count] = i;
+    }
+    tls_server_start(&servers[count], certificate, options);
+    return &servers[count++];
+}
+
+/* What is wrong stays wrong: it is told at once. */
+START_TEST(who_is_not_trusted_is_told_why)
+{
+    const tls_server *here = find_server(trials[_i].certificate, trials[_i].options);
+    uint64_t began_ms = idem_monotonic_ms();
+    idem_store *store = try_at(trials[_i].host, here->port, trials[_i].params);
+    ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 4000);
+    ck_assert_msg((store != NULL) == !trials[_i].says, "%s", err.message);
+    char key[16];
+    (void)snprintf(key, sizeof key, "trial-%d", _i);
+    if (store)
+        complete(store, key, "1");
+    else
+        assert_says(trials[_i].says);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_plain_server_behind_the_port_is_told_apart)
+{
+    uint64_t began_ms = idem_monotonic_ms();
+    ck_assert_ptr_null(try_at("localhost", own.plain.port, "tls_ca=%/ca.crt"));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNAVAILABLE);
+    assert_says("speaks no TLS");
+    ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 4000);
+}
+END_TEST
+
+/* --------------------------------------------------------------------------------- deadlines */
+
+START_TEST(a_server_that_is_silent_in_the_handshake_is_left_at_the_deadline)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, len), 0);
+    ck_assert_int_eq(listen(fd, 50), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    assert_in_time(500, ck_assert_ptr_null(try_at("localhost", ntohs(address.sin_port),
+                                                  "tls_ca=%/ca.crt&timeout=500ms")));
+    assert_says("did not answer the TLS handshake");
+    (void)close(fd);
+}
+END_TEST
+
+START_TEST(a_server_that_is_stopped_is_left_at_the_deadline)
+{
+    idem_record record;
+    idem_store *store = open_own("timeout=300ms");
+    (void)kill(own.plain.pid, SIGSTOP);
+    for (int i = 0; i < 2; i++) /* over the old connection, and over a new one */
+        assert_in_time(
+            300, assert_code(IDEM_ERR_UNAVAILABLE, idem_get(store, idem_str(KEY), &record, &err)));
+    (void)kill(own.plain.pid, SIGCONT);
+    idem_close(store);
+}
+END_TEST
+
+/* -------------------------------------------------------------------------------- connections */
+
+START_TEST(a_connection_is_kept_while_it_is_idle)
+{
+    char key[16];
+    idem_store *store = open_own("");
+    long long before = server_info(&own.plain, "stats", "total_connections_received");
+    for (int i = 0; i < 10; i++) {
+        wait_ms(10);
+        (void)snprintf(key, sizeof key, "idle-%d", i);
+        complete(store, key, "1");
+    }
+    /* The questions are connections themselves. */
+    ck_assert_int_eq(server_info(&own.plain, "stats", "total_connections_received"), before + 1);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_connection_that_is_made_again_resumes_the_session)
+{
+    idem_store *store = open_own("");
+    complete(store, "resumed-0", "1");
+    for (int i = 1; i <= 3; i++) {
+        char key[16];
+        server_do(&own.plain, "CLIENT KILL TYPE normal SKIPME yes");
+        (void)snprintf(key, sizeof key, "resumed-%d", i);
+        complete(store, key, "1");
+    }
+    ck_assert_int_ge(atomic_load(&resumed), 3);
+    idem_close(store);
+}
+END_TEST
+
+static void copy_over(const char *from, const char *to)
+{
+    char command[400];
+    (void)snprintf(command, sizeof command, "cd %s && cp %s copy && mv copy %s", tls_certificates(),
+                   from, to);
+    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c) */
+}
+
+START_TEST(certificates_that_are_renewed_under_way_are_read_again)
+{
+    copy_over("ca.crt", "trusted.crt");
+    idem_store *store = try_at("localhost", own.port, "tls_ca=%/trusted.crt&" PATIENT);
+    ck_assert_msg(store != NULL, "%s", err.message);
+    complete(store, "renewed-0", "1");
+    server_do(&own.plain, "CONFIG SET tls-cert-file %s/strange.crt tls-key-file %s/strange.key",
+              tls_certificates(), tls_certificates());
+    copy_over("stranger.crt", "trusted.crt");
+    server_do(&own.plain, "CLIENT KILL TYPE normal SKIPME yes");
+    complete(store, "renewed-1", "1");
+    assert_replays(store, "renewed-0", "1");
+    idem_close(store);
+}
+END_TEST
+
+/* Without MSG_NOSIGNAL the process would end here. */
+START_TEST(a_server_that_dies_raises_no_signal)
+{
+    idem_outcome out;
+    (void)signal(SIGPIPE, SIG_DFL);
+    idem_store *store = open_own("timeout=500ms");
+    complete(store, "before", "1");
+    for (int i = 0; i < 3; i++) {
+        server_kill(&own.plain);
+        int rc = idem_begin(store, IDEM_REQUEST(.key = idem_str("dead")), &out, &err);
+        ck_assert(rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_UNCERTAIN);
+        tls_server_again(&own);
+        char key[16];
+        (void)snprintf(key, sizeof key, "again-%d", i);
+        complete(store, key, "1");
+    }
+    idem_close(store);
+}
+END_TEST
+
+/* ---------------------------------------------------------------------------------- what travels */
+
+START_TEST(eight_mebibytes_travel_there_and_back)
+{
+    char *text = malloc(BIG);
+    idem_outcome out;
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < BIG; i++)
+        text[i] = (char)('a' + i * 7 % 26);
+    text[0] = text[BIG - 1] = '"';
+    idem_store *store = open_own("");
+    out = claim(store, "big");
+    assert_ok(idem_complete(store, out.claim, (idem_bytes){text, BIG}, &err));
+    idem_outcome_clear(&out);
+    out = begin_key(store, "big");
+    ck_assert_int_eq(out.kind, IDEM_COMPLETED);
+    ck_assert_uint_eq(out.response.len, BIG);
+    ck_assert_int_eq(memcmp(out.response.data, text, BIG), 0);
+    idem_outcome_clear(&out);
+    idem_close(store);
+    free(text);
+}
+END_TEST
+
+static idem_store *open_through(const relay *between, const char *params)
+{
+    char all[200];
+    (void)snprintf(all, sizeof all, "tls_ca=%%/ca.crt&%s", params);
+    return try_at("localhost", relay_port(between), all);
+}
+
+/* In the handshake, the greeting, the call and its reply; one position in so many. */
+static int cut_all(relay *between, relay_fault fault, relay_way way, size_t stride)
+{
+    int fired = 1;
+    int cuts = 0;
+    for (size_t position = 0; fired > 0; position += stride) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "cut-%d-%d-%zu", (int)fault, (int)way, position);
+        relay_arm(between, fault, way, position, false);
+        idem_store *store = open_through(between, PATIENT);
+        ck_assert_msg(store != NULL, "cut at %zu: %s", position, err.message);
+        complete(store, key, "1");
+        assert_replays(store, key, "1");
+        fired = relay_disarm(between);
+        cuts += fired > 0;
+        idem_close(store);
+    }
+    return cuts;
+}
+
+START_TEST(calls_outlive_a_cut_in_any_record)
+{
+    relay *between = relay_start(own.port, 1);
+    int cuts = cut_all(between, RELAY_CLOSE, RELAY_TO_SERVER, 67) +
+               cut_all(between, RELAY_RESET, RELAY_TO_CLIENT, 97);
+    ck_assert_int_gt(cuts, 20);
+    relay_stop(between);
+}
+END_TEST
+
+START_TEST(calls_that_are_stalled_in_any_record_end_by_their_deadline)
+{
+    relay *between = relay_start(own.port, 1);
+    for (size_t position = 1; position < 4000; position += 401) {
+        idem_record record;
+        relay_arm(between, RELAY_STALL, RELAY_TO_CLIENT, position, true);
+        idem_store *store = NULL;
+        assert_in_time(200, store = open_through(between, "timeout=200ms"));
+        int rc = err.code;
+        if (store)
+            assert_in_time(200, rc = idem_get(store, idem_str("stall"), &record, &err));
+        ck_assert(rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_NOT_FOUND);
+        idem_close(store);
+        (void)relay_disarm(between);
+    }
+    relay_stop(between);
+}
+END_TEST
+
+START_TEST(records_in_pieces_are_not_noticed)
+{
+    relay *between = relay_start(own.port, 1);
+    for (int pace = RELAY_BYTE_BY_BYTE; pace <= RELAY_JOIN; pace++) {
+        char key[16];
+        relay_set_pace(between, (relay_pace)pace);
+        (void)snprintf(key, sizeof key, "pace-%d", pace);
+        idem_store *store = open_through(between, "connect_timeout=20s&" PATIENT);
+        ck_assert_msg(store != NULL, "%s", err.message);
+        complete(store, key, "1");
+        assert_replays(store, key, "1");
+        idem_close(store);
+    }
+    ck_assert_int_eq(relay_connections(between), 3);
+    relay_stop(between);
+}
+END_TEST
+
+static void set_up(void)
+{
+    atomic_store(&resumed, 0);
+}
+
+/* Of those who do harm to their server. */
+static void set_up_own(void)
+{
+    tls_server_start(&own, "server", NULL);
+}
+
+static void tear_down_own(void)
+{
+    server_remove(&own.plain);
+}
+
+#define ADD_RESET(suite, test)                           \
+    do {                                                 \
+        TCase *tcase_ = tcase_create(#test);             \
+        tcase_set_timeout(tcase_, 60);                   \
+        tcase_add_checked_fixture(tcase_, set_up, NULL); \
+        tcase_add_test(tcase_, test);                    \
+        suite_add_tcase(suite, tcase_);                  \
+    } while (0)
+
+#define ADD_APART(suite, test)                                        \
+    do {                                                              \
+        TCase *tcase_ = tcase_create(#test);                          \
+        tcase_set_timeout(tcase_, 60);                                \
+        tcase_add_checked_fixture(tcase_, set_up_own, tear_down_own); \
+        tcase_add_test(tcase_, test);                                 \
+        suite_add_tcase(suite, tcase_);                               \
+    } while (0)
+
+int main(void)
+{
+    Suite *suite = suite_create("redis TLS");
+    server_require();
+    for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
+        own = *find_server(trials[i].certificate, trials[i].options);
+    own = *find_server("server", NULL);
+    ADD_ROWS(suite, who_is_not_trusted_is_told_why, trials);
+    ADD_RESET(suite, a_plain_server_behind_the_port_is_told_apart);
+    ADD_RESET(suite, a_server_that_is_silent_in_the_handshake_is_left_at_the_deadline);
+    ADD_RESET(suite, a_server_that_is_stopped_is_left_at_the_deadline);
+    ADD_RESET(suite, a_connection_is_kept_while_it_is_idle);
+    ADD_RESET(suite, a_connection_that_is_made_again_resumes_the_session);
+    ADD_RESET(suite, eight_mebibytes_travel_there_and_back);
+    ADD_RESET(suite, calls_outlive_a_cut_in_any_record);
+    ADD_RESET(suite, calls_that_are_stalled_in_any_record_end_by_their_deadline);
+    ADD_RESET(suite, records_in_pieces_are_not_noticed);
+    ADD_APART(suite, certificates_that_are_renewed_under_way_are_read_again);
+    ADD_APART(suite, a_server_that_dies_raises_no_signal);
+    return run_suite(suite);
+}
