@@ -21,6 +21,7 @@ typedef struct {
     const char *key_hex;
     const char *fingerprint;
     const char *prefix;
+    const char *file;
     const char *stdout_file;
     const char *stderr_file;
     uint64_t lease_ms;

@@ -26,6 +26,8 @@ static int check(const idem_store *store, const idem__change_request *request, i
     if (request->claim->store_id != store->id)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the claim was made by another store; give the store that began it");
+    if (request->kind == IDEM__CALL_COMPLETE && request->encoding == IDEM_ENCODING_BYTES)
+        return idem__input_bytes(store, "response", request->text, error);
     if (request->kind == IDEM__CALL_COMPLETE)
         return idem__input_json(store, "response", request->text, error);
     if (request->kind == IDEM__CALL_CHECKPOINT && request->text.len > 0)
@@ -82,6 +84,7 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
     call->key = call->held.key;
     call->held.memory = NULL;
     call->text = request->text;
+    call->encoding = request->encoding;
     call->lease_ms = request->lease_ms;
     call->ttl_ms = claim->ttl_ms;
     return rc;
@@ -161,6 +164,16 @@ static int carry_out(idem_store *store, const idem__change_request *request, ide
 int idem_complete(idem_store *store, idem_claim *claim, idem_bytes response, idem_error *error)
 {
     idem__change_request request = {.kind = IDEM__CALL_COMPLETE, .claim = claim, .text = response};
+    return carry_out(store, &request, error);
+}
+
+int idem_complete_bytes(idem_store *store, idem_claim *claim, idem_bytes response,
+                        idem_error *error)
+{
+    idem__change_request request = {.kind = IDEM__CALL_COMPLETE,
+                                    .claim = claim,
+                                    .text = response,
+                                    .encoding = IDEM_ENCODING_BYTES};
     return carry_out(store, &request, error);
 }
 

@@ -15,18 +15,25 @@ int idem__input_duration(const char *name, uint64_t ms, idem_error *error)
     return idem_error_set(error, IDEM_ERR_ARGUMENT, "%s is longer than 100 years", name);
 }
 
-int idem__input_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error)
+int idem__input_bytes(const idem_store *store, const char *what, idem_bytes bytes,
+                      idem_error *error)
 {
-    idem__json json;
-    if (!text.data && text.len > 0)
+    if (!bytes.data && bytes.len > 0)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the %s is NULL but has a length", what);
-    if (text.len > store->max_response)
+    if (bytes.len > store->max_response)
         return idem_error_set(error, IDEM_ERR_TOO_LARGE,
                               "the %s has %zu bytes and the store takes %llu; store a reference to "
                               "it, or open the store with a larger max_response",
-                              what, text.len, (unsigned long long)store->max_response);
-    if (idem__json_valid(&json, text))
-        return IDEM_OK;
+                              what, bytes.len, (unsigned long long)store->max_response);
+    return IDEM_OK;
+}
+
+int idem__input_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error)
+{
+    idem__json json;
+    int rc = idem__input_bytes(store, what, text, error);
+    if (rc || idem__json_valid(&json, text))
+        return rc;
     return idem_error_set(error, IDEM_ERR_ARGUMENT, "the %s is not JSON: %s at byte %zu", what,
                           json.problem, text.len ? (size_t)(json.at - (const char *)text.data) : 0);
 }

@@ -8,6 +8,10 @@
 /** @return IDEM_ERR_ARGUMENT: a duration over 100 years */
 int idem__input_duration(const char *name, uint64_t ms, idem_error *error);
 
+/** @return IDEM_ERR_ARGUMENT: a length without bytes; IDEM_ERR_TOO_LARGE */
+int idem__input_bytes(const idem_store *store, const char *what, idem_bytes bytes,
+                      idem_error *error);
+
 /** @return IDEM_ERR_ARGUMENT: not JSON, and where; IDEM_ERR_TOO_LARGE */
 int idem__input_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error);
 

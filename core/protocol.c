@@ -166,6 +166,7 @@ static void change_held(idem__call *call)
     if (call->kind == IDEM__CALL_COMPLETE) {
         call->next.status = IDEM_STATUS_COMPLETED;
         call->next.response = call->text;
+        call->next.encoding = call->encoding;
         call->next.checkpoint = (idem_bytes){NULL, 0};
     } else {
         if (call->lease_ms)
@@ -320,6 +321,7 @@ static idem__step settle(idem__call *call)
     call->next.age_ms = 0;
     call->next.status = IDEM_STATUS_COMPLETED;
     call->next.response = call->text;
+    call->next.encoding = call->encoding;
     call->next.checkpoint = (idem_bytes){NULL, 0};
     memcpy(call->next.token, call->token, IDEM_TOKEN_SIZE);
     return store_next(call, IDEM_OP_REPLACE, call->seen.version);

@@ -297,6 +297,12 @@ typedef enum {
     IDEM_IN_DOUBT     /**< a claim's lease ran out, and IDEM_NO_TAKEOVER was asked for */
 } idem_outcome_kind;
 
+/** What the bytes of a response are. */
+typedef enum {
+    IDEM_ENCODING_JSON = 0, /**< a JSON text: stored by idem_complete() or idem_settle() */
+    IDEM_ENCODING_BYTES = 1 /**< any bytes, none included: stored by idem_complete_bytes() */
+} idem_encoding;
+
 /** The answer of idem_begin(). Clear it with idem_outcome_clear(). */
 typedef struct {
     idem_outcome_kind kind;
@@ -309,7 +315,9 @@ typedef struct {
     uint64_t retry_after_ms; /**< InProgress: what is left of the lease */
     int64_t created_at_ms;   /**< when the key was first claimed, Unix time */
     void *memory;            /**< the library's */
-    uint64_t reserved[3];
+    idem_encoding encoding;  /**< Completed: what the response is */
+    uint32_t reserved_word;
+    uint64_t reserved[2];
 } idem_outcome;
 
 /**
@@ -389,6 +397,16 @@ IDEM_API void idem_outcome_clear(idem_outcome *outcome);
  */
 IDEM_API int idem_complete(idem_store *store, idem_claim *claim, idem_bytes response,
                            idem_error *error);
+
+/**
+ * The same with a response of any bytes, which need not be JSON: an image, a serialised message, nothing
+ * at all. The outcome of a later begin has IDEM_ENCODING_BYTES, even if the bytes happen to be JSON.
+ *
+ * @param response  any bytes, kept byte for byte; at most idem_max_response(); may be empty.
+ * @return as idem_complete()
+ */
+IDEM_API int idem_complete_bytes(idem_store *store, idem_claim *claim, idem_bytes response,
+                                 idem_error *error);
 
 /**
  * Completes many claims: as many idem_complete(), in one round trip or one transaction where the
@@ -471,7 +489,7 @@ typedef enum {
 typedef struct {
     idem_bytes key;
     idem_bytes fingerprint; /**< empty if none was given */
-    idem_bytes response;    /**< completed: the caller's own bytes */
+    idem_bytes response;    /**< completed: the caller's own bytes; `encoding` says what they are */
     idem_bytes checkpoint;  /**< in progress: the last one; empty if none */
     idem_status status;
     uint32_t attempt;
@@ -482,9 +500,11 @@ typedef struct {
     int64_t updated_at_ms;          /**< last written, likewise */
     uint64_t lease_ms;
     uint64_t ttl_ms;
-    uint64_t age_ms; /**< since the last write, by the backend's clock */
-    void *memory;    /**< what the bytes live in if the record owns them */
-    uint64_t reserved[2];
+    uint64_t age_ms;        /**< since the last write, by the backend's clock */
+    void *memory;           /**< what the bytes live in if the record owns them */
+    idem_encoding encoding; /**< completed: what the response is; else IDEM_ENCODING_JSON */
+    uint32_t reserved_word;
+    uint64_t reserved[1];
 } idem_record;
 
 /** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or NULL. */
