@@ -8,6 +8,31 @@
 #include "json.h"
 #include "store.h"
 
+/* No version of the header has a struct that is larger; a size beyond it was never set. */
+#define STRUCT_MAX 4096u
+
+int idem__input_struct(const char *what, const void *given, size_t least, void *read,
+                       size_t read_size, idem_error *error)
+{
+    const unsigned char *bytes = given;
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size < least || size > STRUCT_MAX)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "the size of the %s is not set; write .size = sizeof(idem_%s)", what,
+                              what);
+    for (size_t i = read_size; i < size; i++) {
+        if (bytes[i] != 0)
+            return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                                  "the %s sets a field that libidem %s does not know; leave it "
+                                  "zero, or update the library",
+                                  what, idem_version());
+    }
+    memset(read, 0, read_size);
+    memcpy(read, given, size < read_size ? size : read_size);
+    return IDEM_OK;
+}
+
 int idem__input_duration(const char *name, uint64_t ms, idem_error *error)
 {
     if (ms <= IDEM_DURATION_MAX_MS)
@@ -50,13 +75,12 @@ static int read_request(const idem_request *request, idem_request *read, idem_er
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the request is NULL or its size is not set; make it with "
                               "IDEM_REQUEST() or idem_request_init()");
-    if (request->size >= sizeof *read) {
+    if (request->size == sizeof *read) {
         *read = *request;
         return IDEM_OK;
     }
-    memset(read, 0, sizeof *read);
-    memcpy(read, request, request->size);
-    return IDEM_OK;
+    return idem__input_struct("request", request, offsetof(idem_request, fingerprint), read,
+                              sizeof *read, error);
 }
 
 static int check_durations(const idem_request *request, idem_error *error)

@@ -5,6 +5,17 @@
 
 #include <idem/idem.h>
 
+/**
+ * Reads a caller's struct, whose first member is its size and which may be of another version of the header:
+ * of an older one, which lacks the last fields, or of a newer one, whose further fields have to be zero.
+ *
+ * @param least      its size is at least so much
+ * @param read       room for a struct of this version, of `read_size` bytes
+ * @return IDEM_ERR_ARGUMENT: no size, or a field that this version does not know is set
+ */
+int idem__input_struct(const char *what, const void *given, size_t least, void *read,
+                       size_t read_size, idem_error *error);
+
 /** @return IDEM_ERR_ARGUMENT: a duration over 100 years */
 int idem__input_duration(const char *name, uint64_t ms, idem_error *error);
 

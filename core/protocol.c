@@ -321,7 +321,6 @@ static idem__step settle(idem__call *call)
     call->next.age_ms = 0;
     call->next.status = IDEM_STATUS_COMPLETED;
     call->next.response = call->text;
-    call->next.encoding = call->encoding;
     call->next.checkpoint = (idem_bytes){NULL, 0};
     memcpy(call->next.token, call->token, IDEM_TOKEN_SIZE);
     return store_next(call, IDEM_OP_REPLACE, call->seen.version);

@@ -430,7 +430,8 @@ IDEM_API uint64_t idem_monotonic_ms(void);
  *  a tick of the timer. For what a moment does not decide. */
 IDEM_API uint64_t idem_monotonic_coarse_ms(void);
 /** Milliseconds of Unix time, by the coarse clock where there is one: a tick of the timer late at most.
- *  For people to read; it decides nothing. */
+ *  For people to read; it decides nothing: a lease that is judged by it runs out when somebody sets the clock
+ *  forward, and the work is done twice. */
 IDEM_API int64_t idem_wall_ms(void);
 
 /**

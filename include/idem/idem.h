@@ -9,14 +9,13 @@
  *
  * @code
  * idem_outcome out;
- * if (idem_begin(store, IDEM_REQUEST(.key = idem_str("charge-42")), &out, &error))
- *     return fail(&error);
- * if (out.kind == IDEM_NEW) {
+ * int rc = idem_begin(store, IDEM_REQUEST(.key = idem_str("charge-42")), &out, &error);
+ * if (rc == IDEM_OK && out.kind == IDEM_NEW) {
  *     charge();
- *     if (idem_complete(store, out.claim, idem_str("{\"charged\":true}"), &error))
- *         return fail(&error);
+ *     rc = idem_complete(store, out.claim, idem_str("{\"charged\":true}"), &error);
  * }
- * idem_outcome_clear(&out);
+ * idem_outcome_clear(&out); // whatever became of it
+ * return rc;
  * @endcode
  *
  * @par Rules common to all calls
@@ -200,7 +199,9 @@ typedef struct {
  * Opens a store.
  *
  * @param url    `memory://`, `sqlite:///path/to.db`, …, with `?name=value&…` behind it. Every
- *               store takes `lease`, `ttl`, `prefix`, `max_response` and `timeout`.
+ *               store takes `lease`, `ttl`, `prefix`, `max_response` and `timeout`. A prefix is put in
+ *               front of the key as it is: `app` and the key `2x` are `app2` and `x`, so end it with a
+ *               separator (`app:`).
  * @param[out] store  receives the handle; end it with idem_close().
  * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
  *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme

@@ -108,6 +108,9 @@ START_TEST(calls_on_a_claim)
     REFUSED(idem_complete(NULL, out.claim, responses[0], NULL));
     REFUSED(idem_complete(store, NULL, responses[0], NULL));
     REFUSED(idem_complete(store, out.claim, none, NULL));
+    REFUSED(idem_complete_bytes(NULL, out.claim, responses[0], NULL));
+    REFUSED(idem_complete_bytes(store, NULL, responses[0], NULL));
+    REFUSED(idem_complete_bytes(store, out.claim, (idem_bytes){NULL, 1}, NULL));
     REFUSED(idem_complete_many(NULL, &out.claim, responses, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, NULL, responses, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, claims, responses, 1, NULL, NULL));
@@ -144,6 +147,9 @@ START_TEST(submitted_calls)
     REFUSED(idem_async_complete(async, NULL, json, changed, NULL, NULL, NULL));
     REFUSED(idem_async_complete(async, out.claim, none, changed, NULL, NULL, NULL));
     REFUSED(idem_async_complete(async, out.claim, json, NULL, NULL, NULL, NULL));
+    REFUSED(idem_async_complete_bytes(NULL, out.claim, json, changed, NULL, NULL, NULL));
+    REFUSED(idem_async_complete_bytes(async, NULL, json, changed, NULL, NULL, NULL));
+    REFUSED(idem_async_complete_bytes(async, out.claim, json, NULL, NULL, NULL, NULL));
     REFUSED(idem_async_renew(NULL, out.claim, 0, changed, NULL, NULL, NULL));
     REFUSED(idem_async_renew(async, NULL, 0, changed, NULL, NULL, NULL));
     REFUSED(idem_async_checkpoint(async, NULL, json, changed, NULL, NULL, NULL));
