@@ -199,15 +199,20 @@ typedef struct {
  * Opens a store.
  *
  * @param url    `memory://`, `sqlite:///path/to.db`, …, with `?name=value&…` behind it. Every
- *               store takes `lease`, `ttl`, `prefix`, `max_response` and `timeout`. A prefix is put in
- *               front of the key as it is: `app` and the key `2x` are `app2` and `x`, so end it with a
- *               separator (`app:`).
+ *               store takes `lease`, `ttl`, `prefix`, `max_response`, `timeout` and `open`.
+ *               White space and control characters are percent-encoded (`%20`), or refused. A prefix
+ *               is put in front of the key as it is: `app` and the key `2x` are `app2` and `x`, so end
+ *               it with a separator (`app:`).
  * @param[out] store  receives the handle; end it with idem_close().
  * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
  *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
  *         (the message lists what does); IDEM_ERR_UNAVAILABLE: the store can't be reached or
  *         created; IDEM_ERR_CORRUPT: what is there is no store; IDEM_ERR_UNSUPPORTED: it was
  *         written by a newer version; IDEM_ERR_NO_MEMORY.
+ * A store that can't be reached is tried again until the `timeout`, unless that can't help (a wrong
+ * password, a file that may not be read). With `open=lazy` the first call connects instead, and what
+ * is wrong with the URL is told here all the same.
+ *
  * @par Blocking   up to the store's `timeout`.
  */
 IDEM_API IDEM_MUST_CHECK int idem_open(const char *url, idem_store **store, idem_error *error);
