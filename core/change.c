@@ -183,6 +183,24 @@ int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_err
     return carry_out(store, &request, error);
 }
 
+int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *error)
+{
+    idem__change_request request = {.kind = IDEM__CALL_RENEW, .claim = claim};
+    idem__error_clear(error);
+    int rc = check(store, &request, error);
+    if (rc)
+        return rc;
+    rc = idem__input_keepalive(store, error);
+    if (rc || claim->kept)
+        return rc ? rc : idem_renew(store, claim, 0, error);
+    /* The renewal enters it into the keeper's list. No other thread looks at the claim before that. */
+    claim->kept = true;
+    rc = carry_out(store, &request, error);
+    if (rc)
+        claim->kept = false;
+    return rc;
+}
+
 int idem_checkpoint(idem_store *store, idem_claim *claim, idem_bytes json, idem_error *error)
 {
     idem__change_request request = {.kind = IDEM__CALL_CHECKPOINT, .claim = claim, .text = json};

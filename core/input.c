@@ -69,6 +69,16 @@ bool idem__input_no_token(const uint8_t *token)
     return !token || memcmp(token, nobody, sizeof nobody) == 0;
 }
 
+int idem__input_keepalive(const idem_store *store, idem_error *error)
+{
+    if (idem_traits(store) & IDEM_TRAIT_KEEPALIVE)
+        return IDEM_OK;
+    return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                          "%s: the store is used by the caller's thread alone and can't keep "
+                          "claims alive; call idem_renew()",
+                          store->ops.scheme);
+}
+
 static int read_request(const idem_request *request, idem_request *read, idem_error *error)
 {
     if (!request || request->size < offsetof(idem_request, fingerprint))
@@ -113,10 +123,5 @@ int idem__input_request(const idem_store *store, const idem_request *request, id
                               "the token is all zero; use the one of an earlier claim, or NULL");
     if (read->flags & ~(IDEM_KEEPALIVE | IDEM_NO_TAKEOVER | IDEM_REINSTATE))
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the request has an unknown flag");
-    if ((read->flags & IDEM_KEEPALIVE) && !(idem_traits(store) & IDEM_TRAIT_KEEPALIVE))
-        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
-                              "%s: the store is used by the caller's thread alone and can't keep "
-                              "claims alive; call idem_renew()",
-                              store->ops.scheme);
-    return IDEM_OK;
+    return read->flags & IDEM_KEEPALIVE ? idem__input_keepalive(store, error) : IDEM_OK;
 }

@@ -31,6 +31,9 @@ int idem__input_json(const idem_store *store, const char *what, idem_bytes text,
 int idem__input_request(const idem_store *store, const idem_request *request, idem_request *read,
                         idem_error *error);
 
+/** @return IDEM_ERR_UNSUPPORTED: the store can keep no claim alive */
+int idem__input_keepalive(const idem_store *store, idem_error *error);
+
 /** True if a token is NULL or the one that means "nobody". */
 bool idem__input_no_token(const uint8_t *token);
 

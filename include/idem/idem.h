@@ -460,12 +460,23 @@ IDEM_API int idem_release(idem_store *store, idem_claim *claim, idem_error *erro
  * A key that was completed under this token can be resumed too, so that a repeated complete finds
  * out that it was done.
  *
+ * It is not kept alive, whatever the claim was begun with: idem_keepalive() does that.
+ *
  * @param[out] claim  the caller's; end it with idem_claim_free().
  * @return IDEM_ERR_LOST: the key is held under another token; IDEM_ERR_NOT_FOUND;
  *         IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
  */
 IDEM_API IDEM_MUST_CHECK int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16],
                                          idem_claim **claim, idem_error *error);
+
+/**
+ * Has the store keep a claim alive from now on, as IDEM_KEEPALIVE does: for a claim of idem_resume(), or one that
+ * was begun without. The lease starts anew, and is renewed until the claim ends.
+ *
+ * @return as idem_renew(); IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_KEEPALIVE. Where it fails, the claim
+ *         is as before, and not kept alive unless it was.
+ */
+IDEM_API int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *error);
 
 /** Frees a claim object; the record stays as it is, and a keepalive ends. NULL is fine. */
 IDEM_API void idem_claim_free(idem_claim *claim);

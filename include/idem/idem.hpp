@@ -238,6 +238,16 @@ class claim
         });
     }
 
+    /** idem_keepalive(): the store renews the lease from now on, until the claim ends. */
+    void keepalive()
+    {
+        try_keepalive().value();
+    }
+    result<void> try_keepalive() noexcept
+    {
+        return call([&](idem_error *why) { return idem_keepalive(store_, claim_, why); });
+    }
+
     /** idem_checkpoint(): a JSON text for whoever continues after a crash. */
     void checkpoint(std::string_view json)
     {

@@ -162,8 +162,8 @@ for response in '"text"' '{}' '[]' '{"exit":0}' '{"exit":0,"stdout":""}' '{"exit
 done
 [ ! -e made ] || fail 'the command was run'
 claim foreign
-printf '{"exit":0,"stdout":"","stderr":""}' >bytes
-expect 0 complete foreign --token "$token" --file bytes
+printf '{"exit":0,"stdout":"","stderr":""}' >run.json
+expect 0 complete foreign --token "$token" --file run.json
 expect 65 run foreign -- touch made
 err_has "not by 'idem run'"
 expect 0 forget foreign

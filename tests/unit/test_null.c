@@ -116,6 +116,8 @@ START_TEST(calls_on_a_claim)
     REFUSED(idem_complete_many(store, claims, responses, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, &out.claim, NULL, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, &out.claim, &none, 1, NULL, NULL));
+    REFUSED(idem_keepalive(NULL, out.claim, NULL));
+    REFUSED(idem_keepalive(store, NULL, NULL));
     REFUSED(idem_renew(NULL, out.claim, 0, NULL));
     REFUSED(idem_renew(store, NULL, 0, NULL));
     REFUSED(idem_checkpoint(NULL, out.claim, responses[0], NULL));
