@@ -193,7 +193,7 @@ int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *error)
     rc = idem__input_keepalive(store, error);
     if (rc || claim->kept)
         return rc ? rc : idem_renew(store, claim, 0, error);
-    /* The renewal enters it into the keeper's list. No other thread looks at the claim before that. */
+    /* The renewal enters the claim into the keeper's list; no other thread looks at it before. */
     claim->kept = true;
     rc = carry_out(store, &request, error);
     if (rc)

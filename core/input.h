@@ -6,8 +6,8 @@
 #include <idem/idem.h>
 
 /**
- * Reads a caller's struct, whose first member is its size and which may be of another version of the header:
- * of an older one, which lacks the last fields, or of a newer one, whose further fields have to be zero.
+ * Reads a caller's struct, whose first member is its size. It may be of an older version of the
+ * header, which lacks the last fields, or of a newer one, whose further fields have to be zero.
  *
  * @param least      its size is at least so much
  * @param read       room for a struct of this version, of `read_size` bytes

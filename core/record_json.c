@@ -5,8 +5,8 @@
  * numbers, RFC 3339 times. The version comes first and has a fixed width, so that a script inside
  * a server can compare it at a fixed place without parsing.
  *
- * A response that is any bytes is a string of base64 with the member `encoding` behind it: whoever knows
- * nothing of that member reads a string.
+ * A response that is any bytes is a string of base64 with the member `encoding` behind it: a reader
+ * that knows nothing of that member reads a string.
  *
  * Records of the format's first writer have status, response, created_at and updated_at alone.
  */
@@ -305,7 +305,7 @@ static const char *read_common(const idem_bytes members[MEMBERS], idem_record *r
     return NULL;
 }
 
-/* Points a response of base64 at its characters, which are decoded once they are in the record's own memory. */
+/* Points a response of base64 at its characters. They are decoded in the memory of the copy. */
 static const char *read_encoding(const idem_bytes members[MEMBERS], idem_record *record)
 {
     if (record->status != IDEM_STATUS_COMPLETED || members[ENCODING].len == 0)
