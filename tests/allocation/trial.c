@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROUNDS_MAX 10
 #define TRIALS_MAX 5000u
 
 idem_error clean;
@@ -246,8 +247,9 @@ static void try_on(const place *at, const subject *what)
 {
     static const heap_mode modes[] = {HEAP_ONCE, HEAP_FOR_GOOD};
     int64_t before = 0;
-    /* The first time round, libraries make what they keep for the rest of the process. */
-    for (int round = 0; round < 2 && !problem[0]; round++) {
+    /* At first, libraries make what they keep for the rest of the process, and a caller's own connection to
+       SQLite keeps pages of a file that grows. A block that is lost is lost in every round. */
+    for (int round = 0; round < ROUNDS_MAX && !problem[0]; round++) {
         before = heap_live();
         for (size_t i = 0; i < sizeof modes / sizeof modes[0] && !problem[0]; i++) {
             try_all(at, what, modes[i], false);

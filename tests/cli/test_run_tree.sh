@@ -37,7 +37,7 @@ expect 14 get term
 scene 'a job that does not heed TERM'
 cat >deaf.sh <<'END'
 trap "" TERM
-. ./job.sh
+exec sh job.sh
 END
 begin_job deaf -- sh -c 'sh deaf.sh & wait; echo'
 kill -TERM "$started"
