@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define TEXT_OPERAND 1 /* the operand behind KEY */
+#define COMPLETED    "{\"completed\":true}"
 
 /* ---------------------------------------------------------------------------------- begin */
 
@@ -38,8 +39,8 @@ static int describe(const idem_outcome *outcome, cli_text *text)
                       outcome->retry_after_ms);
         return CLI_IN_PROGRESS;
     case IDEM_COMPLETED:
-        cli_text_add(text, "{\"outcome\":\"completed\",\"response\":");
-        cli_text_bytes(text, outcome->response);
+        cli_text_add(text, "{\"outcome\":\"completed\",");
+        cli_text_response(text, outcome->response, outcome->encoding);
         cli_text_add(text, "}");
         return CLI_COMPLETED;
     case IDEM_MISMATCH:
@@ -183,9 +184,36 @@ static int complete(idem_store *store, idem_claim *claim, const cli_call *call, 
     return idem_complete(store, claim, text, error);
 }
 
+static int complete_bytes(idem_store *store, idem_claim *claim, const cli_call *call,
+                          idem_bytes bytes, idem_error *error)
+{
+    idem_claim_set_ttl(claim, call->options.ttl_ms);
+    return idem_complete_bytes(store, claim, bytes, error);
+}
+
+/* A file is bytes whatever is in it: who reads the response later can rely on one form. */
+static int complete_with_file(idem_store *store, const cli_call *call)
+{
+    cli_token token;
+    cli_text input = {0};
+    int code = find_token(call, &token);
+    if (code == CLI_OK)
+        code = cli_input_read_bytes(call->options.file, idem_max_response(store), "--file", &input);
+    idem_bytes bytes = {input.buffer.data, input.buffer.len};
+    if (code == CLI_OK)
+        code = act_as_owner(store, call, &token, bytes, complete_bytes, COMPLETED);
+    cli_text_clear(&input);
+    return code;
+}
+
 int cli_complete(idem_store *store, const cli_call *call)
 {
-    return act_with_text(store, call, complete, "{\"completed\":true}");
+    bool has_text = call->operands_count > TEXT_OPERAND;
+    if (call->options.file && has_text)
+        return cli_usage("complete", "--file and JSON exclude each other");
+    if (call->options.file)
+        return complete_with_file(store, call);
+    return act_with_text(store, call, complete, COMPLETED);
 }
 
 static int checkpoint(idem_store *store, idem_claim *claim, const cli_call *call, idem_bytes text,

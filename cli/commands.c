@@ -76,8 +76,11 @@ static const cli_option begin_options[] = {
     OPTION_TOKEN("begin again as the same caller, whose answer was lost"),
     OPTION_KEY_HEX,
     OPTION_END};
-static const cli_option complete_options[] = {OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_KEY_HEX,
-                                              OPTION_END};
+static const cli_option complete_options[] = {
+    OPTION_CLAIM_TOKEN, OPTION_TTL, OPTION_KEY_HEX,
+    OPTION("file", "F", CLI_TEXT, file,
+           "the response is this file's content, any bytes; -: stdin's"),
+    OPTION_END};
 static const cli_option renew_options[] = {
     OPTION_CLAIM_TOKEN,
     OPTION("lease", "D", CLI_DURATION, lease_ms, "the new lease (else as long as the last)"),
@@ -178,7 +181,7 @@ static const char run_details[] =
 static const char begin_details[] =
     "Prints {\"outcome\":\"new\",\"token\":\"…\",\"attempt\":N}, and the checkpoint of the last\n"
     "attempt if there is one: do the work, then 'idem complete KEY --token T'. Or one of\n"
-    "  {\"outcome\":\"completed\",\"response\":…}\n"
+    "  {\"outcome\":\"completed\",\"response\":…}      (response_base64 if it is no JSON)\n"
     "  {\"outcome\":\"in_progress\",\"retry_after_ms\":N}\n"
     "  {\"outcome\":\"mismatch\"}\n"
     "  {\"outcome\":\"in_doubt\",\"attempt\":N,\"checkpoint\":…}\n"
@@ -188,7 +191,9 @@ static const char begin_details[] =
     "\n" DURATIONS;
 
 static const char complete_details[] =
-    "JSON is kept and replayed byte for byte; without it, it is read from stdin.\n"
+    "JSON is kept and replayed byte for byte; without it, it is read from stdin. With\n"
+    "--file the response is any bytes, even if they happen to be JSON: begin and get show\n"
+    "them as response_base64.\n"
     "Prints {\"completed\":true}. May be repeated.\n"
     "\n"
     "Exit code: 0; 13 the claim is another caller's now; 14 there is no record of KEY;\n"
@@ -217,8 +222,8 @@ static const char release_details[] =
 static const char get_details[] =
     "Prints the record as JSON: key (key_hex if it is no UTF-8), status, attempt,\n"
     "created_at, updated_at, lease_left_ms, expires_in_ms, and where there are such,\n"
-    "fingerprint (in hexadecimal), checkpoint, response. Never the token. Creates and\n"
-    "changes nothing.\n"
+    "fingerprint (in hexadecimal), checkpoint, response (response_base64 if it is no\n"
+    "JSON). Never the token. Creates and changes nothing.\n"
     "\n"
     "Exit code: 0; 14 there is no record of KEY; 65 what is there is no record.\n";
 

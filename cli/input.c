@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 /* A stdin that somebody else has made non-blocking is read like any other. */
@@ -39,10 +40,15 @@ static int read_up_to(int fd, uint64_t limit, cli_text *text)
     return text->failed ? ENOMEM : EFBIG;
 }
 
-int cli_input_read_stdin(uint64_t limit, cli_text *text)
+static void say_wait(const char *what)
 {
     if (isatty(STDIN_FILENO))
-        cli_say("reading JSON from the terminal; end it with Ctrl-D on a line of its own");
+        cli_say("reading %s from the terminal; end it with Ctrl-D on a line of its own", what);
+}
+
+int cli_input_read_stdin(uint64_t limit, cli_text *text)
+{
+    say_wait("JSON");
     int problem = read_up_to(STDIN_FILENO, limit, text);
     if (problem == 0)
         return CLI_OK;
@@ -57,14 +63,10 @@ int cli_input_read_stdin(uint64_t limit, cli_text *text)
     return CLI_DATA;
 }
 
-int cli_input_read_file(const char *path, uint64_t limit, const char *option, cli_text *text)
+static int report_file(const char *path, uint64_t limit, const char *option, int problem)
 {
     char quoted[IDEM_QUOTE_SIZE];
     (void)idem_quote(idem_str(path), quoted);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    int problem = fd < 0 ? errno : read_up_to(fd, limit, text);
-    if (fd >= 0)
-        (void)close(fd);
     if (problem == 0)
         return CLI_OK;
     if (problem == ENOMEM)
@@ -75,4 +77,21 @@ int cli_input_read_file(const char *path, uint64_t limit, const char *option, cl
     else
         cli_say("the file %s of %s can't be read: %s", quoted, option, cli_problem(problem));
     return CLI_DATA;
+}
+
+int cli_input_read_file(const char *path, uint64_t limit, const char *option, cli_text *text)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int problem = fd < 0 ? errno : read_up_to(fd, limit, text);
+    if (fd >= 0)
+        (void)close(fd);
+    return report_file(path, limit, option, problem);
+}
+
+int cli_input_read_bytes(const char *path, uint64_t limit, const char *option, cli_text *text)
+{
+    if (strcmp(path, "-") != 0)
+        return cli_input_read_file(path, limit, option, text);
+    say_wait("the response");
+    return report_file(path, limit, option, read_up_to(STDIN_FILENO, limit, text));
 }

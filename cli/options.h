@@ -23,6 +23,7 @@ typedef struct {
     const char *fingerprint_hex;
     const char *prefix;
     const char *report;
+    const char *file;
     const char *stdout_file;
     const char *stderr_file;
     uint64_t lease_ms;

@@ -6,6 +6,7 @@
  */
 #include "output.h"
 
+#include "base64.h"
 #include "report.h"
 #include "stream.h"
 #include "unicode.h"
@@ -14,6 +15,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,6 +156,31 @@ void cli_text_string_or_null(cli_text *text, const char *string)
         cli_text_string(text, idem_str(string));
     else
         cli_text_add(text, "null");
+}
+
+void cli_text_base64(cli_text *text, idem_bytes bytes)
+{
+    size_t len = cli_base64_length(bytes.len);
+    char *encoded = malloc(len + 1);
+    if (!encoded) {
+        text->failed = true;
+        return;
+    }
+    cli_base64_encode(bytes.data, bytes.len, encoded);
+    cli_text_bytes(text, (idem_bytes){encoded, len});
+    free(encoded);
+}
+
+void cli_text_response(cli_text *text, idem_bytes response, idem_encoding encoding)
+{
+    if (encoding == IDEM_ENCODING_JSON) {
+        cli_text_add(text, "\"response\":");
+        cli_text_bytes(text, response);
+        return;
+    }
+    cli_text_add(text, "\"response_base64\":\"");
+    cli_text_base64(text, response);
+    cli_text_add(text, "\"");
 }
 
 void cli_text_key(cli_text *text, idem_bytes key)

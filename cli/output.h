@@ -23,6 +23,10 @@ void cli_text_string_or_null(cli_text *text, const char *string);
 void cli_text_json_line(cli_text *text, idem_bytes json);
 /** Hexadecimal digits, without quotes. */
 void cli_text_hex(cli_text *text, idem_bytes bytes);
+/** Base64, without quotes. */
+void cli_text_base64(cli_text *text, idem_bytes bytes);
+/** `"response":…`, or `"response_base64":"…"` for one that need not be JSON. */
+void cli_text_response(cli_text *text, idem_bytes response, idem_encoding encoding);
 /** `"key":"…"`, or `"key_hex":"…"` for a key that is no UTF-8. */
 void cli_text_key(cli_text *text, idem_bytes key);
 /** Unix time in milliseconds as RFC 3339 in UTC, without quotes. */

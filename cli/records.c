@@ -72,8 +72,8 @@ int cli_get(idem_store *store, const cli_call *call)
         return report_on_key(&error);
     add_record(&text, &record);
     if (record.status == IDEM_STATUS_COMPLETED) {
-        cli_text_add(&text, ",\"response\":");
-        cli_text_bytes(&text, record.response);
+        cli_text_add(&text, ",");
+        cli_text_response(&text, record.response, record.encoding);
     }
     cli_text_add(&text, "}");
     idem_record_clear(&record);

@@ -30,19 +30,6 @@ size_t cli_result_limit(uint64_t max_response)
 
 /* --------------------------------------------------------------------------------- writing */
 
-static void add_base64(cli_text *text, idem_bytes bytes)
-{
-    size_t len = cli_base64_length(bytes.len);
-    char *encoded = malloc(len + 1);
-    if (!encoded) {
-        text->failed = true;
-        return;
-    }
-    cli_base64_encode(bytes.data, bytes.len, encoded);
-    cli_text_bytes(text, (idem_bytes){encoded, len});
-    free(encoded);
-}
-
 static void add_stream(cli_text *text, const char *name, const cli_result_stream *stream)
 {
     if (cli_json_length(stream->kept) <= cli_base64_length(stream->kept.len)) {
@@ -50,7 +37,7 @@ static void add_stream(cli_text *text, const char *name, const cli_result_stream
         cli_text_string(text, stream->kept);
     } else {
         cli_text_addf(text, ",\"%s_base64\":\"", name);
-        add_base64(text, stream->kept);
+        cli_text_base64(text, stream->kept);
         cli_text_add(text, "\"");
     }
     if (stream->total > stream->kept.len)

@@ -76,10 +76,10 @@ static int code_after_replay(const cli_result *result, bool output_failed, bool 
     return code_after_output(code_of_end(result->code, result->signal), output_failed);
 }
 
-static int replay(const cli_call *call, const char *quoted_key, idem_bytes response)
+static int replay(const cli_call *call, const char *quoted_key, const idem_outcome *outcome)
 {
     cli_result result;
-    if (!cli_result_decode(response, &result)) {
+    if (outcome->encoding != IDEM_ENCODING_JSON || !cli_result_decode(outcome->response, &result)) {
         cli_say("%s was completed, but not by 'idem run'; 'idem begin' shows its response",
                 quoted_key);
         return CLI_DATA;
@@ -289,7 +289,7 @@ static int act_on(idem_store *store, const cli_call *call, const idem_outcome *o
     case IDEM_NEW:
         return run_new(store, call, quoted_key, outcome);
     case IDEM_COMPLETED:
-        return replay(call, quoted_key, outcome->response);
+        return replay(call, quoted_key, outcome);
     case IDEM_IN_PROGRESS:
         return report_in_progress(call, quoted_key, outcome->retry_after_ms);
     case IDEM_IN_DOUBT:

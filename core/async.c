@@ -106,6 +106,17 @@ int idem_async_complete(idem_async *async, idem_claim *claim, idem_bytes respons
     return submit_change(async, &request, fn, user, call, error);
 }
 
+int idem_async_complete_bytes(idem_async *async, idem_claim *claim, idem_bytes response,
+                              idem_async_change_fn fn, void *user, idem_async_call *call,
+                              idem_error *error)
+{
+    idem__change_request request = {.kind = IDEM__CALL_COMPLETE,
+                                    .claim = claim,
+                                    .text = response,
+                                    .encoding = IDEM_ENCODING_BYTES};
+    return submit_change(async, &request, fn, user, call, error);
+}
+
 int idem_async_renew(idem_async *async, idem_claim *claim, uint64_t lease_ms,
                      idem_async_change_fn fn, void *user, idem_async_call *call, idem_error *error)
 {

@@ -161,6 +161,7 @@ int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outc
     made.retry_after_ms = call->retry_after_ms;
     if (call->outcome == IDEM_COMPLETED)
         made.response = record->response;
+    made.encoding = record->encoding;
     if (call->outcome == IDEM_NEW || call->outcome == IDEM_IN_DOUBT)
         made.checkpoint = record->checkpoint;
     made.memory = call->seen.memory; /* what these bytes live in */

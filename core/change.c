@@ -26,6 +26,8 @@ static int check(const idem_store *store, const idem__change_request *request, i
     if (request->claim->store_id != store->id)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the claim was made by another store; give the store that began it");
+    if (request->kind == IDEM__CALL_COMPLETE && request->encoding == IDEM_ENCODING_BYTES)
+        return idem__input_bytes(store, "response", request->text, error);
     if (request->kind == IDEM__CALL_COMPLETE)
         return idem__input_json(store, "response", request->text, error);
     if (request->kind == IDEM__CALL_CHECKPOINT && request->text.len > 0)
@@ -82,6 +84,7 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
     call->key = call->held.key;
     call->held.memory = NULL;
     call->text = request->text;
+    call->encoding = request->encoding;
     call->lease_ms = request->lease_ms;
     call->ttl_ms = claim->ttl_ms;
     return rc;
@@ -164,10 +167,38 @@ int idem_complete(idem_store *store, idem_claim *claim, idem_bytes response, ide
     return carry_out(store, &request, error);
 }
 
+int idem_complete_bytes(idem_store *store, idem_claim *claim, idem_bytes response,
+                        idem_error *error)
+{
+    idem__change_request request = {.kind = IDEM__CALL_COMPLETE,
+                                    .claim = claim,
+                                    .text = response,
+                                    .encoding = IDEM_ENCODING_BYTES};
+    return carry_out(store, &request, error);
+}
+
 int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_error *error)
 {
     idem__change_request request = {.kind = IDEM__CALL_RENEW, .claim = claim, .lease_ms = lease_ms};
     return carry_out(store, &request, error);
+}
+
+int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *error)
+{
+    idem__change_request request = {.kind = IDEM__CALL_RENEW, .claim = claim};
+    idem__error_clear(error);
+    int rc = check(store, &request, error);
+    if (rc)
+        return rc;
+    rc = idem__input_keepalive(store, error);
+    if (rc || claim->kept)
+        return rc ? rc : idem_renew(store, claim, 0, error);
+    /* The renewal enters the claim into the keeper's list; no other thread looks at it before. */
+    claim->kept = true;
+    rc = carry_out(store, &request, error);
+    if (rc)
+        claim->kept = false;
+    return rc;
 }
 
 int idem_checkpoint(idem_store *store, idem_claim *claim, idem_bytes json, idem_error *error)

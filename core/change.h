@@ -10,8 +10,9 @@
 typedef struct {
     idem__call_kind kind; /* complete, renew, checkpoint or release */
     idem_claim *claim;
-    idem_bytes text;   /* complete, checkpoint; the caller's */
-    uint64_t lease_ms; /* renew */
+    idem_bytes text;        /* complete, checkpoint; the caller's */
+    idem_encoding encoding; /* complete: what the text is */
+    uint64_t lease_ms;      /* renew */
 } idem__change_request;
 
 /** A change under way. */

@@ -5,8 +5,23 @@
 
 #include <idem/idem.h>
 
+/**
+ * Reads a caller's struct, whose first member is its size. It may be of an older version of the
+ * header, which lacks the last fields, or of a newer one, whose further fields have to be zero.
+ *
+ * @param least      its size is at least so much
+ * @param read       room for a struct of this version, of `read_size` bytes
+ * @return IDEM_ERR_ARGUMENT: no size, or a field that this version does not know is set
+ */
+int idem__input_struct(const char *what, const void *given, size_t least, void *read,
+                       size_t read_size, idem_error *error);
+
 /** @return IDEM_ERR_ARGUMENT: a duration over 100 years */
 int idem__input_duration(const char *name, uint64_t ms, idem_error *error);
+
+/** @return IDEM_ERR_ARGUMENT: a length without bytes; IDEM_ERR_TOO_LARGE */
+int idem__input_bytes(const idem_store *store, const char *what, idem_bytes bytes,
+                      idem_error *error);
 
 /** @return IDEM_ERR_ARGUMENT: not JSON, and where; IDEM_ERR_TOO_LARGE */
 int idem__input_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error);
@@ -15,6 +30,9 @@ int idem__input_json(const idem_store *store, const char *what, idem_bytes text,
  *  its key. @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNSUPPORTED: a keepalive where there can be none */
 int idem__input_request(const idem_store *store, const idem_request *request, idem_request *read,
                         idem_error *error);
+
+/** @return IDEM_ERR_UNSUPPORTED: the store can keep no claim alive */
+int idem__input_keepalive(const idem_store *store, idem_error *error);
 
 /** True if a token is NULL or the one that means "nobody". */
 bool idem__input_no_token(const uint8_t *token);

@@ -98,7 +98,8 @@ bool idem__look_replay(idem_store *store, const idem_request *request, idem_outc
                               .attempt = op.found.attempt,
                               .response = op.found.response,
                               .created_at_ms = op.found.created_at_ms,
-                              .memory = op.found.memory};
+                              .memory = op.found.memory,
+                              .encoding = op.found.encoding};
     learn_replay(true);
     return true;
 }

@@ -4,6 +4,7 @@
  */
 #include "error.h"
 #include "fork.h"
+#include "input.h"
 #include "inside.h"
 #include "registry.h"
 #include "repeat.h"
@@ -14,16 +15,15 @@
 
 #include <stdlib.h>
 
-/* Reads the caller's struct, which may be of an older version of the header. */
 static int read_options(const idem_options *options, idem_options *read, idem_error *error)
 {
     memset(read, 0, sizeof *read);
     if (!options)
         return IDEM_OK;
-    if (options->size < offsetof(idem_options, on_event))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "the options' size is not set; write .size = sizeof(idem_options)");
-    memcpy(read, options, options->size < sizeof *read ? options->size : sizeof *read);
+    int rc = idem__input_struct("options", options, offsetof(idem_options, on_event), read,
+                                sizeof *read, error);
+    if (rc)
+        return rc;
     if (read->flags & ~IDEM_OPEN_EXISTING)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "a flag of the options is not known; use IDEM_OPEN_EXISTING");

@@ -23,7 +23,8 @@ static const idem_param common_params[IDEM__PARAM_COMMON] = {
     [IDEM__PARAM_PREFIX] = {.name = "prefix",
                             .type = IDEM_PARAM_TEXT,
                             .fallback = "",
-                            .help = "put in front of every key, to keep users of one store apart"},
+                            .help = "put in front of every key as it is; end it with a separator "
+                                    "(`shop:`), to keep users of one store apart"},
     [IDEM__PARAM_MAX_RESPONSE] = {.name = "max_response",
                                   .type = IDEM_PARAM_SIZE,
                                   .fallback = "8MiB",

@@ -166,6 +166,7 @@ static void change_held(idem__call *call)
     if (call->kind == IDEM__CALL_COMPLETE) {
         call->next.status = IDEM_STATUS_COMPLETED;
         call->next.response = call->text;
+        call->next.encoding = call->encoding;
         call->next.checkpoint = (idem_bytes){NULL, 0};
     } else {
         if (call->lease_ms)

@@ -46,6 +46,7 @@ typedef struct {
     uint8_t token[IDEM_TOKEN_SIZE]; /**< who calls: begin, resume, settle; else that of `held` */
     idem_bytes fingerprint;         /**< begin */
     idem_bytes text;                /**< complete, settle: the response; checkpoint: it */
+    idem_encoding encoding;         /**< complete: what the response is */
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
     uint64_t deadline_ms;           /**< the driver's; likewise the next */

@@ -5,10 +5,14 @@
  * numbers, RFC 3339 times. The version comes first and has a fixed width, so that a script inside
  * a server can compare it at a fixed place without parsing.
  *
+ * A response that is any bytes is a string of base64 with the member `encoding` behind it: a reader
+ * that knows nothing of that member reads a string.
+ *
  * Records of the format's first writer have status, response, created_at and updated_at alone.
  */
 #include "record.h"
 
+#include "base64.h"
 #include "error.h"
 #include "json.h"
 #include "timestamp.h"
@@ -75,6 +79,13 @@ static char *put_head(char *at, const idem_record *record)
     return put_number(at, record->ttl_ms);
 }
 
+static char *put_base64(char *at, idem_bytes response)
+{
+    at = PUT_LITERAL(at, ",\"response\":\"");
+    idem__base64_encode(response.data, response.len, at);
+    return PUT_LITERAL(at + idem__base64_length(response.len), "\",\"encoding\":\"base64\"");
+}
+
 static char *put_body(char *at, const idem_record *record)
 {
     if (!idem__record_is_tokenless(record)) {
@@ -89,9 +100,17 @@ static char *put_body(char *at, const idem_record *record)
     }
     if (record->checkpoint.len > 0)
         at = put(PUT_LITERAL(at, ",\"checkpoint\":"), record->checkpoint);
-    if (record->response.len > 0)
+    if (record->encoding == IDEM_ENCODING_BYTES)
+        at = put_base64(at, record->response);
+    else if (record->response.len > 0)
         at = put(PUT_LITERAL(at, ",\"response\":"), record->response);
     return PUT_LITERAL(at, "}");
+}
+
+static size_t response_length(const idem_record *record)
+{
+    return record->encoding == IDEM_ENCODING_BYTES ? idem__base64_length(record->response.len)
+                                                   : record->response.len;
 }
 
 int idem_record_encode(const idem_record *record, idem_buffer *buffer, idem_error *error)
@@ -101,7 +120,7 @@ int idem_record_encode(const idem_record *record, idem_buffer *buffer, idem_erro
                               "a record, or the buffer for its text, is NULL, or it has a length "
                               "without bytes");
     size_t max =
-        FIXED_MAX + 2 * record->fingerprint.len + record->checkpoint.len + record->response.len;
+        FIXED_MAX + 2 * record->fingerprint.len + record->checkpoint.len + response_length(record);
     int rc = idem__buffer_reserve(buffer, max, error);
     if (rc)
         return rc;
@@ -125,6 +144,7 @@ typedef enum {
     FINGERPRINT,
     CHECKPOINT,
     RESPONSE,
+    ENCODING,
     MEMBERS
 } member;
 
@@ -140,7 +160,7 @@ static const idem_bytes member_names[MEMBERS] = {
     [ATTEMPT] = NAME("attempt"),         [LEASE_MS] = NAME("lease_ms"),
     [TTL_MS] = NAME("ttl_ms"),           [TOKEN] = NAME("token"),
     [FINGERPRINT] = NAME("fingerprint"), [CHECKPOINT] = NAME("checkpoint"),
-    [RESPONSE] = NAME("response"),
+    [RESPONSE] = NAME("response"),       [ENCODING] = NAME("encoding"),
 };
 
 static bool is_same(idem_bytes a, idem_bytes b)
@@ -285,6 +305,17 @@ static const char *read_common(const idem_bytes members[MEMBERS], idem_record *r
     return NULL;
 }
 
+/* Points a response of base64 at its characters. They are decoded in the memory of the copy. */
+static const char *read_encoding(const idem_bytes members[MEMBERS], idem_record *record)
+{
+    if (record->status != IDEM_STATUS_COMPLETED || members[ENCODING].len == 0)
+        return NULL;
+    if (!is_text(members[ENCODING], "\"base64\""))
+        return "encoding is not \"base64\"";
+    record->encoding = IDEM_ENCODING_BYTES;
+    return unquote(trim(members[RESPONSE]), &record->response) ? NULL : "response is no base64";
+}
+
 /* What only records with a token have. NULL, or what is wrong. */
 static const char *read_owned(const idem_bytes members[MEMBERS], idem_record *record,
                               uint8_t fingerprint[IDEM_FINGERPRINT_MAX])
@@ -313,7 +344,29 @@ static const char *read_owned(const idem_bytes members[MEMBERS], idem_record *re
     }
     if (record->status == IDEM_STATUS_IN_PROGRESS)
         record->checkpoint = members[CHECKPOINT];
-    return NULL;
+    return read_encoding(members, record);
+}
+
+/* Decodes the response of a record that owns its bytes where it lies. */
+static bool decode_response(idem_record *record)
+{
+    size_t len = 0;
+    if (record->response.len == 0)
+        return true;
+    char *text = (char *)record->memory +
+                 ((const char *)record->response.data - (const char *)record->memory);
+    bool ok = idem__base64_decode(text, record->response.len, text, &len);
+    record->response.len = len;
+    return ok;
+}
+
+static int report(idem_bytes key, const char *problem, idem_error *error)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    return idem_error_set(error, IDEM_ERR_CORRUPT,
+                          "the record of %s can't be understood (%s); it was left as it is: "
+                          "look whose it is; idem_forget_any() removes it",
+                          idem_quote(key, quoted), problem);
 }
 
 int idem_record_decode(idem_bytes key, const char *text, size_t len, idem_record *record,
@@ -321,7 +374,6 @@ int idem_record_decode(idem_bytes key, const char *text, size_t len, idem_record
 {
     idem_bytes members[MEMBERS] = {{NULL, 0}};
     uint8_t fingerprint[IDEM_FINGERPRINT_MAX];
-    char quoted[IDEM_QUOTE_SIZE];
     idem_record read = {.key = key, .attempt = 1};
     if (!text || !record)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
@@ -332,9 +384,10 @@ int idem_record_decode(idem_bytes key, const char *text, size_t len, idem_record
     if (!problem && members[TOKEN].len > 0)
         problem = read_owned(members, &read, fingerprint);
     if (problem)
-        return idem_error_set(error, IDEM_ERR_CORRUPT,
-                              "the record of %s can't be understood (%s); it was left as it is: "
-                              "look whose it is; idem_forget_any() removes it",
-                              idem_quote(key, quoted), problem);
-    return idem_record_copy(&read, record, error);
+        return report(key, problem, error);
+    int rc = idem_record_copy(&read, record, error);
+    if (rc || read.encoding == IDEM_ENCODING_JSON || decode_response(record))
+        return rc;
+    idem_record_clear(record);
+    return report(key, "response is no base64", error);
 }

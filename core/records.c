@@ -249,16 +249,15 @@ static bool deliver(const idem_store *store, const collection *page, delivery *t
     return true;
 }
 
-/* Reads the caller's struct, which may be of an older version of the header. */
 static int read_filter(const idem_filter *filter, idem_filter *read, idem_error *error)
 {
     memset(read, 0, sizeof *read);
     if (!filter)
         return IDEM_OK;
-    if (filter->size < offsetof(idem_filter, status))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "the filter's size is not set; write .size = sizeof(idem_filter)");
-    memcpy(read, filter, filter->size < sizeof *read ? filter->size : sizeof *read);
+    int rc = idem__input_struct("filter", filter, offsetof(idem_filter, status), read, sizeof *read,
+                                error);
+    if (rc)
+        return rc;
     if (read->status > IDEM_STATUS_CORRUPT || read->prefix.len > IDEM_KEY_MAX ||
         (read->prefix.len > 0 && !read->prefix.data))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,

@@ -34,7 +34,7 @@ static bool is_json(idem_bytes text)
 static bool is_of_first_format(const idem_record *record)
 {
     return record->version == 0 && record->attempt == 1 && record->fingerprint.len == 0 &&
-           record->checkpoint.len == 0;
+           record->checkpoint.len == 0 && record->encoding == IDEM_ENCODING_JSON;
 }
 
 static inline const char *check_fields(const idem_record *record)
@@ -43,6 +43,9 @@ static inline const char *check_fields(const idem_record *record)
         return "its status is unknown";
     if (record->attempt == 0)
         return "its attempt is 0";
+    if (record->encoding != IDEM_ENCODING_JSON &&
+        (record->encoding != IDEM_ENCODING_BYTES || record->status != IDEM_STATUS_COMPLETED))
+        return "its encoding is unknown";
     if (record->lease_ms > IDEM_DURATION_MAX_MS || record->ttl_ms > IDEM_DURATION_MAX_MS)
         return "its lease or its retention is no duration";
     if (!has_token(record))
@@ -58,7 +61,8 @@ static inline const char *check_lengths(const idem_record *record)
         return "its fingerprint is none";
     if (!is_sound(&record->response, TEXT_MAX) || !is_sound(&record->checkpoint, TEXT_MAX))
         return "a length in it is wrong";
-    if (record->status == IDEM_STATUS_COMPLETED && record->response.len == 0)
+    if (record->status == IDEM_STATUS_COMPLETED && record->response.len == 0 &&
+        record->encoding == IDEM_ENCODING_JSON)
         return "it is completed without a response";
     if (record->status == IDEM_STATUS_IN_PROGRESS && record->response.len > 0)
         return "it has a response and is not completed";
@@ -67,7 +71,8 @@ static inline const char *check_lengths(const idem_record *record)
 
 static const char *check_texts(const idem_record *record)
 {
-    if (record->status == IDEM_STATUS_COMPLETED && !is_json(record->response))
+    if (record->status == IDEM_STATUS_COMPLETED && record->encoding == IDEM_ENCODING_JSON &&
+        !is_json(record->response))
         return "its response is no JSON";
     if (record->checkpoint.len > 0 && !is_json(record->checkpoint))
         return "its checkpoint is no JSON";

@@ -79,6 +79,9 @@ static void lock_leave(int lock)
 
 /* ------------------------------------------------------------------------------------ one file */
 
+/* Not to be copied where it matters: whoever sets the time of day forward ends leases early, and another caller
+   takes the key over. It is here because files outlive a reboot and one line has to do. A backend for more than
+   an example uses its server's clock, or CLOCK_BOOTTIME with the boot's id (backends/sqlite/clock.c). */
 static uint64_t now_ms(const dir_backend *dir)
 {
     return dir->clock.now_ms ? dir->clock.now_ms(dir->clock.user) : (uint64_t)idem_wall_ms();

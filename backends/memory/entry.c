@@ -14,7 +14,8 @@ enum {
     HAS_FINGERPRINT = 0x04,
     HAS_RESPONSE = 0x08,
     HAS_CHECKPOINT = 0x10,
-    HAS_LIVE = 0x20 /* it lives for another time than idem_record_live_ms() says */
+    IS_BYTES = 0x40, /* the response need not be JSON */
+    HAS_LIVE = 0x20  /* it lives for another time than idem_record_live_ms() says */
 };
 
 #define NUMBERS_MAX     9u
@@ -67,6 +68,7 @@ static uint8_t flags_of(const idem_record *record, uint64_t live_ms)
     flags |= record->fingerprint.len ? HAS_FINGERPRINT : 0u;
     flags |= record->response.len ? HAS_RESPONSE : 0u;
     flags |= record->checkpoint.len ? HAS_CHECKPOINT : 0u;
+    flags |= record->encoding == IDEM_ENCODING_BYTES ? IS_BYTES : 0u;
     flags |= live_ms != idem_record_live_ms(record) ? HAS_LIVE : 0u;
     return (uint8_t)flags;
 }
@@ -190,6 +192,8 @@ static void unpack(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms, 
 {
     uint64_t live_ms = 0;
     to->memory = NULL;
+    to->encoding = entry->flags & IS_BYTES ? IDEM_ENCODING_BYTES : IDEM_ENCODING_JSON;
+    to->reserved_word = 0;
     memset(to->reserved, 0, sizeof to->reserved);
     to->status = (idem_status)(entry->flags & IDEM__ENTRY_STATUS);
     to->version = entry->version;

@@ -8,11 +8,21 @@
 /* No store takes a response or a checkpoint that is longer. */
 #define TEXT_MAX ((size_t)256 * 1024 * 1024)
 
+/* The status of what is completed with a response of any bytes. A version that does not know it calls the
+   row corrupt and leaves it; a column more would make it refuse the file. */
+#define STATUS_COMPLETED_BYTES 3
+
 int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_bytes bytes)
 {
     if (bytes.len == 0)
         return sqlite3_bind_null(statement, parameter);
     return sqlite3_bind_blob64(statement, parameter, bytes.data, bytes.len, SQLITE_STATIC);
+}
+
+static int64_t status_of(const idem_record *record)
+{
+    bool is_bytes = record->encoding == IDEM_ENCODING_BYTES;
+    return is_bytes ? STATUS_COMPLETED_BYTES : (int64_t)record->status;
 }
 
 int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, uint64_t live_ms)
@@ -22,7 +32,7 @@ int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, ui
         int64_t value;
     } numbers[] = {
         {IDEM__SQLITE_P_VERSION, (int64_t)record->version},
-        {IDEM__SQLITE_P_STATUS, (int64_t)record->status},
+        {IDEM__SQLITE_P_STATUS, status_of(record)},
         {IDEM__SQLITE_P_ATTEMPT, (int64_t)record->attempt},
         {IDEM__SQLITE_P_LEASE_MS, (int64_t)record->lease_ms},
         {IDEM__SQLITE_P_TTL_MS, (int64_t)record->ttl_ms},
@@ -119,12 +129,20 @@ static idem_bytes read_bytes(reader *from, int column, size_t min, size_t max)
     return bytes;
 }
 
+static void read_status(reader *from, idem_record *record)
+{
+    int64_t status =
+        read_number(from, IDEM__SQLITE_C_STATUS, IDEM_STATUS_IN_PROGRESS, STATUS_COMPLETED_BYTES);
+    bool is_bytes = status == STATUS_COMPLETED_BYTES;
+    record->status = is_bytes ? IDEM_STATUS_COMPLETED : (idem_status)status;
+    record->encoding = is_bytes ? IDEM_ENCODING_BYTES : IDEM_ENCODING_JSON;
+}
+
 static void read_fields(reader *from, idem_record *record)
 {
     record->key = read_bytes(from, IDEM__SQLITE_C_KEY, 1, IDEM_KEY_MAX + IDEM_PREFIX_MAX);
     record->version = (uint64_t)read_number(from, IDEM__SQLITE_C_VERSION, INT64_MIN, INT64_MAX);
-    record->status = (idem_status)read_number(from, IDEM__SQLITE_C_STATUS, IDEM_STATUS_IN_PROGRESS,
-                                              IDEM_STATUS_COMPLETED);
+    read_status(from, record);
     record->attempt = (uint32_t)read_number(from, IDEM__SQLITE_C_ATTEMPT, 1, UINT32_MAX);
     record->lease_ms = read_duration(from, IDEM__SQLITE_C_LEASE_MS, 0);
     record->ttl_ms = read_duration(from, IDEM__SQLITE_C_TTL_MS, 0);

@@ -77,7 +77,7 @@ _idem() {
     elif [[ $before == = ]]; then # --status=com
         before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
-    if [[ $before == --store-file || $before == --report || $before == --stdout || $before == --stderr ]]; then
+    if [[ $before == --store-file || $before == --report || $before == --stdout || $before == --stderr || $before == --file ]]; then
         COMPREPLY=($(compgen -f -- "$word"))
     elif [[ $before == -- ]]; then
         COMPREPLY=($(compgen -c -- "$word"))

@@ -151,6 +151,12 @@ IDEM_API IDEM_MUST_CHECK int idem_async_complete(idem_async *async, idem_claim *
                                                  void *user, idem_async_call *call,
                                                  idem_error *error);
 
+/** Submits an idem_complete_bytes(). @return as idem_async_complete() */
+IDEM_API IDEM_MUST_CHECK int idem_async_complete_bytes(idem_async *async, idem_claim *claim,
+                                                       idem_bytes response, idem_async_change_fn fn,
+                                                       void *user, idem_async_call *call,
+                                                       idem_error *error);
+
 /** Submits an idem_renew(). @return as idem_async_begin() */
 IDEM_API IDEM_MUST_CHECK int idem_async_renew(idem_async *async, idem_claim *claim,
                                               uint64_t lease_ms, idem_async_change_fn fn,

@@ -44,7 +44,8 @@
  *    with `any_version` takes it away. One that can be read but whose version can't be compared (a text that
  *    was rewritten by hand) is found, not changed: the store tells its callers that it is corrupt.
  * -# *Believed only as far as it fits.* A record that is given is checked: its key is the one asked for, a
- *    completed one has a response that is JSON, a checkpoint is JSON, lengths have bytes, a token is there.
+ *    completed one has a response that is JSON or has IDEM_ENCODING_BYTES, a checkpoint is JSON, lengths have
+ *    bytes, a token is there.
  *    Else the store makes it IDEM_ERR_CORRUPT, with the key in the message.
  * -# *Quiet.* No output, no signals, no exit; no secret in a message.
  * -# *Apart.* Its descriptors are close-on-exec, and 3 or above (idem_descriptor_raise()).
@@ -165,7 +166,8 @@ IDEM_API void idem_buffer_clear(idem_buffer *buffer);
  * Appends a record's JSON form to a buffer: everything but its key, age and memory.
  *
  * The text begins with `{"version":"` and 16 hexadecimal digits, so that a script can compare the
- * version without parsing; response and checkpoint are embedded byte for byte.
+ * version without parsing; response and checkpoint are embedded byte for byte. A response of
+ * IDEM_ENCODING_BYTES becomes a string of base64, with `"encoding":"base64"` behind it.
  * @return IDEM_ERR_NO_MEMORY
  */
 IDEM_API IDEM_MUST_CHECK int idem_record_encode(const idem_record *record, idem_buffer *buffer,
@@ -434,7 +436,8 @@ IDEM_API uint64_t idem_monotonic_ms(void);
  *  a tick of the timer. For what a moment does not decide. */
 IDEM_API uint64_t idem_monotonic_coarse_ms(void);
 /** Milliseconds of Unix time, by the coarse clock where there is one: a tick of the timer late at most.
- *  For people to read; it decides nothing. */
+ *  For people to read; it decides nothing: a lease that is judged by it runs out when somebody sets the clock
+ *  forward, and the work is done twice. */
 IDEM_API int64_t idem_wall_ms(void);
 
 /**

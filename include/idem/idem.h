@@ -9,14 +9,13 @@
  *
  * @code
  * idem_outcome out;
- * if (idem_begin(store, IDEM_REQUEST(.key = idem_str("charge-42")), &out, &error))
- *     return fail(&error);
- * if (out.kind == IDEM_NEW) {
+ * int rc = idem_begin(store, IDEM_REQUEST(.key = idem_str("charge-42")), &out, &error);
+ * if (rc == IDEM_OK && out.kind == IDEM_NEW) {
  *     charge();
- *     if (idem_complete(store, out.claim, idem_str("{\"charged\":true}"), &error))
- *         return fail(&error);
+ *     rc = idem_complete(store, out.claim, idem_str("{\"charged\":true}"), &error);
  * }
- * idem_outcome_clear(&out);
+ * idem_outcome_clear(&out); // whatever became of it
+ * return rc;
  * @endcode
  *
  * @par Rules common to all calls
@@ -201,7 +200,9 @@ typedef struct {
  *
  * @param url    `memory://`, `sqlite:///path/to.db`, …, with `?name=value&…` behind it. Every
  *               store takes `lease`, `ttl`, `prefix`, `max_response`, `timeout` and `open`.
- *               White space and control characters are percent-encoded (`%20`), or refused.
+ *               White space and control characters are percent-encoded (`%20`), or refused. A prefix
+ *               is put in front of the key as it is: `app` and the key `2x` are `app2` and `x`, so end
+ *               it with a separator (`app:`).
  * @param[out] store  receives the handle; end it with idem_close().
  * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
  *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
@@ -304,6 +305,12 @@ typedef enum {
     IDEM_IN_DOUBT     /**< a claim's lease ran out, and IDEM_NO_TAKEOVER was asked for */
 } idem_outcome_kind;
 
+/** What the bytes of a response are. */
+typedef enum {
+    IDEM_ENCODING_JSON = 0, /**< a JSON text: stored by idem_complete() or idem_settle() */
+    IDEM_ENCODING_BYTES = 1 /**< any bytes, none included: stored by idem_complete_bytes() */
+} idem_encoding;
+
 /** The answer of idem_begin(). Clear it with idem_outcome_clear(). */
 typedef struct {
     idem_outcome_kind kind;
@@ -316,7 +323,9 @@ typedef struct {
     uint64_t retry_after_ms; /**< InProgress: what is left of the lease */
     int64_t created_at_ms;   /**< when the key was first claimed, Unix time */
     void *memory;            /**< the library's */
-    uint64_t reserved[3];
+    idem_encoding encoding;  /**< Completed: what the response is */
+    uint32_t reserved_word;
+    uint64_t reserved[2];
 } idem_outcome;
 
 /**
@@ -398,6 +407,16 @@ IDEM_API int idem_complete(idem_store *store, idem_claim *claim, idem_bytes resp
                            idem_error *error);
 
 /**
+ * The same with a response of any bytes, which need not be JSON: an image, a serialised message, nothing
+ * at all. The outcome of a later begin has IDEM_ENCODING_BYTES, even if the bytes happen to be JSON.
+ *
+ * @param response  any bytes, kept byte for byte; at most idem_max_response(); may be empty.
+ * @return as idem_complete()
+ */
+IDEM_API int idem_complete_bytes(idem_store *store, idem_claim *claim, idem_bytes response,
+                                 idem_error *error);
+
+/**
  * Completes many claims: as many idem_complete(), in one round trip or one transaction where the
  * store can. Each has an answer of its own.
  *
@@ -443,12 +462,23 @@ IDEM_API int idem_release(idem_store *store, idem_claim *claim, idem_error *erro
  * A key that was completed under this token can be resumed too, so that a repeated complete finds
  * out that it was done.
  *
+ * It is not kept alive, whatever the claim was begun with: idem_keepalive() does that.
+ *
  * @param[out] claim  the caller's; end it with idem_claim_free().
  * @return IDEM_ERR_LOST: the key is held under another token; IDEM_ERR_NOT_FOUND;
  *         IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
  */
 IDEM_API IDEM_MUST_CHECK int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16],
                                          idem_claim **claim, idem_error *error);
+
+/**
+ * Has the store keep a claim alive from now on, as IDEM_KEEPALIVE does: for a claim of idem_resume(), or one that
+ * was begun without. The lease starts anew, and is renewed until the claim ends.
+ *
+ * @return as idem_renew(); IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_KEEPALIVE. Where it fails, the claim
+ *         is as before, and not kept alive unless it was.
+ */
+IDEM_API int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *error);
 
 /** Frees a claim object; the record stays as it is, and a keepalive ends. NULL is fine. */
 IDEM_API void idem_claim_free(idem_claim *claim);
@@ -478,7 +508,7 @@ typedef enum {
 typedef struct {
     idem_bytes key;
     idem_bytes fingerprint; /**< empty if none was given */
-    idem_bytes response;    /**< completed: the caller's own bytes */
+    idem_bytes response;    /**< completed: the caller's own bytes; `encoding` says what they are */
     idem_bytes checkpoint;  /**< in progress: the last one; empty if none */
     idem_status status;
     uint32_t attempt;
@@ -489,9 +519,11 @@ typedef struct {
     int64_t updated_at_ms;          /**< last written, likewise */
     uint64_t lease_ms;
     uint64_t ttl_ms;
-    uint64_t age_ms; /**< since the last write, by the backend's clock */
-    void *memory;    /**< what the bytes live in if the record owns them */
-    uint64_t reserved[2];
+    uint64_t age_ms;        /**< since the last write, by the backend's clock */
+    void *memory;           /**< what the bytes live in if the record owns them */
+    idem_encoding encoding; /**< completed: what the response is; else IDEM_ENCODING_JSON */
+    uint32_t reserved_word;
+    uint64_t reserved[1];
 } idem_record;
 
 /** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or NULL. */

@@ -214,6 +214,18 @@ class claim
         });
     }
 
+    /** idem_complete_bytes(): `response` is any bytes. */
+    void complete_bytes(std::string_view response)
+    {
+        try_complete_bytes(response).value();
+    }
+    result<void> try_complete_bytes(std::string_view response) noexcept
+    {
+        return call([&](idem_error *why) {
+            return idem_complete_bytes(store_, claim_, to_bytes(response), why);
+        });
+    }
+
     /** idem_renew(): zero keeps the length of the lease. */
     void renew(std::chrono::milliseconds lease = {})
     {
@@ -224,6 +236,16 @@ class claim
         return call([&](idem_error *why) {
             return idem_renew(store_, claim_, static_cast<std::uint64_t>(lease.count()), why);
         });
+    }
+
+    /** idem_keepalive(): the store renews the lease from now on, until the claim ends. */
+    void keepalive()
+    {
+        try_keepalive().value();
+    }
+    result<void> try_keepalive() noexcept
+    {
+        return call([&](idem_error *why) { return idem_keepalive(store_, claim_, why); });
     }
 
     /** idem_checkpoint(): a JSON text for whoever continues after a crash. */
@@ -379,6 +401,11 @@ class completed : public outcome_base
         return to_view(memory_.get().response);
     }
     std::string_view response() const && = delete;
+    /** False if it was stored by complete_bytes(). */
+    bool is_json() const noexcept
+    {
+        return memory_.get().encoding == IDEM_ENCODING_JSON;
+    }
 };
 
 /** IDEM_IN_PROGRESS: another caller is at it. */
@@ -475,6 +502,11 @@ class record
     std::string_view response() const noexcept
     {
         return to_view(record_.response);
+    }
+    /** False if the response was stored by complete_bytes(). */
+    bool is_json() const noexcept
+    {
+        return record_.encoding == IDEM_ENCODING_JSON;
     }
     std::string_view checkpoint() const noexcept
     {

@@ -55,8 +55,9 @@ static inline int idem_complete_json(idem_store *store, idem_claim *claim, const
 
 /**
  * The response of a completed outcome as a JSON value, or NULL with `error` set: IDEM_ERR_ARGUMENT
- * if the outcome is not IDEM_COMPLETED, IDEM_ERR_UNSUPPORTED if jansson can't hold the value (an
- * integer beyond 64 bits, an unpaired surrogate), or IDEM_ERR_NO_MEMORY.
+ * if the outcome is not IDEM_COMPLETED, IDEM_ERR_UNSUPPORTED if the response was stored by
+ * idem_complete_bytes() or jansson can't hold the value (an integer beyond 64 bits, an unpaired
+ * surrogate), or IDEM_ERR_NO_MEMORY.
  *
  * @par Ownership  a new reference, the caller's; it does not depend on the outcome.
  */
@@ -65,6 +66,12 @@ static inline json_t *idem_outcome_json(const idem_outcome *outcome, idem_error 
     json_error_t parse_error;
     if (!outcome || outcome->kind != IDEM_COMPLETED) {
         (void)idem__json_fail(error, IDEM_ERR_ARGUMENT, "only a completed outcome has a response");
+        return NULL;
+    }
+    if (outcome->encoding != IDEM_ENCODING_JSON) {
+        (void)idem__json_fail(error, IDEM_ERR_UNSUPPORTED,
+                              "the response is no JSON: idem_complete_bytes() stored it; use its "
+                              "bytes");
         return NULL;
     }
     errno = 0;

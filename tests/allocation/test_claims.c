@@ -35,6 +35,11 @@ static int complete(trial *t, idem_error *error)
     return idem_complete(t->store, t->held.claim, idem_str(RESPONSE), error);
 }
 
+static int complete_bytes(trial *t, idem_error *error)
+{
+    return idem_complete_bytes(t->store, t->held.claim, idem_str(RESPONSE), error);
+}
+
 static void judge_complete(trial *t, int rc)
 {
     if (rc == IDEM_ERR_NO_MEMORY)
@@ -211,6 +216,7 @@ START_TEST(a_complete_that_fails_can_be_repeated)
         {"complete, late", 0, true, false, prepare_late, complete, judge_complete},
         {"complete, kept alive", IDEM_TRAIT_KEEPALIVE, true, false, prepare_kept, complete,
          judge_complete},
+        {"complete with bytes", 0, true, false, prepare_held, complete_bytes, judge_complete},
         {"complete again", 0, true, false, prepare_completed, complete, judge_again},
     };
     trial_run(subjects, sizeof subjects / sizeof subjects[0]);

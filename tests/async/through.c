@@ -206,6 +206,15 @@ int through_complete(idem_store *store, idem_claim *claim, idem_bytes response, 
     return rc ? rc : await(on, &mine, error);
 }
 
+int through_complete_bytes(idem_store *store, idem_claim *claim, idem_bytes response,
+                           idem_error *error)
+{
+    answer mine = {.answered = false};
+    queue *on = queue_of(store);
+    int rc = idem_async_complete_bytes(on->async, claim, response, changed, &mine, NULL, error);
+    return rc ? rc : await(on, &mine, error);
+}
+
 int through_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_error *error)
 {
     answer mine = {.answered = false};

@@ -11,6 +11,8 @@
 int through_begin(idem_store *store, const idem_request *request, idem_outcome *outcome,
                   idem_error *error);
 int through_complete(idem_store *store, idem_claim *claim, idem_bytes response, idem_error *error);
+int through_complete_bytes(idem_store *store, idem_claim *claim, idem_bytes response,
+                           idem_error *error);
 int through_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_error *error);
 int through_checkpoint(idem_store *store, idem_claim *claim, idem_bytes json, idem_error *error);
 int through_release(idem_store *store, idem_claim *claim, idem_error *error);
@@ -18,11 +20,12 @@ int through_release(idem_store *store, idem_claim *claim, idem_error *error);
 /** Closes a store, and its queue before it. */
 void through_close(idem_store *store);
 
-#define idem_begin      through_begin
-#define idem_complete   through_complete
-#define idem_renew      through_renew
-#define idem_checkpoint through_checkpoint
-#define idem_release    through_release
-#define idem_close      through_close
+#define idem_begin          through_begin
+#define idem_complete       through_complete
+#define idem_complete_bytes through_complete_bytes
+#define idem_renew          through_renew
+#define idem_checkpoint     through_checkpoint
+#define idem_release        through_release
+#define idem_close          through_close
 
 #endif

@@ -65,6 +65,50 @@ expect 65 complete --store "$small" large --token "$token" "[$(printf '%2000d' 1
 printf '%1024s' 1 | "$idem" complete --store "$small" large --token "$token" >out 2>err ||
     fail 'what just fits was refused'
 
+scene 'a file of any bytes, as it is'
+claim bytes
+printf '\0\377\n"' >image
+expect 0 complete bytes --token "$token" --file image
+out_is '{"completed":true}'
+err_is_empty
+expect 10 begin bytes
+out_is '{"outcome":"completed","response_base64":"AP8KIg=="}'
+expect 0 get bytes
+out_has '"response_base64":"AP8KIg=="'
+err_is_empty
+claim stdin-bytes
+"$idem" complete stdin-bytes --token "$token" --file - <image >out 2>err || fail 'complete has failed'
+expect 10 begin stdin-bytes
+out_is '{"outcome":"completed","response_base64":"AP8KIg=="}'
+
+scene 'a file is bytes even if it is JSON, or empty'
+claim json-file
+printf '{"a":1}' >text
+expect 0 complete json-file --token "$token" --file text
+expect 10 begin json-file
+out_is '{"outcome":"completed","response_base64":"eyJhIjoxfQ=="}'
+claim empty-file
+expect 0 complete empty-file --token "$token" --file /dev/null
+expect 10 begin empty-file
+out_is '{"outcome":"completed","response_base64":""}'
+expect 0 get empty-file
+out_has '"response_base64":""}'
+
+scene 'a file that can not be taken leaves the claim'
+claim no-file
+expect 65 complete no-file --token "$token" --file absent
+err_has '"absent" of --file'
+expect 65 complete no-file --token "$token" --file .
+expect 64 complete no-file --token "$token" --file text '{}'
+err_has 'exclude each other'
+claim --store "$small" no-file-here
+"$idem" complete --store "$small" no-file-here --token "$token" --file /dev/zero >out 2>err
+[ $? -eq 65 ] || fail 'an endless file was not refused'
+err_has '1024 bytes'
+expect 13 complete no-file --token "$other" --file text
+expect 14 complete absent --token "$other" --file text
+expect 0 complete --store "$small" no-file-here --token "$token" --file text
+
 scene 'another token is lost, another key not found'
 claim lost
 for command in complete checkpoint; do

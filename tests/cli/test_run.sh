@@ -161,6 +161,13 @@ for response in '"text"' '{}' '[]' '{"exit":0}' '{"exit":0,"stdout":""}' '{"exit
     expect 0 forget foreign
 done
 [ ! -e made ] || fail 'the command was run'
+claim foreign
+printf '{"exit":0,"stdout":"","stderr":""}' >run.json
+expect 0 complete foreign --token "$token" --file run.json
+expect 65 run foreign -- touch made
+err_has "not by 'idem run'"
+expect 0 forget foreign
+[ ! -e made ] || fail 'the command was run'
 expect 65 run "$(printf '%01025d' 1)" -- touch made
 [ ! -e made ] || fail 'the command was run'
 

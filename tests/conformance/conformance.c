@@ -311,6 +311,7 @@ static void add_all(Suite *suite)
     conformance_records(suite);
     conformance_scan(suite);
     conformance_bytes(suite);
+    conformance_any_bytes(suite);
     conformance_limits(suite);
     conformance_threads(suite);
     conformance_waiting(suite);

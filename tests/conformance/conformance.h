@@ -96,6 +96,7 @@ void conformance_guarantees(Suite *suite);
 void conformance_records(Suite *suite);
 void conformance_scan(Suite *suite);
 void conformance_bytes(Suite *suite);
+void conformance_any_bytes(Suite *suite);
 void conformance_limits(Suite *suite);
 void conformance_threads(Suite *suite);
 void conformance_waiting(Suite *suite);

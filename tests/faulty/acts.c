@@ -167,6 +167,12 @@ static int complete(scene *at, char said[ACT_TEXT])
     return say(at, idem_complete(at->faulty, mine(at), idem_str(RESPONSE), &at->err), said);
 }
 
+static int complete_bytes(scene *at, char said[ACT_TEXT])
+{
+    idem_bytes response = {"\xff\x01", 2};
+    return say(at, idem_complete_bytes(at->faulty, mine(at), response, &at->err), said);
+}
+
 static int renew(scene *at, char said[ACT_TEXT])
 {
     return say(at, idem_renew(at->faulty, mine(at), 2 * ACT_LONG_MS, &at->err), said);
@@ -302,6 +308,7 @@ const act acts[] = {
     {.name = "begin mismatch", .set_up = others_live, .call = begin_otherwise},
     {.name = "begin again", .set_up = mine_live, .call = begin},
     {.name = "complete", .set_up = mine_live, .call = complete},
+    {.name = "complete with bytes", .set_up = mine_live, .call = complete_bytes},
     {.name = "complete late", .set_up = mine_expired, .call = complete},
     {.name = "complete again", .set_up = mine_completed, .call = complete},
     {.name = "complete lost", .set_up = mine_lost, .call = complete},

@@ -44,6 +44,7 @@ static void check_same(const idem_record *a, const idem_record *b)
 {
     HOLDS(fuzz_same(a->key, b->key) && fuzz_same(a->fingerprint, b->fingerprint));
     HOLDS(fuzz_same(a->response, b->response) && fuzz_same(a->checkpoint, b->checkpoint));
+    HOLDS(a->encoding == b->encoding);
     HOLDS(a->status == b->status && a->attempt == b->attempt && a->version == b->version);
     HOLDS(memcmp(a->token, b->token, IDEM_TOKEN_SIZE) == 0);
     HOLDS(a->created_at_ms == b->created_at_ms && a->updated_at_ms == b->updated_at_ms);
@@ -76,8 +77,13 @@ static void check_sound(const idem_record *record)
 {
     HOLDS(fuzz_same(record->key, KEY));
     HOLDS(record->status == IDEM_STATUS_IN_PROGRESS || record->status == IDEM_STATUS_COMPLETED);
-    HOLDS((record->status == IDEM_STATUS_COMPLETED) == (record->response.len > 0));
-    HOLDS(record->response.len == 0 || is_json(record->response));
+    HOLDS(record->encoding == IDEM_ENCODING_JSON || record->encoding == IDEM_ENCODING_BYTES);
+    if (record->encoding == IDEM_ENCODING_JSON) {
+        HOLDS((record->status == IDEM_STATUS_COMPLETED) == (record->response.len > 0));
+        HOLDS(record->response.len == 0 || is_json(record->response));
+    } else {
+        HOLDS(record->status == IDEM_STATUS_COMPLETED && !idem__record_is_tokenless(record));
+    }
     HOLDS(record->checkpoint.len == 0 || is_json(record->checkpoint));
     HOLDS(record->attempt >= 1 && record->fingerprint.len <= IDEM_FINGERPRINT_MAX);
     if (idem__record_is_tokenless(record)) {
@@ -126,7 +132,9 @@ static void check_against_jansson(const char *text, size_t len, const idem_recor
         HOLDS(json_integer_value(json_object_get(object, "ttl_ms")) == (json_int_t)record->ttl_ms);
     }
     const json_t *response = json_object_get(object, "response");
-    if (completed && response) {
+    if (record->encoding == IDEM_ENCODING_BYTES) {
+        HOLDS(member_is(object, "encoding", "base64") && json_is_string(response));
+    } else if (completed && response) {
         json_t *read = json_loadb(record->response.data, record->response.len,
                                   JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         HOLDS(json_equal(read, response));
@@ -179,7 +187,10 @@ static void make(fuzz_source *source)
     for (size_t i = 0; i < IDEM_TOKEN_SIZE; i++)
         record.token[i] = fuzz_byte(source);
     record.token[0] |= 1;
-    if (record.status == IDEM_STATUS_COMPLETED)
+    if (record.status == IDEM_STATUS_COMPLETED && fuzz_below(source, 2)) {
+        record.encoding = IDEM_ENCODING_BYTES;
+        record.response = fuzz_bytes(source, 80);
+    } else if (record.status == IDEM_STATUS_COMPLETED)
         record.response = draw_value(source);
     else if (fuzz_below(source, 2))
         record.checkpoint = draw_value(source);

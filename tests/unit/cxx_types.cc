@@ -44,6 +44,13 @@ static void a_key_is_worked_on_once(idem::store &store)
     const idem::outcome again = store.begin("charge");
     const auto *done = std::get_if<idem::completed>(&again);
     expect(done && done->response() == "{\"charged\":true}", "then completed, with the response");
+    expect(done && done->is_json() && store.get("charge")->is_json(), "which is JSON");
+    std::get<idem::fresh>(store.begin("image")).claim.complete_bytes(std::string_view("\0\xff", 2));
+    const idem::outcome image = store.begin("image");
+    const auto *shown = std::get_if<idem::completed>(&image);
+    expect(shown && !shown->is_json() && shown->response() == std::string_view("\0\xff", 2),
+           "a response may be any bytes");
+    expect(!store.get("image")->is_json(), "and get says so");
     expect(store.get("charge")->status() == IDEM_STATUS_COMPLETED, "get shows it");
     expect(!store.get("another"), "there is no record of another key");
 }

@@ -75,11 +75,30 @@ START_TEST(what_jansson_cannot_hold_is_unsupported)
 }
 END_TEST
 
+/* Even if the bytes happen to be JSON: their owner said that they are not meant as such. */
+START_TEST(a_response_of_any_bytes_is_unsupported)
+{
+    idem_outcome out;
+    idem_error error;
+    ck_assert_int_eq(idem_open("memory://", &store, NULL), IDEM_OK);
+    begin("k", &out);
+    ck_assert_int_eq(idem_complete_bytes(store, out.claim, idem_str("[1]"), NULL), IDEM_OK);
+    idem_outcome_clear(&out);
+    begin("k", &out);
+    ck_assert_ptr_null(idem_outcome_json(&out, &error));
+    ck_assert_int_eq(error.code, IDEM_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error.message, "idem_complete_bytes()"));
+    idem_outcome_clear(&out);
+    idem_close(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("jansson");
     ADD(suite, a_value_comes_back);
     ADD(suite, scalars_and_nul_come_back);
     ADD(suite, what_jansson_cannot_hold_is_unsupported);
+    ADD(suite, a_response_of_any_bytes_is_unsupported);
     return run_suite(suite);
 }

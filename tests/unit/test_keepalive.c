@@ -90,6 +90,55 @@ START_TEST(a_claim_that_was_cleared_is_not_renewed)
 }
 END_TEST
 
+/* As another process does, by the token alone: on a store of its own. */
+START_TEST(a_resumed_claim_can_be_kept_alive)
+{
+    idem_outcome out;
+    idem_claim *resumed = NULL;
+    idem_store *store = open_memory(NULL);
+    ck_assert_int_eq(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("key-1"), .lease_ms = LEASE_MS), &out, NULL),
+        IDEM_OK);
+    ck_assert_int_eq(
+        idem_resume(store, idem_str("key-1"), idem_claim_token(out.claim), &resumed, NULL),
+        IDEM_OK);
+    idem_outcome_clear(&out);
+    ck_assert_int_eq(idem_keepalive(store, resumed, NULL), IDEM_OK);
+    ck_assert_int_eq(idem_keepalive(store, resumed, NULL), IDEM_OK); /* again: no harm */
+    sleep_ms(BEYOND_MS);
+    ck_assert_int_eq(ask(store, 1), IDEM_IN_PROGRESS);
+    ck_assert(!idem_claim_lost(resumed));
+    ck_assert_int_eq(idem_complete(store, resumed, idem_str("1"), NULL), IDEM_OK);
+    ck_assert_int_eq(ask(store, 1), IDEM_COMPLETED);
+    idem_claim_free(resumed);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(a_claim_that_has_ended_is_not_kept_alive)
+{
+    idem_error error;
+    idem_outcome out;
+    idem_store *store = open_memory(NULL);
+    idem_store *other = open_memory(NULL);
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("key-1")), &out, NULL),
+                     IDEM_OK);
+    ck_assert_int_eq(idem_keepalive(other, out.claim, &error), IDEM_ERR_ARGUMENT);
+    ck_assert_int_eq(idem_complete(store, out.claim, idem_str("1"), NULL), IDEM_OK);
+    ck_assert_int_eq(idem_keepalive(store, out.claim, &error), IDEM_ERR_LOST);
+    ck_assert_int_eq(idem_complete(store, out.claim, idem_str("1"), NULL), IDEM_OK);
+    ck_assert_int_eq(ask(store, 1), IDEM_COMPLETED);
+    idem_outcome_clear(&out);
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("key-2")), &out, NULL),
+                     IDEM_OK);
+    ck_assert_int_eq(idem_forget(store, idem_str("key-2"), NULL), IDEM_OK);
+    ck_assert_int_eq(idem_keepalive(store, out.claim, &error), IDEM_ERR_NOT_FOUND);
+    idem_outcome_clear(&out);
+    idem_close(other);
+    idem_close(store);
+}
+END_TEST
+
 static void count_lost(void *user, const idem_event *event)
 {
     if (event->kind == IDEM_EVENT_CLAIM_LOST && event->key.len == 5)
@@ -350,6 +399,8 @@ int main(void)
     Suite *suite = suite_create("keepalive");
     ADD(suite, many_claims_outlive_their_lease);
     ADD(suite, a_claim_that_was_cleared_is_not_renewed);
+    ADD(suite, a_resumed_claim_can_be_kept_alive);
+    ADD(suite, a_claim_that_has_ended_is_not_kept_alive);
     ADD(suite, a_lost_claim_is_noticed_and_told);
     ADD(suite, claims_may_outlive_their_store);
     ADD(suite, claims_end_while_they_are_renewed);

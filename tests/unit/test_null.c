@@ -108,11 +108,16 @@ START_TEST(calls_on_a_claim)
     REFUSED(idem_complete(NULL, out.claim, responses[0], NULL));
     REFUSED(idem_complete(store, NULL, responses[0], NULL));
     REFUSED(idem_complete(store, out.claim, none, NULL));
+    REFUSED(idem_complete_bytes(NULL, out.claim, responses[0], NULL));
+    REFUSED(idem_complete_bytes(store, NULL, responses[0], NULL));
+    REFUSED(idem_complete_bytes(store, out.claim, (idem_bytes){NULL, 1}, NULL));
     REFUSED(idem_complete_many(NULL, &out.claim, responses, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, NULL, responses, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, claims, responses, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, &out.claim, NULL, 1, NULL, NULL));
     REFUSED(idem_complete_many(store, &out.claim, &none, 1, NULL, NULL));
+    REFUSED(idem_keepalive(NULL, out.claim, NULL));
+    REFUSED(idem_keepalive(store, NULL, NULL));
     REFUSED(idem_renew(NULL, out.claim, 0, NULL));
     REFUSED(idem_renew(store, NULL, 0, NULL));
     REFUSED(idem_checkpoint(NULL, out.claim, responses[0], NULL));
@@ -144,6 +149,9 @@ START_TEST(submitted_calls)
     REFUSED(idem_async_complete(async, NULL, json, changed, NULL, NULL, NULL));
     REFUSED(idem_async_complete(async, out.claim, none, changed, NULL, NULL, NULL));
     REFUSED(idem_async_complete(async, out.claim, json, NULL, NULL, NULL, NULL));
+    REFUSED(idem_async_complete_bytes(NULL, out.claim, json, changed, NULL, NULL, NULL));
+    REFUSED(idem_async_complete_bytes(async, NULL, json, changed, NULL, NULL, NULL));
+    REFUSED(idem_async_complete_bytes(async, out.claim, json, NULL, NULL, NULL, NULL));
     REFUSED(idem_async_renew(NULL, out.claim, 0, changed, NULL, NULL, NULL));
     REFUSED(idem_async_renew(async, NULL, 0, changed, NULL, NULL, NULL));
     REFUSED(idem_async_checkpoint(async, NULL, json, changed, NULL, NULL, NULL));

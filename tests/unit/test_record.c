@@ -43,6 +43,7 @@ static void assert_round_trip(const idem_record *record)
     ck_assert(read.created_at_ms == record->created_at_ms);
     ck_assert(read.updated_at_ms == record->updated_at_ms);
     ck_assert(read.lease_ms == record->lease_ms && read.ttl_ms == record->ttl_ms);
+    ck_assert_int_eq(read.encoding, record->encoding);
     idem_record_clear(&read);
     idem_buffer_clear(&text);
 }
@@ -78,6 +79,50 @@ START_TEST(every_field_comes_back)
     record.created_at_ms = 0;
     record.updated_at_ms = INT64_C(253402300799999);
     assert_round_trip(&record);
+    record.encoding = IDEM_ENCODING_BYTES;
+    for (size_t len = 0; len <= sizeof fingerprint; len++) {
+        record.response = (idem_bytes){fingerprint, len};
+        assert_round_trip(&record);
+    }
+}
+END_TEST
+
+/* A reader that knows nothing of `encoding` takes the response for a string. */
+START_TEST(any_bytes_are_base64_beside_their_encoding)
+{
+    static const struct {
+        idem_bytes bytes;
+        const char *text;
+    } rows[] = {{{"", 0}, "\"response\":\"\",\"encoding\":\"base64\"}"},
+                {{"\0", 1}, "\"response\":\"AA==\",\"encoding\":\"base64\"}"},
+                {{"\xff\xfe", 2}, "\"response\":\"//4=\",\"encoding\":\"base64\"}"},
+                {{"1,\"", 3}, "\"response\":\"MSwi\",\"encoding\":\"base64\"}"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        idem_buffer text = {0};
+        idem_record record = sample();
+        record.status = IDEM_STATUS_COMPLETED;
+        record.encoding = IDEM_ENCODING_BYTES;
+        record.response = rows[i].bytes;
+        ck_assert_int_eq(idem_record_encode(&record, &text, NULL), IDEM_OK);
+        ck_assert_int_eq(idem_buffer_append(&text, "", 1, NULL), IDEM_OK);
+        ck_assert_ptr_nonnull(strstr(text.data, rows[i].text));
+        idem_buffer_clear(&text);
+    }
+}
+END_TEST
+
+/* The member says nothing where there is no response, or no token: the format's first writer has none. */
+START_TEST(an_encoding_without_a_response_of_ours_is_passed_over)
+{
+    static const char *const texts[] = {
+        "{\"status\":\"InProgress\"," TIMES "," OWNED LENGTHS ",\"encoding\":\"gzip\"}",
+        "{\"status\":\"Completed\"," TIMES ",\"response\":\"AA==\",\"encoding\":\"base64\"}"};
+    idem_record record;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        ck_assert_int_eq(decode(texts[i], &record, NULL), IDEM_OK);
+        ck_assert_int_eq(record.encoding, IDEM_ENCODING_JSON);
+        idem_record_clear(&record);
+    }
 }
 END_TEST
 
@@ -139,6 +184,8 @@ START_TEST(unknown_members_and_any_order_are_fine)
 }
 END_TEST
 
+#define BYTES(members) "{\"status\":\"Completed\"," TIMES "," OWNED LENGTHS "," members "}"
+
 static const char *const corrupt[] = {
     "",
     "null",
@@ -180,6 +227,21 @@ static const char *const corrupt[] = {
     "{\"status\":\"InProgress\"," TIMES "," OWNED LENGTHS ",\"fingerprint\":\"\"}",
     "{\"status\":\"InProgress\"," TIMES "," OWNED LENGTHS ",\"fingerprint\":\"abc\"}",
     "{\"status\":\"InProgress\"," TIMES "," OWNED LENGTHS ",\"fingerprint\":7}",
+    BYTES("\"response\":\"AA==\",\"encoding\":\"gzip\""),
+    BYTES("\"response\":\"AA==\",\"encoding\":7"),
+    BYTES("\"response\":\"AA==\",\"encoding\":\"base64\",\"encoding\":\"base64\""),
+    BYTES("\"encoding\":\"base64\""),
+    BYTES("\"response\":{\"a\":1},\"encoding\":\"base64\""),
+    BYTES("\"response\":null,\"encoding\":\"base64\""),
+    BYTES("\"response\":\"A\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"AA\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"AA=A\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"AA==AA==\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"AB==\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"====\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"AA-_\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\" AA=\",\"encoding\":\"base64\""),
+    BYTES("\"response\":\"\\u0041A==\",\"encoding\":\"base64\""),
 };
 
 START_TEST(corrupt_records_are_named_and_refused)
@@ -293,6 +355,8 @@ int main(void)
     Suite *suite = suite_create("record");
     ADD(suite, every_field_comes_back);
     ADD(suite, the_text_is_this);
+    ADD(suite, any_bytes_are_base64_beside_their_encoding);
+    ADD(suite, an_encoding_without_a_response_of_ours_is_passed_over);
     ADD(suite, the_first_format_is_read);
     ADD(suite, the_first_format_leaves_a_null_response_out);
     ADD(suite, unknown_members_and_any_order_are_fine);

@@ -223,6 +223,30 @@ static void fingerprint_without_bytes(void)
     given.fingerprint = (idem_bytes){NULL, 32};
 }
 
+static void encoding_of_no_kind(void)
+{
+    given.encoding = (idem_encoding)2;
+}
+
+static void encoding_before_its_time(void)
+{
+    in_progress();
+    given.encoding = IDEM_ENCODING_BYTES;
+}
+
+static void bytes_without_bytes(void)
+{
+    given.encoding = IDEM_ENCODING_BYTES;
+    given.response.data = NULL;
+}
+
+static void bytes_without_a_token(void)
+{
+    given.encoding = IDEM_ENCODING_BYTES;
+    given.version = 0;
+    no_token();
+}
+
 static void another_key(void)
 {
     given.key = idem_str("charge-43");
@@ -265,6 +289,10 @@ static const lie lies[] = {
     {checkpoint_without_bytes, false},
     {long_fingerprint, false},
     {fingerprint_without_bytes, false},
+    {encoding_of_no_kind, false},
+    {encoding_before_its_time, false},
+    {bytes_without_bytes, false},
+    {bytes_without_a_token, false},
     {another_key, true},
     {longer_key, true},
     {no_key, true},
@@ -304,6 +332,23 @@ START_TEST(what_is_right_is_believed)
     ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &out, &err), IDEM_OK);
     ck_assert(out.kind == IDEM_COMPLETED && out.response.len == given.response.len);
     idem_outcome_clear(&out);
+    idem_close(store);
+}
+END_TEST
+
+START_TEST(any_bytes_are_believed_where_the_record_says_so)
+{
+    idem_outcome out;
+    idem_store *store = open_liars(NULL);
+    given.encoding = IDEM_ENCODING_BYTES;
+    for (size_t len = 0; len < 3; len++) {
+        given.response = (idem_bytes){"\xff\0", len};
+        ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &out, &err),
+                         IDEM_OK);
+        ck_assert(out.kind == IDEM_COMPLETED && out.response.len == len);
+        ck_assert_int_eq(out.encoding, IDEM_ENCODING_BYTES);
+        idem_outcome_clear(&out);
+    }
     idem_close(store);
 }
 END_TEST
@@ -463,6 +508,7 @@ int main(void)
     Suite *suite = suite_create("verify");
     ADD_ROWS(suite, no_call_believes_a_lie, lies);
     ADD(suite, what_is_right_is_believed);
+    ADD(suite, any_bytes_are_believed_where_the_record_says_so);
     ADD(suite, a_record_of_the_first_format_is_believed);
     ADD_ROWS(suite, a_scan_shows_a_lie_as_corrupt_by_its_key_alone, lies);
     ADD(suite, a_scan_passes_over_keys_that_are_not_the_stores);
