@@ -48,10 +48,8 @@ static inline const char *check_fields(const idem_record *record)
         return "its encoding is unknown";
     if (record->lease_ms > IDEM_DURATION_MAX_MS || record->ttl_ms > IDEM_DURATION_MAX_MS)
         return "its lease or its retention is no duration";
-    if (!has_token(record))
-        return is_of_first_format(record) ? NULL : "it has no token";
-    if (record->lease_ms == 0 || record->ttl_ms == 0)
-        return "its lease or its retention is 0";
+    if (!has_token(record) && !is_of_first_format(record))
+        return "it has no token";
     return NULL;
 }
 

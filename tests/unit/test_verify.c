@@ -138,16 +138,6 @@ static void endless_lease(void)
     given.lease_ms = IDEM_DURATION_MAX_MS + 1;
 }
 
-static void no_lease(void)
-{
-    given.lease_ms = 0;
-}
-
-static void no_retention(void)
-{
-    given.ttl_ms = 0;
-}
-
 static void endless_retention(void)
 {
     given.ttl_ms = UINT64_MAX;
@@ -272,8 +262,6 @@ static const lie lies[] = {
     {status_of_no_state, false},
     {no_attempt, false},
     {no_token, false},
-    {no_lease, false},
-    {no_retention, false},
     {endless_lease, false},
     {endless_retention, false},
     {no_response, false},
