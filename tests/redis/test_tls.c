@@ -20,6 +20,17 @@ int __wrap_SSL_connect(SSL *ssl);
 
 static tls_server own;
 static atomic_int resumed;
+static atomic_bool bare; /* something was sent without MSG_NOSIGNAL */
+
+ssize_t __real_send(int fd, const void *data, size_t len, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t len, int flags);
+
+ssize_t __wrap_send(int fd, const void *data, size_t len, int flags)
+{
+    if (!(flags & MSG_NOSIGNAL))
+        atomic_store(&bare, true);
+    return __real_send(fd, data, len, flags);
+}
 
 int __wrap_SSL_connect(SSL *ssl)
 {
@@ -349,6 +360,32 @@ START_TEST(records_in_pieces_are_not_noticed)
 }
 END_TEST
 
+/* And nothing is sent in a way that raises SIGPIPE where the peer has closed. */
+START_TEST(a_connection_that_closes_within_a_long_value_raises_no_signal)
+{
+    char *text = calloc(1, BIG);
+    relay *between = relay_start(own.port, 1);
+    (void)signal(SIGPIPE, SIG_DFL);
+    ck_assert_ptr_nonnull(text);
+    memset(text, '7', BIG);
+    for (int i = 0; i < 3; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "long-%d", i);
+        idem_store *store = open_through(between, PATIENT);
+        ck_assert_msg(store != NULL, "%s", err.message);
+        idem_outcome out = claim(store, key);
+        relay_arm(between, RELAY_CLOSE, RELAY_TO_SERVER, 300000, false);
+        assert_ok(idem_complete(store, out.claim, (idem_bytes){text, BIG}, &err));
+        ck_assert_int_eq(relay_disarm(between), 1);
+        idem_outcome_clear(&out);
+        idem_close(store);
+    }
+    ck_assert(!atomic_load(&bare));
+    relay_stop(between);
+    free(text);
+}
+END_TEST
+
 static void set_up(void)
 {
     atomic_store(&resumed, 0);
@@ -399,6 +436,7 @@ int main(void)
     ADD_RESET(suite, eight_mebibytes_travel_there_and_back);
     ADD_RESET(suite, calls_outlive_a_cut_in_any_record);
     ADD_RESET(suite, calls_that_are_stalled_in_any_record_end_by_their_deadline);
+    ADD_RESET(suite, a_connection_that_closes_within_a_long_value_raises_no_signal);
     ADD_RESET(suite, records_in_pieces_are_not_noticed);
     ADD_APART(suite, certificates_that_are_renewed_under_way_are_read_again);
     ADD_APART(suite, a_server_that_dies_raises_no_signal);
