@@ -7,6 +7,7 @@
 #include "trial.h"
 
 #include "batch.h"
+#include "connection.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,7 +56,12 @@ static int carry_out(attempt *at, idem_op op, const char *what, bool *applied)
     idem_op *pointer = &op;
     op.key = at->record.key;
     op.live_ms = LIFE_MS;
-    int rc = idem__redis_batch_run(at->self, &pointer, 1, at->deadline_ms);
+    *applied = false;
+    /* The op before may have failed on its own, for want of memory, and have closed the connection. */
+    int rc = idem__redis_ready(at->self, at->deadline_ms, at->fault);
+    if (rc)
+        return rc;
+    rc = idem__redis_batch_run(at->self, &pointer, 1, at->deadline_ms);
     *applied = op.applied;
     if (rc) {
         (void)idem__redis_fault_set(at->fault, op.permanent, op.error.code, "%s", op.error.message);
