@@ -13,6 +13,9 @@ set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h
 if(IDEM_BACKEND_SQLITE)
   list(APPEND idem_headers include/idem/sqlite.h)
 endif()
+if(IDEM_BACKEND_POSTGRES)
+  list(APPEND idem_headers include/idem/postgres.h)
+endif()
 install(FILES ${idem_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/idem)
 
 configure_package_config_file(cmake/idem-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/idem-config.cmake

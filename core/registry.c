@@ -20,6 +20,12 @@ extern const idem_backend_ops idem__sqlite_backend;
 #else
 #define SQLITE_OPS NULL
 #endif
+#ifdef IDEM_BACKEND_POSTGRES
+extern const idem_backend_ops idem__postgres_backend;
+#define POSTGRES_OPS &idem__postgres_backend
+#else
+#define POSTGRES_OPS NULL
+#endif
 #ifdef IDEM_BACKEND_REDIS
 extern const idem_backend_ops idem__redis_backend;
 extern const idem_backend_ops idem__redis_unix_backend;
@@ -36,11 +42,19 @@ static const struct {
     const char *option;          /* the build option that brings it back */
 } known[] = {
     {"memory", &idem__memory_backend, NULL},
+    {"postgres", POSTGRES_OPS, "IDEM_BACKEND_POSTGRES"},
+    {"postgresql", POSTGRES_OPS, "IDEM_BACKEND_POSTGRES"},
     {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
     {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
     {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
 };
 #define KNOWN (sizeof known / sizeof known[0])
+
+/* A second name for a backend is found, and not listed. */
+static bool is_listed(size_t i)
+{
+    return known[i].ops && strcmp(known[i].scheme, known[i].ops->scheme) == 0;
+}
 
 typedef struct node {
     struct node *next;
@@ -66,7 +80,7 @@ static const idem_backend_ops *at_index(size_t index)
     size_t i = 0;
     const node *own = registered;
     for (;;) {
-        while (i < KNOWN && !known[i].ops)
+        while (i < KNOWN && !is_listed(i))
             i++;
         const idem_backend_ops *ops = i < KNOWN ? known[i].ops : NULL;
         if (own && (!ops || strcmp(own->ops.scheme, ops->scheme) < 0)) {

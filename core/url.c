@@ -88,6 +88,10 @@ static int parse_authority(char *authority, idem__url *url, idem_error *error)
         if (url->password)
             *url->password++ = '\0';
     }
+    if (strchr(host, ',')) { /* for the backend to take apart */
+        url->host = host;
+        return IDEM_OK;
+    }
     char *bracket = host[0] == '[' ? strchr(host, ']') : NULL;
     char *colon = strchr(bracket ? bracket : host, ':');
     if (host[0] == '[' && (!bracket || (bracket[1] != '\0' && bracket[1] != ':')))
