@@ -57,11 +57,10 @@ static void fail(const idem__postgres *self, idem_op *op, const idem__postgres_f
 {
     bool permanent = fault->permanent || self->nested;
     if (self->nested && self->broken)
-        idem_op_fail(op, true, IDEM_ERR_UNAVAILABLE,
-                     "%.180s; your transaction is gone with it: begin a new one",
+        idem_op_fail(op, true, fault->error.code, "%.180s; your transaction is gone with it: begin a new one",
                      fault->error.message);
     else if (self->committing && may_change(op) && !self->nested)
-        idem_op_fail(op, permanent, IDEM_ERR_UNCERTAIN, "%s; the change may have been made",
+        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "%s; the change may have been made",
                      fault->error.message);
     else
         idem_op_fail(op, permanent, fault->error.code, "%s", fault->error.message);

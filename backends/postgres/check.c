@@ -176,47 +176,54 @@ static void judge_clock(const examination *at, int64_t before_ms, int64_t after_
 
 /* --------------------------------------------------------------------------- a record, for real */
 
-static int submit(const examination *at, idem_op *op, uint64_t deadline_ms)
+/* What may pass, or is no fault of the server's, is an error of the check; what stays is a finding. */
+static int submit(const examination *at, idem_op *op, uint64_t deadline_ms, bool *goes_on,
+                  idem__postgres_fault *fault)
 {
     idem__postgres_batch_run(at->self, &op, 1, deadline_ms);
-    int code = op->error.code ? op->error.code : op->applied ? IDEM_OK : IDEM_ERR_LOST;
-    if (code)
+    *goes_on = op->error.code == IDEM_OK && op->applied;
+    idem_record_clear(&op->found);
+    if (op->error.code && (!op->permanent || op->error.code == IDEM_ERR_NO_MEMORY))
+        return idem__postgres_fault_set(fault, op->permanent, op->error.code, "%s",
+                                        op->error.message);
+    if (!*goes_on)
         idem_finding_emit(at->emit, at->emit_user,
-                          "put right what the message names; until then nothing can be claimed",
-                          "a record could not be written and removed: %.160s",
+                          "put right what it names; until then nothing can be claimed",
+                          "a record could not be written, changed and removed: %.160s",
                           op->error.code ? op->error.message : "another was in its place");
-    return code;
+    return IDEM_OK;
 }
 
-static void try_writing(const examination *at, uint64_t deadline_ms)
+static int try_writing(const examination *at, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     uint8_t bits[24] = {0};
     char key[64];
+    bool goes_on;
     idem_record record = {.status = IDEM_STATUS_IN_PROGRESS,
                           .attempt = 1,
                           .lease_ms = TRIAL_LIVE_MS,
                           .ttl_ms = TRIAL_LIVE_MS};
-    if (idem_random(bits, sizeof bits, NULL))
-        return;
+    if (idem_random(bits, sizeof bits, &fault->error))
+        return fault->error.code;
     bits[0] |= 1;
     memcpy(record.token, bits, sizeof record.token);
     memcpy(&record.version, bits + sizeof record.token, sizeof record.version);
     (void)snprintf(key, sizeof key, "idem-doctor:%016" PRIx64, record.version);
     record.key = idem_str(key);
     record.created_at_ms = record.updated_at_ms = idem_wall_ms();
-    idem_op insert = {.kind = IDEM_OP_INSERT, .key = record.key, .record = &record};
-    insert.live_ms = idem_record_live_ms(&record);
-    if (submit(at, &insert, deadline_ms))
-        return;
     idem_record next = record;
     next.version++;
+    idem_op insert = {.kind = IDEM_OP_INSERT, .key = record.key, .record = &record};
     idem_op replace = {.kind = IDEM_OP_REPLACE, .key = record.key, .record = &next};
-    replace.live_ms = insert.live_ms;
-    replace.expected = record.version;
-    if (submit(at, &replace, deadline_ms))
-        return;
     idem_op remove = {.kind = IDEM_OP_REMOVE, .key = record.key, .expected = next.version};
-    (void)submit(at, &remove, deadline_ms);
+    insert.live_ms = replace.live_ms = idem_record_live_ms(&record);
+    replace.expected = record.version;
+    int rc = submit(at, &insert, deadline_ms, &goes_on, fault);
+    if (rc == IDEM_OK && goes_on)
+        rc = submit(at, &replace, deadline_ms, &goes_on, fault);
+    if (rc == IDEM_OK && goes_on)
+        rc = submit(at, &remove, deadline_ms, &goes_on, fault);
+    return rc;
 }
 
 int idem__postgres_check(idem__postgres *self, idem_finding_fn emit, void *emit_user,
@@ -235,7 +242,7 @@ int idem__postgres_check(idem__postgres *self, idem_finding_fn emit, void *emit_
         judge_transactions(&at);
         judge_vacuum(&at);
         judge_clock(&at, before_ms - 1, idem_wall_ms() + 10);
-        try_writing(&at, deadline_ms);
+        rc = try_writing(&at, deadline_ms, fault);
     }
     self->pq->PQclear(facts);
     return rc;

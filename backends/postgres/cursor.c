@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A walk goes on behind the last key, which has up to 1,280 bytes; a page keeps 64 bits. So the keys are
- * kept here, for the whole process, since the next page may come by another connection. A walk that was
- * left in the middle is not told of: its place is given away when there are more than CURSORS.
+ * kept here, for the whole process, since the next page may come by another connection. Nobody tells when
+ * a walk is over: the oldest place is given away when there are more than CURSORS.
  *
- * A repeated page names the cursor that it began with, so a walk keeps that one and the one behind it.
+ * A repeated page names the cursor that it began with, the last page too. So a walk keeps the place where
+ * its page began, and the one behind it.
  */
 #include "cursor.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 #define CURSORS 128u
 
@@ -20,14 +20,14 @@ typedef struct {
 } kept;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static kept *all[CURSORS];
+static kept all[CURSORS];
 static uint64_t last_number;
 
 static kept *find(uint64_t number)
 {
     for (size_t i = 0; number && i < CURSORS; i++) {
-        if (all[i] && all[i]->number == number)
-            return all[i];
+        if (all[i].number == number)
+            return &all[i];
     }
     return NULL;
 }
@@ -52,49 +52,28 @@ int idem__postgres_cursor_find(uint64_t cursor, idem__postgres_place *place,
 }
 
 /* The oldest goes. */
-static kept **room(void)
+static kept *room(void)
 {
-    kept **oldest = &all[0];
-    for (size_t i = 0; i < CURSORS; i++) {
-        if (!all[i] || all[i]->number == 0)
-            return &all[i];
-        if (all[i]->number < (*oldest)->number)
+    kept *oldest = &all[0];
+    for (size_t i = 0; i < CURSORS && oldest->number != 0; i++) {
+        if (all[i].number < oldest->number)
             oldest = &all[i];
     }
     return oldest;
 }
 
-int idem__postgres_cursor_keep(uint64_t before, const idem__postgres_place *place, uint64_t *cursor,
-                               idem__postgres_fault *fault)
+uint64_t idem__postgres_cursor_keep(uint64_t before, const idem__postgres_place *place)
 {
     (void)pthread_mutex_lock(&lock);
     const kept *own = find(before);
     kept *older = own ? find(own->before) : NULL;
     if (older)
         older->number = 0; /* nobody asks for that page any more */
-    kept **at = room();
-    if (!*at)
-        *at = calloc(1, sizeof **at);
-    if (*at) {
-        (*at)->place = *place;
-        (*at)->before = before;
-        (*at)->number = ++last_number;
-        *cursor = last_number;
-    }
-    bool done = *at != NULL;
+    kept *at = room();
+    at->place = *place;
+    at->before = before;
+    at->number = ++last_number;
+    uint64_t cursor = at->number;
     (void)pthread_mutex_unlock(&lock);
-    return done ? IDEM_OK
-                : idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
-}
-
-void idem__postgres_cursor_drop(uint64_t cursor)
-{
-    (void)pthread_mutex_lock(&lock);
-    kept *own = find(cursor);
-    kept *older = own ? find(own->before) : NULL;
-    if (older)
-        older->number = 0;
-    if (own)
-        own->number = 0;
-    (void)pthread_mutex_unlock(&lock);
+    return cursor;
 }

@@ -15,12 +15,7 @@ typedef struct {
 int idem__postgres_cursor_find(uint64_t cursor, idem__postgres_place *place,
                                idem__postgres_fault *fault);
 
-/** Keeps a place, in that of the cursor before, which may be 0.
- *  @param[out] cursor  its number @return IDEM_ERR_NO_MEMORY */
-int idem__postgres_cursor_keep(uint64_t before, const idem__postgres_place *place, uint64_t *cursor,
-                               idem__postgres_fault *fault);
-
-/** Forgets a place: the walk is at its end. */
-void idem__postgres_cursor_drop(uint64_t cursor);
+/** Keeps a place, in that of the cursor before, which may be 0. @return its cursor */
+uint64_t idem__postgres_cursor_keep(uint64_t before, const idem__postgres_place *place);
 
 #endif

@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#define GRACE_MS 100u
+
 static const idem_backend_ops joined_backend;
 
 static const idem_param params[] = {
@@ -62,6 +64,12 @@ static int check_state(idem__postgres *self, idem__postgres_fault *fault)
         return refuse("has a query under way: take all of its results before the store is called",
                       fault);
     }
+}
+
+uint64_t idem__postgres_join_deadline(uint64_t deadline_ms)
+{
+    uint64_t least_ms = idem_monotonic_ms() + GRACE_MS;
+    return deadline_ms > least_ms ? deadline_ms : least_ms;
 }
 
 int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
@@ -155,7 +163,7 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
         idem__postgres_batch_fail(self, ops, count, &fault);
         return IDEM_OK;
     }
-    idem__postgres_batch_run(self, ops, count, deadline_ms);
+    idem__postgres_batch_run(self, ops, count, idem__postgres_join_deadline(deadline_ms));
     idem__postgres_join_leave(self);
     return IDEM_OK;
 }

@@ -15,10 +15,12 @@ static int report(int rc, const idem__postgres_fault *fault, idem_error *error)
     return rc ? idem_error_set(error, rc, "%s", fault->error.message) : IDEM_OK;
 }
 
-int idem__postgres_enter(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
+int idem__postgres_enter(idem__postgres *self, uint64_t *deadline_ms, idem__postgres_fault *fault)
 {
-    return self->joined ? idem__postgres_join_enter(self, fault)
-                        : idem__postgres_ready(self, deadline_ms, fault);
+    if (!self->joined)
+        return idem__postgres_ready(self, *deadline_ms, fault);
+    *deadline_ms = idem__postgres_join_deadline(*deadline_ms);
+    return idem__postgres_join_enter(self, fault);
 }
 
 void idem__postgres_leave(idem__postgres *self, const idem__postgres_fault *fault)
@@ -34,7 +36,7 @@ int idem__postgres_slot_scan(idem_backend *backend, idem_scan_page *page, uint64
 {
     idem__postgres *self = (idem__postgres *)backend;
     idem__postgres_fault fault = {0};
-    int rc = idem__postgres_enter(self, deadline_ms, &fault);
+    int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
         rc = idem__postgres_walk_scan(self, page, deadline_ms, &fault);
         idem__postgres_leave(self, &fault);
@@ -47,7 +49,7 @@ int idem__postgres_slot_purge(idem_backend *backend, idem_purge_portion *portion
 {
     idem__postgres *self = (idem__postgres *)backend;
     idem__postgres_fault fault = {0};
-    int rc = idem__postgres_enter(self, deadline_ms, &fault);
+    int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
         rc = idem__postgres_walk_purge(self, portion, deadline_ms, &fault);
         idem__postgres_leave(self, &fault);
@@ -60,7 +62,7 @@ int idem__postgres_slot_check(idem_backend *backend, idem_finding_fn emit, void 
 {
     idem__postgres *self = (idem__postgres *)backend;
     idem__postgres_fault fault = {0};
-    int rc = idem__postgres_enter(self, deadline_ms, &fault);
+    int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
         rc = idem__postgres_check(self, emit, emit_user, deadline_ms, &fault);
         idem__postgres_leave(self, &fault);

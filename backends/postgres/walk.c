@@ -138,9 +138,7 @@ int idem__postgres_walk_purge(idem__postgres *self, idem_purge_portion *portion,
     }
     portion->next = 0;
     if (rc == IDEM_OK && !ended && portion->removed < portion->limit)
-        return idem__postgres_cursor_keep(portion->cursor, &place, &portion->next, fault);
-    if (rc == IDEM_OK)
-        idem__postgres_cursor_drop(portion->cursor);
+        portion->next = idem__postgres_cursor_keep(portion->cursor, &place);
     return rc;
 }
 
@@ -220,11 +218,6 @@ int idem__postgres_walk_scan(idem__postgres *self, idem_scan_page *page, uint64_
     if (rc == IDEM_OK)
         rc = give_all(self, result, page, &place, &ended, fault);
     self->pq->PQclear(result);
-    if (rc)
-        return rc;
-    if (!ended)
-        return idem__postgres_cursor_keep(page->cursor, &place, &page->next, fault);
-    page->next = 0;
-    idem__postgres_cursor_drop(page->cursor);
-    return IDEM_OK;
+    page->next = rc || ended ? 0 : idem__postgres_cursor_keep(page->cursor, &place);
+    return rc;
 }

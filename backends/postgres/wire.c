@@ -55,10 +55,24 @@ bool idem__postgres_wire_wait(int fd, short events, uint64_t deadline_ms)
     }
 }
 
+static int no_memory(idem__postgres *self, idem__postgres_fault *fault)
+{
+    self->broken = true; /* the pipeline is not whole */
+    return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+}
+
+/* libpq has no code for it, only words. */
+static bool is_memory(const idem__postgres *self)
+{
+    return strstr(self->pq->PQerrorMessage(self->conn), "memory") != NULL;
+}
+
 static int lost(idem__postgres *self, idem__postgres_fault *fault)
 {
     self->broken = true;
     fault->drop = true;
+    if (is_memory(self))
+        return no_memory(self, fault);
     return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                     "%s: the connection was lost", self->name);
 }
@@ -71,12 +85,6 @@ static int too_late(idem__postgres *self, idem__postgres_fault *fault)
                                     "%s did not answer by the deadline: look at its load, and at "
                                     "its synchronous standbys; or set a longer timeout",
                                     self->name);
-}
-
-static int no_memory(idem__postgres *self, idem__postgres_fault *fault)
-{
-    self->broken = true; /* the pipeline is not whole */
-    return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
 }
 
 /* ------------------------------------------------------------------------------------ sending */
@@ -201,11 +209,14 @@ int idem__postgres_wire_sync(idem__postgres *self, idem__postgres_fault *fault)
 
 /* ---------------------------------------------------------------------------------- receiving */
 
-/* Waits until a result is there, or none will come. */
+/* Waits until a result is there, or none will come. libpq drops a result that it has no memory for, and
+   goes on waiting for it; all that it leaves is a message, while the server has refused nothing. */
 static int await(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     const idem__pq *pq = self->pq;
     while (pq->PQisBusy(self->conn)) {
+        if (self->sqlstate[0] == '\0' && is_memory(self))
+            return no_memory(self, fault);
         int left = pq->PQflush(self->conn);
         short events = left > 0 ? POLLIN | POLLOUT : POLLIN;
         if (left < 0 && pq->PQstatus(self->conn) != CONNECTION_OK)
@@ -225,7 +236,8 @@ static int refused(idem__postgres *self, const PGresult *result, idem__postgres_
     if (self->sqlstate[0] == '\0')
         (void)snprintf(self->sqlstate, sizeof self->sqlstate, "%.5s", state);
     if (*state == '\0')
-        return lost(self, fault);
+        return self->pq->PQstatus(self->conn) == CONNECTION_OK ? no_memory(self, fault)
+                                                               : lost(self, fault);
     /* Behind an error that ends the connection, a commit may have been made all the same. */
     if (strcmp(field(self, result, PG_DIAG_SEVERITY_NONLOCALIZED), "ERROR") == 0)
         self->committing = false;
