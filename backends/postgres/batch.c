@@ -376,7 +376,9 @@ static void read_instead(batch *all, const idem__postgres_fault *why)
             drop_job(all, i);
         }
     }
-    if (all->count > 0 && run_once(all, &fault)) {
+    int rc = all->count > 0 ? run_once(all, &fault) : IDEM_OK;
+    all->self->committing = false; /* they have only been looked up */
+    if (rc) {
         fail_all(all, &fault);
         return;
     }
@@ -498,11 +500,11 @@ void idem__postgres_batch_run(idem__postgres *self, idem_op *const *ops, size_t 
     make_jobs(&all, ops, count);
     if (lacks_rights(self, &all, &fault)) {
         self->committing = false;
-        self->broken = !self->joined; /* they may be granted: the next call asks again */
         if (self->may_read)
             read_instead(&all, &fault);
         else
             fail_all(&all, &fault);
+        self->broken = true; /* they may be granted: the next call asks again */
         return;
     }
     while (run_once(&all, &fault)) {

@@ -71,6 +71,11 @@ int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postg
         rc = set_up(self, deadline_ms, fault);
     if (rc)
         idem__postgres_hang_up(self);
+    if (rc && idem_monotonic_ms() >= deadline_ms && self->last_refusal[0]) {
+        /* What the server has said to the try before tells more than that time is over. */
+        memset(fault, 0, sizeof *fault);
+        rc = idem__postgres_fault_take(fault, self->name, self->table, self->last_refusal);
+    }
     return rc;
 }
 
@@ -78,7 +83,8 @@ void idem__postgres_done(idem__postgres *self, const idem__postgres_fault *fault
 {
     if (self->joined)
         return;
-    if (strcmp(self->sqlstate, "26000") == 0 || strcmp(self->sqlstate, "42P05") == 0)
+    memcpy(self->last_refusal, fault->sqlstate, sizeof fault->sqlstate);
+    if (strcmp(fault->sqlstate, "26000") == 0 || strcmp(fault->sqlstate, "42P05") == 0)
         self->hidden_pooler = true;
     if (self->broken || fault->drop)
         idem__postgres_hang_up(self);

@@ -105,8 +105,8 @@ static int judge(idem__postgres *self, const char *message, idem__postgres_fault
         return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
     const char *words = strstr(line, "failed: ");
     words = words ? words + strlen("failed: ") : line;
-    bool option = strstr(line, "invalid connection option") || strstr(line, "invalid sslmode") ||
-                  strstr(line, " value: \"");
+    bool option = strstr(message, "invalid connection option") ||
+                  strstr(message, "invalid sslmode") || strstr(message, " value: \"");
     if (option)
         return idem__postgres_fault_set(fault, true, IDEM_ERR_ARGUMENT,
                                         "libpq does not take the URL's options (%s): correct them",

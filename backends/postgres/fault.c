@@ -96,6 +96,7 @@ int idem__postgres_fault_take(idem__postgres_fault *fault, const char *name, con
     fault->drop = fault->drop || (row->flags & DROP);
     if (fault->error.code)
         return fault->error.code;
+    (void)snprintf(fault->sqlstate, sizeof fault->sqlstate, "%.5s", state);
     fault->of_one_op = (row->flags & ONE_OP) != 0;
     fault->of_lock = (row->flags & LOCK) != 0;
     fault->no_writes = (row->flags & NO_WRITES) != 0;

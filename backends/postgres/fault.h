@@ -14,6 +14,7 @@ typedef struct {
     bool of_lock;   /**< another transaction holds the row, or the key */
     bool no_writes; /**< the server refuses changes, but can be read */
     bool no_table;  /**< the table is not there */
+    char sqlstate[6]; /**< what the server has said; empty: it was no server */
 } idem__postgres_fault;
 
 /** Takes down a fault, unless there is one. @return the fault's IDEM_ERR code */

@@ -52,6 +52,7 @@ typedef struct idem__postgres {
     uint8_t expected[IDEM__POSTGRES_EXPECTED_MAX]; /**< results to come: see wire.c */
     size_t expected_count;
     size_t expected_at;
+    char last_refusal[8]; /**< the same of the call before; empty: it was not refused */
     char sqlstate[8]; /**< of the pipeline's first error; empty: none */
 
     idem_buffer text;      /**< of one record, while it is sent */

@@ -81,6 +81,8 @@ static int too_late(idem__postgres *self, idem__postgres_fault *fault)
 {
     self->broken = true;
     fault->drop = true;
+    if (self->last_refusal[0]) /* what the try before was told says more than that time is over */
+        return idem__postgres_fault_take(fault, self->name, self->table, self->last_refusal);
     return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                     "%s did not answer by the deadline: look at its load, and at "
                                     "its synchronous standbys; or set a longer timeout",

@@ -373,7 +373,9 @@ void pg_promote(pg_server *self)
 PGconn *pg_connect(const pg_server *self)
 {
     char words[300];
-    (void)snprintf(words, sizeof words, "host=%s port=%d user=postgres dbname=postgres",
+    (void)snprintf(words, sizeof words,
+                   "host=%s port=%d user=postgres dbname=postgres "
+                   "options='-c default_transaction_read_only=off'",
                    self->folder, self->port);
     PGconn *conn = PQconnectdb(words);
     if (PQstatus(conn) != CONNECTION_OK)
