@@ -57,7 +57,8 @@ static void fail(const idem__postgres *self, idem_op *op, const idem__postgres_f
 {
     bool permanent = fault->permanent || self->nested;
     if (self->nested && self->broken)
-        idem_op_fail(op, true, fault->error.code, "%.180s; your transaction is gone with it: begin a new one",
+        idem_op_fail(op, true, fault->error.code,
+                     "%.180s; your transaction is gone with it: begin a new one",
                      fault->error.message);
     else if (self->committing && may_change(op) && !self->nested)
         idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "%s; the change may have been made",
@@ -357,8 +358,7 @@ static bool answer_rival(const idem__postgres *self, idem_op *op, const idem__po
 static void drop_job(batch *all, size_t index)
 {
     all->count--;
-    memmove(&all->jobs[index], &all->jobs[index + 1],
-            (all->count - index) * sizeof all->jobs[0]);
+    memmove(&all->jobs[index], &all->jobs[index + 1], (all->count - index) * sizeof all->jobs[0]);
 }
 
 /* The server can be read: what is completed is replayed, and the others are told why not. */
@@ -421,8 +421,7 @@ static int send_barrier(batch *all, idem__postgres_fault *fault)
     idem__postgres *self = all->self;
     size_t count = 0;
     all->frame = idem__postgres_frame_for(self, true);
-    int rc =
-        idem__postgres_frame_open(self, all->frame, true, all->deadline_ms, &count, fault);
+    int rc = idem__postgres_frame_open(self, all->frame, true, all->deadline_ms, &count, fault);
     if (rc == IDEM_OK)
         rc = idem__postgres_wire_send(self, IDEM__POSTGRES_BARRIER, NULL, all->deadline_ms, fault);
     if (rc == IDEM_OK)
@@ -464,7 +463,8 @@ static bool try_without(batch *all, const idem__postgres_fault *fault)
 {
     idem__postgres *self = all->self;
     if (all->sweep_bad && !self->broken) {
-        self->sweep_failed = true; /* what is wrong with others' expired rows is no reason to fail */
+        self->sweep_failed =
+            true; /* what is wrong with others' expired rows is no reason to fail */
         return true;
     }
     if (fault->no_writes && !self->broken && changes(all)) {

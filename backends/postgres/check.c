@@ -80,8 +80,9 @@ static void judge_writing(const examination *at)
                           "same, those of transactions that you join do not",
                           text(at, F_SYNC_COMMIT));
     if (*text(at, F_PERSISTENCE) == 'u')
-        idem_finding_emit(at->emit, at->emit_user, "ALTER TABLE … SET LOGGED",
-                          "the table is UNLOGGED: a crash empties it, and standbys have none of it");
+        idem_finding_emit(
+            at->emit, at->emit_user, "ALTER TABLE … SET LOGGED",
+            "the table is UNLOGGED: a crash empties it, and standbys have none of it");
 }
 
 static void judge_replication(const examination *at)

@@ -78,8 +78,7 @@ static bool state_of(const char *line, size_t len, char state[6])
 static bool has_secret(const idem__postgres *self, const char *text)
 {
     const char *password = self->config->password;
-    return (password && *password && strstr(text, password)) ||
-           strstr(text, "password=") != NULL;
+    return (password && *password && strstr(text, password)) || strstr(text, "password=") != NULL;
 }
 
 /* Says why an address would not do. */

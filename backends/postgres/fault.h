@@ -8,12 +8,12 @@
 /** Why a call failed. All zero: it did not. */
 typedef struct {
     idem_error error;
-    bool permanent; /**< repeating does not help */
-    bool drop;      /**< the connection is of no more use */
-    bool of_one_op; /**< the other ops of the batch may succeed */
-    bool of_lock;   /**< another transaction holds the row, or the key */
-    bool no_writes; /**< the server refuses changes, but can be read */
-    bool no_table;  /**< the table is not there */
+    bool permanent;   /**< repeating does not help */
+    bool drop;        /**< the connection is of no more use */
+    bool of_one_op;   /**< the other ops of the batch may succeed */
+    bool of_lock;     /**< another transaction holds the row, or the key */
+    bool no_writes;   /**< the server refuses changes, but can be read */
+    bool no_table;    /**< the table is not there */
     char sqlstate[6]; /**< what the server has said; empty: it was no server */
 } idem__postgres_fault;
 

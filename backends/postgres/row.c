@@ -45,9 +45,8 @@ int idem__postgres_row_read(const idem__postgres *self, const PGresult *result, 
     int rc = idem_record_decode(key, text.data ? text.data : "", text.len, record, error);
     if (rc)
         return rc;
-    bool whole =
-        idem__postgres_row_number(self, result, row, IDEM__POSTGRES_C_VERSION, &version) &&
-        idem__postgres_row_number(self, result, row, IDEM__POSTGRES_C_AGE, &age_ms);
+    bool whole = idem__postgres_row_number(self, result, row, IDEM__POSTGRES_C_VERSION, &version) &&
+                 idem__postgres_row_number(self, result, row, IDEM__POSTGRES_C_AGE, &age_ms);
     if (!whole || (uint64_t)version != record->version || !has_token(record)) {
         idem_record_clear(record);
         return idem_error_set(error, IDEM_ERR_CORRUPT,

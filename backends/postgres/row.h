@@ -6,7 +6,12 @@
 #include "instance.h"
 
 /** The columns that a row is read from. */
-enum { IDEM__POSTGRES_C_VERSION, IDEM__POSTGRES_C_AGE, IDEM__POSTGRES_C_RECORD, IDEM__POSTGRES_C_KEY };
+enum {
+    IDEM__POSTGRES_C_VERSION,
+    IDEM__POSTGRES_C_AGE,
+    IDEM__POSTGRES_C_RECORD,
+    IDEM__POSTGRES_C_KEY
+};
 
 /** A number of 64 bits. False: it is NULL, or no such number. */
 bool idem__postgres_row_number(const idem__postgres *self, const PGresult *result, int row,

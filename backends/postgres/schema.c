@@ -125,8 +125,8 @@ static int look(idem__postgres *self, bool *there, uint64_t deadline_ms,
     PGresult *result = NULL;
     *there = false;
     idem__postgres_param_text(&params, self->table);
-    int rc = idem__postgres_wire_run(self, IDEM__POSTGRES_LOOK, &params, deadline_ms, &result,
-                                     fault);
+    int rc =
+        idem__postgres_wire_run(self, IDEM__POSTGRES_LOOK, &params, deadline_ms, &result, fault);
     if (rc == IDEM_OK)
         rc = take_look(self, result, fault);
     if (rc == IDEM_OK)

@@ -36,7 +36,10 @@ typedef struct {
 } source;
 
 static const source sources[IDEM__POSTGRES_STATEMENTS] = {
-    [IDEM__POSTGRES_GET] = {"SELECT " FOUND " FROM @ WHERE key = $1 AND " LIVE, true, false, {BYTEA}},
+    [IDEM__POSTGRES_GET] = {"SELECT " FOUND " FROM @ WHERE key = $1 AND " LIVE,
+                            true,
+                            false,
+                            {BYTEA}},
     [IDEM__POSTGRES_INSERT] =
         {"WITH seen AS MATERIALIZED (SELECT " FOUND " FROM @ WHERE key = $1 AND " LIVE "),"
          " made AS (INSERT INTO @ AS t (key, version, written, expires, record)"
@@ -45,34 +48,45 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " written = clock_timestamp(), expires = " ENDS ", record = excluded.record"
          " WHERE t.expires <= clock_timestamp() RETURNING 1)"
          " SELECT NULL::int8, NULL::int8, NULL::bytea FROM made UNION ALL SELECT * FROM seen",
-         true, false, {BYTEA, INT8, INT8, BYTEA}},
+         true,
+         false,
+         {BYTEA, INT8, INT8, BYTEA}},
     [IDEM__POSTGRES_REPLACE] =
         {"UPDATE @ SET version = $2, written = clock_timestamp(), expires = " ENDS ", record = $4"
          " WHERE key = $1 AND version = $5 AND " LIVE,
-         true, false, {BYTEA, INT8, INT8, BYTEA, INT8}},
-    [IDEM__POSTGRES_REMOVE] = {"DELETE FROM @ WHERE key = $1 AND version = $2 AND " LIVE, true,
-                               false, {BYTEA, INT8}},
+         true,
+         false,
+         {BYTEA, INT8, INT8, BYTEA, INT8}},
+    [IDEM__POSTGRES_REMOVE] = {"DELETE FROM @ WHERE key = $1 AND version = $2 AND " LIVE,
+                               true,
+                               false,
+                               {BYTEA, INT8}},
     [IDEM__POSTGRES_REMOVE_ANY] = {"DELETE FROM @ WHERE key = $1 AND " LIVE, true, false, {BYTEA}},
     /* What others hold is passed over: a sweep waits for nobody, and so is in no deadlock. */
-    [IDEM__POSTGRES_SWEEP] =
-        {"WITH looked AS MATERIALIZED"
-         " (SELECT key, expires FROM @ WHERE key > $1 ORDER BY key LIMIT $2),"
-         " dead AS MATERIALIZED (SELECT key FROM @ WHERE key IN"
-         " (SELECT key FROM looked WHERE expires <= clock_timestamp())"
-         " AND expires <= clock_timestamp() LIMIT $3 FOR UPDATE SKIP LOCKED),"
-         " gone AS (DELETE FROM @ WHERE key IN (SELECT key FROM dead)"
-         " AND expires <= clock_timestamp() RETURNING 1)"
-         " SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone),"
-         " (SELECT key FROM looked ORDER BY key DESC LIMIT 1)",
-         true, false, {BYTEA, INT8, INT8}},
+    [IDEM__POSTGRES_SWEEP] = {"WITH looked AS MATERIALIZED"
+                              " (SELECT key, expires FROM @ WHERE key > $1 ORDER BY key LIMIT $2),"
+                              " dead AS MATERIALIZED (SELECT key FROM @ WHERE key IN"
+                              " (SELECT key FROM looked WHERE expires <= clock_timestamp())"
+                              " AND expires <= clock_timestamp() LIMIT $3 FOR UPDATE SKIP LOCKED),"
+                              " gone AS (DELETE FROM @ WHERE key IN (SELECT key FROM dead)"
+                              " AND expires <= clock_timestamp() RETURNING 1)"
+                              " SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone),"
+                              " (SELECT key FROM looked ORDER BY key DESC LIMIT 1)",
+                              true,
+                              false,
+                              {BYTEA, INT8, INT8}},
     /* A page ends with the row that reaches the limit in bytes. */
     [IDEM__POSTGRES_SCAN] =
         {"SELECT " FOUND ", key, expires <= clock_timestamp() FROM (SELECT *,"
          " sum(octet_length(record)) OVER (ORDER BY key) - octet_length(record) AS before FROM"
          " (SELECT * FROM @ WHERE key > $1 AND key >= $2 ORDER BY key LIMIT $3) AS few) AS sized"
          " WHERE before < $4 ORDER BY key",
-         true, false, {BYTEA, BYTEA, INT8, INT8}},
-    [IDEM__POSTGRES_BARRIER] = {"SELECT pg_logical_emit_message(true, 'libidem', '')", false, false,
+         true,
+         false,
+         {BYTEA, BYTEA, INT8, INT8}},
+    [IDEM__POSTGRES_BARRIER] = {"SELECT pg_logical_emit_message(true, 'libidem', '')",
+                                false,
+                                false,
                                 {0}},
     [IDEM__POSTGRES_BEGIN] = {"BEGIN ISOLATION LEVEL READ COMMITTED", false, false, {0}},
     [IDEM__POSTGRES_COMMIT] = {"COMMIT", false, false, {0}},
@@ -80,8 +94,12 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     [IDEM__POSTGRES_SETTINGS] = {"SELECT set_config('synchronous_commit', 'on', true),"
                                  " set_config('statement_timeout', '0', true),"
                                  " set_config('lock_timeout', $1, true)",
-                                 false, false, {TEXT}},
-    [IDEM__POSTGRES_LOCAL_LOCK] = {"SELECT set_config('lock_timeout', $1, true)", true, false,
+                                 false,
+                                 false,
+                                 {TEXT}},
+    [IDEM__POSTGRES_LOCAL_LOCK] = {"SELECT set_config('lock_timeout', $1, true)",
+                                   true,
+                                   false,
                                    {TEXT}},
     [IDEM__POSTGRES_SAVEPOINT] = {"SAVEPOINT idem", false, false, {0}},
     [IDEM__POSTGRES_RELEASE] = {"RELEASE SAVEPOINT idem", false, false, {0}},
@@ -92,17 +110,23 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " current_setting('lock_timeout')::interval > interval '0' AND"
          " current_setting('lock_timeout')::interval < $1::interval"
          " THEN current_setting('lock_timeout') ELSE $1 END, true)",
-         false, false, {TEXT}},
+         false,
+         false,
+         {TEXT}},
     [IDEM__POSTGRES_CALLERS_LOCK] =
-        {"SELECT set_config('lock_timeout', current_setting('idem.lock_timeout'), true)", false,
-         false, {0}},
+        {"SELECT set_config('lock_timeout', current_setting('idem.lock_timeout'), true)",
+         false,
+         false,
+         {0}},
     [IDEM__POSTGRES_SESSION] =
         {"SELECT set_config('synchronous_commit', 'on', false),"
          " set_config('default_transaction_isolation', 'read committed', false),"
          " set_config('statement_timeout', '0', false),"
          " set_config('idle_in_transaction_session_timeout', '0', false),"
          " set_config('lock_timeout', $1, false)",
-         false, false, {TEXT}},
+         false,
+         false,
+         {TEXT}},
     [IDEM__POSTGRES_LOOK] =
         {"SELECT pg_backend_pid(), current_setting('server_version_num'),"
          " (SELECT system_identifier FROM pg_control_system()),"
@@ -119,8 +143,11 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND attname = 'key' AND indnkeyatts = 1"
          " AND indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL)"
          " FROM (SELECT to_regclass($1) AS oid) AS r"
-         " LEFT JOIN pg_class c ON c.oid = r.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace",
-         false, true, {TEXT}},
+         " LEFT JOIN pg_class c ON c.oid = r.oid LEFT JOIN pg_namespace n ON n.oid = "
+         "c.relnamespace",
+         false,
+         true,
+         {TEXT}},
     /* What a session of ours has set for itself is asked for as it was before. */
     [IDEM__POSTGRES_CHECK] =
         {"SELECT current_setting('fsync'), current_setting('full_page_writes'),"
@@ -143,11 +170,17 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " max(extract(epoch FROM flush_lag))::int8 AS lag_s FROM pg_stat_replication) AS r"
          " LEFT JOIN pg_class c ON c.oid = to_regclass($1)"
          " LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid",
-         false, true, {TEXT}},
-    [IDEM__POSTGRES_LOCK_SCHEMA] = {"SELECT pg_advisory_xact_lock(1768187245, hashtext($1))", false,
-                                    true, {TEXT}},
+         false,
+         true,
+         {TEXT}},
+    [IDEM__POSTGRES_LOCK_SCHEMA] = {"SELECT pg_advisory_xact_lock(1768187245, hashtext($1))",
+                                    false,
+                                    true,
+                                    {TEXT}},
     [IDEM__POSTGRES_CREATE] = {IDEM__POSTGRES_CREATE_TABLE("@"), false, true, {0}},
-    [IDEM__POSTGRES_COMMENT] = {"COMMENT ON TABLE @ IS 'libidem records, version 1'", false, true,
+    [IDEM__POSTGRES_COMMENT] = {"COMMENT ON TABLE @ IS 'libidem records, version 1'",
+                                false,
+                                true,
                                 {0}},
 };
 

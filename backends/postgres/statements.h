@@ -13,13 +13,13 @@ typedef enum {
     IDEM__POSTGRES_REPLACE,    /**< the same, $5 the version that is expected */
     IDEM__POSTGRES_REMOVE,     /**< $1 key, $2 the version that is expected */
     IDEM__POSTGRES_REMOVE_ANY, /**< $1 key */
-    IDEM__POSTGRES_SWEEP,      /**< $1 the key to begin behind, $2 how many rows to look at, $3 to remove */
-    IDEM__POSTGRES_SCAN,       /**< $1 the key to begin behind, $2 prefix, $3 rows, $4 bytes */
-    IDEM__POSTGRES_BARRIER,    /**< a write that changes nothing */
+    IDEM__POSTGRES_SWEEP, /**< $1 the key to begin behind, $2 how many rows to look at, $3 to remove */
+    IDEM__POSTGRES_SCAN,    /**< $1 the key to begin behind, $2 prefix, $3 rows, $4 bytes */
+    IDEM__POSTGRES_BARRIER, /**< a write that changes nothing */
     IDEM__POSTGRES_BEGIN,
     IDEM__POSTGRES_COMMIT,
     IDEM__POSTGRES_ROLLBACK,
-    IDEM__POSTGRES_SETTINGS, /**< of our own transaction: $1 how long to wait for locks */
+    IDEM__POSTGRES_SETTINGS,   /**< of our own transaction: $1 how long to wait for locks */
     IDEM__POSTGRES_LOCAL_LOCK, /**< $1 how long to wait for locks, in this transaction */
     IDEM__POSTGRES_SAVEPOINT,
     IDEM__POSTGRES_RELEASE,
@@ -38,9 +38,9 @@ typedef enum {
 #define IDEM__POSTGRES_PARAMS_MAX 5
 
 /** What makes a table. Rows get room on their pages, so that updates stay on them. */
-#define IDEM__POSTGRES_CREATE_TABLE(table)                                                 \
-    "CREATE TABLE " table " (key bytea PRIMARY KEY, version int8 NOT NULL, written "       \
-    "timestamptz NOT NULL, expires timestamptz NOT NULL, record bytea NOT NULL) "          \
+#define IDEM__POSTGRES_CREATE_TABLE(table)                                           \
+    "CREATE TABLE " table " (key bytea PRIMARY KEY, version int8 NOT NULL, written " \
+    "timestamptz NOT NULL, expires timestamptz NOT NULL, record bytea NOT NULL) "    \
     "WITH (fillfactor = 60)"
 
 /** A statement's parameters, to be filled in order. */

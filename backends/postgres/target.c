@@ -21,13 +21,16 @@
 /* Where nothing is, and nothing can be. */
 #define NO_FILE "/dev/null/none"
 
-#define OWN(name_, help_, fallback_) \
-    {.name = (name_), .type = IDEM_PARAM_TEXT, .fallback = (fallback_), .help = (help_)}
+#define OWN(name_, help_, fallback_)                                                       \
+    {                                                                                      \
+        .name = (name_), .type = IDEM_PARAM_TEXT, .fallback = (fallback_), .help = (help_) \
+    }
 #define PASSED(name_, help_) OWN(name_, help_, NULL)
 
 const idem_param idem__postgres_params_table[IDEM__POSTGRES_PARAMS] = {
-    [IDEM__POSTGRES_TABLE] = OWN("table", "the table of the records: NAME or SCHEMA.NAME, as it is "
-                                          "written",
+    [IDEM__POSTGRES_TABLE] = OWN("table",
+                                 "the table of the records: NAME or SCHEMA.NAME, as it is "
+                                 "written",
                                  "idem_record"),
     [IDEM__POSTGRES_CONNECT_TIMEOUT] = OWN("connect_timeout",
                                            "how long to wait for a connection, within the call's "

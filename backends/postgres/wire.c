@@ -177,12 +177,12 @@ static int queue(idem__postgres *self, idem__postgres_sql which,
         rc = expect(self, EXPECT_STATEMENT, fault);
     if (rc)
         return rc;
-    int queued =
-        named ? self->pq->PQsendQueryPrepared(self->conn, name_of(which, name), with->count,
-                                              with->values, with->lengths, binary, in_binary)
-              : self->pq->PQsendQueryParams(self->conn, sql, with->count,
-                                            idem__postgres_sql_types(which), with->values,
-                                            with->lengths, binary, in_binary);
+    int queued = named
+                     ? self->pq->PQsendQueryPrepared(self->conn, name_of(which, name), with->count,
+                                                     with->values, with->lengths, binary, in_binary)
+                     : self->pq->PQsendQueryParams(self->conn, sql, with->count,
+                                                   idem__postgres_sql_types(which), with->values,
+                                                   with->lengths, binary, in_binary);
     return queued ? IDEM_OK : not_queued(self, fault);
 }
 

@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #ifndef HASTY_MS
-#define HASTY_MS     UINT64_C(80)    /* for calls that have to run into their deadline */
+#define HASTY_MS UINT64_C(80) /* for calls that have to run into their deadline */
 #endif
 #define PATIENT_MS   UINT64_C(20000) /* for calls that must not */
 #define LATE_MS      UINT64_C(30)

@@ -323,8 +323,8 @@ void pg_start(pg_server *self, const char *const *options)
     make_folder(self);
     program(path, "initdb");
     (void)snprintf(data, sizeof data, "%s/data", self->folder);
-    const char *init[] = {path, "-D", data, "-U", "postgres", "-A", "trust",
-                          "-N", "-E", "UTF8", "--no-instructions", NULL};
+    const char *init[] = {path,    "-D", data, "-U",   "postgres",          "-A",
+                          "trust", "-N", "-E", "UTF8", "--no-instructions", NULL};
     run_to_end(self->folder, init);
     write_settings(self);
     for (int i = 0; i < 5; i++) {

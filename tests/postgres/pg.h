@@ -18,8 +18,8 @@ typedef struct pg_server {
     pid_t pid;              /* 0: not running */
     pid_t owner;            /* the process that started it */
     int port;
-    char folder[128];       /* of data, socket and log */
-    char url[PG_URL_SIZE];  /* postgresql:///postgres over the socket */
+    char folder[128];      /* of data, socket and log */
+    char url[PG_URL_SIZE]; /* postgresql:///postgres over the socket */
     char tcp_url[PG_URL_SIZE];
 } pg_server;
 

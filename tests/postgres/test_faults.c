@@ -43,8 +43,8 @@ static void cycle_cut(relay_way way, relay_fault fault, size_t after, bool compl
     (void)snprintf(key, sizeof key, "cut-%d-%d-%zu-%d", (int)way, (int)fault, after, complete_too);
     if (!complete_too)
         relay_arm(wire, fault, way, after, false);
-    assert_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS), &out,
-                         &err));
+    assert_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS), &out, &err));
     ck_assert_int_eq(out.kind, IDEM_NEW);
     ck_assert_uint_eq(out.attempt, 1);
     if (complete_too)
@@ -83,8 +83,8 @@ START_TEST(a_server_that_says_nothing_more_is_left_at_the_deadline)
                                                             .token = token, .timeout_ms = 400),
                                                &out, &err)));
     (void)relay_disarm(wire);
-    assert_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str("stalled"), .token = token), &out,
-                         &err));
+    assert_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("stalled"), .token = token), &out, &err));
     ck_assert_int_eq(out.kind, IDEM_NEW);
     idem_outcome_clear(&out);
 }
@@ -127,7 +127,8 @@ static void *work(void *user)
         self->wrong += out.kind != IDEM_NEW || out.attempt != 1 ||
                        idem_complete(store, out.claim, idem_str(key + 6), &error) != IDEM_OK;
         idem_outcome_clear(&out);
-        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 30000), &out, &error))
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 30000), &out,
+                       &error))
             continue;
         self->wrong += out.kind != IDEM_COMPLETED || out.response.len != strlen(key + 6) ||
                        memcmp(out.response.data, key + 6, out.response.len) != 0;

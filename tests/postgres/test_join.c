@@ -114,9 +114,9 @@ START_TEST(an_aborted_transaction_is_a_permanent_error)
     complete(store, KEY, "1");
     PQclear(PQexec(mine, "INSERT INTO deposit VALUES (-1)"));
     ck_assert_int_eq(PQtransactionStatus(mine), PQTRANS_INERROR);
-    assert_in_time(100, assert_code(IDEM_ERR_UNAVAILABLE,
-                                    idem_begin(store, IDEM_REQUEST(.key = idem_str("b")), &out,
-                                               &err)));
+    assert_in_time(100,
+                   assert_code(IDEM_ERR_UNAVAILABLE,
+                               idem_begin(store, IDEM_REQUEST(.key = idem_str("b")), &out, &err)));
     assert_says("roll it back");
     run(mine, "ROLLBACK");
     ck_assert_int_eq(count("idem_record"), 0);
@@ -162,9 +162,9 @@ START_TEST(a_call_that_fails_leaves_the_transaction_as_it_was)
                    "(new.key = 'bad') EXECUTE FUNCTION trouble()");
     run(mine, "BEGIN; INSERT INTO deposit VALUES (1); SAVEPOINT idem; INSERT INTO deposit VALUES "
               "(2)");
-    assert_in_time(2000, assert_code(IDEM_ERR_UNAVAILABLE,
-                                     idem_begin(store, IDEM_REQUEST(.key = idem_str("bad")), &out,
-                                                &err)));
+    assert_in_time(
+        2000, assert_code(IDEM_ERR_UNAVAILABLE,
+                          idem_begin(store, IDEM_REQUEST(.key = idem_str("bad")), &out, &err)));
     complete(store, "good", "1");
     run(mine, "ROLLBACK TO SAVEPOINT idem; COMMIT");
     ck_assert_int_eq(count("deposit"), 1);

@@ -39,8 +39,8 @@ static idem_store *with_trigger(const char *body)
 static int try_begin(const char *key, uint64_t timeout_ms)
 {
     idem_outcome out;
-    int rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = timeout_ms), &out,
-                        &err);
+    int rc =
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = timeout_ms), &out, &err);
     if (rc == IDEM_OK)
         idem_outcome_clear(&out);
     return rc;
@@ -392,7 +392,8 @@ int main(void)
     ADD_HERE(suite, a_commit_that_is_refused_has_changed_nothing, 1);
     ADD_HERE(suite, a_refusal_of_one_key_is_no_refusal_of_its_neighbours, 1);
     ADD_HERE(suite, a_strangers_warning_is_no_doubt, 1);
-    ADD_HERE(suite, the_databases_own_settings_change_nothing, sizeof settings / sizeof settings[0]);
+    ADD_HERE(suite, the_databases_own_settings_change_nothing,
+             sizeof settings / sizeof settings[0]);
     ADD_HERE(suite, a_read_only_database_replays_and_says_why_it_claims_nothing, 1);
     ADD_HERE(suite, an_open_transaction_on_a_key_is_not_waited_for_by_other_keys, 1);
     ADD_HERE(suite, deadlocks_of_strangers_are_got_over, 1);

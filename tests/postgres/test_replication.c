@@ -19,8 +19,7 @@ static void pair(bool synchronous)
     if (synchronous) {
         pg_do(&primary, "ALTER SYSTEM SET synchronous_standby_names = 'second'");
         pg_do(&primary, "SELECT pg_reload_conf()");
-        pg_await(&primary,
-                 "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1);
+        pg_await(&primary, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1);
     } else {
         pg_await(&primary, "SELECT count(*) FROM pg_stat_replication", 1);
     }
@@ -117,7 +116,8 @@ static void *work(void *user)
         idem_outcome out;
         idem_error error;
         (void)snprintf(key, sizeof key, "load-%u", i);
-        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 20000), &out, &error))
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 20000), &out,
+                       &error))
             continue;
         self->acknowledged[i] =
             out.kind == IDEM_NEW && idem_complete(store, out.claim, idem_str(key + 5), &error) == 0;
@@ -207,8 +207,8 @@ START_TEST(the_doctor_tells_asynchronous_from_synchronous_standbys)
     pair(false);
     store = open_url(primary.tcp_url, "");
     told = 0;
-    assert_ok(idem_check(store, hear, (void *)(uintptr_t) "synchronous_standby_names is empty",
-                         &err));
+    assert_ok(
+        idem_check(store, hear, (void *)(uintptr_t) "synchronous_standby_names is empty", &err));
     ck_assert_uint_eq(told, 1);
     pg_do(&primary, "ALTER SYSTEM SET synchronous_standby_names = 'second'");
     pg_do(&primary, "SELECT pg_reload_conf()");

@@ -245,9 +245,8 @@ END_TEST
 static void begin_short(const char *key)
 {
     idem_outcome out;
-    assert_ok(
-        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = 1, .ttl_ms = 1), &out,
-                   &err));
+    assert_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = 1, .ttl_ms = 1),
+                         &out, &err));
     idem_outcome_clear(&out);
 }
 
