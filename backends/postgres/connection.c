@@ -35,7 +35,10 @@ static int set_up(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fau
         return rc;
     idem__postgres_lock_text(IDEM__POSTGRES_LOCK_MS, text);
     idem__postgres_param_text(&params, text);
-    return idem__postgres_wire_run(self, IDEM__POSTGRES_SESSION, &params, deadline_ms, NULL, fault);
+    uint32_t began_us = idem__postgres_wire_now_us();
+    rc = idem__postgres_wire_run(self, IDEM__POSTGRES_SESSION, &params, deadline_ms, NULL, fault);
+    self->round_trip_us = idem__postgres_wire_now_us() - began_us;
+    return rc;
 }
 
 /* True if the server has neither ended the session nor said what nobody asked for. */

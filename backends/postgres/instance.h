@@ -56,10 +56,12 @@ typedef struct idem__postgres {
     char last_refusal[8]; /**< the same of the call before; empty: it was not refused */
     char sqlstate[8];     /**< of the pipeline's first error; empty: none */
 
-    idem_buffer text;   /**< of one record, while it is sent */
-    size_t swept_ahead; /**< so many inserts more need no sweep */
-    bool sweep_failed;  /**< expired rows are left to purge */
-    bool sweep_begun;   /**< `sweep_key` is where the last sweep ended */
+    uint32_t fresh;         /**< inserts in a row that have found nothing */
+    uint32_t round_trip_us; /**< about how long a look takes */
+    idem_buffer text;       /**< of one record, while it is sent */
+    size_t swept_ahead;     /**< so many inserts more need no sweep */
+    bool sweep_failed;      /**< expired rows are left to purge */
+    bool sweep_begun;       /**< `sweep_key` is where the last sweep ended */
     size_t sweep_key_len;
     uint8_t sweep_key[IDEM__POSTGRES_KEY_MAX];
 } idem__postgres;

@@ -123,6 +123,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " set_config('default_transaction_isolation', 'read committed', false),"
          " set_config('statement_timeout', '0', false),"
          " set_config('idle_in_transaction_session_timeout', '0', false),"
+         " set_config('plan_cache_mode', 'force_generic_plan', false),"
          " set_config('lock_timeout', $1, false)",
          false,
          false,

@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <time.h>
 
 enum { EXPECT_STATEMENT = 1, EXPECT_END, EXPECT_PREPARE }; /* the last plus the statement */
 
@@ -37,6 +38,13 @@ void idem__postgres_wire_notice(void *user, const PGresult *result)
         self->broken = true; /* said to an idle connection, in front of its end */
     if (strcmp(severity, "WARNING") == 0 && *field(self, result, PG_DIAG_CONTEXT) == '\0')
         self->doubtful = true;
+}
+
+uint32_t idem__postgres_wire_now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 }
 
 bool idem__postgres_wire_wait(int fd, short events, uint64_t deadline_ms)

@@ -41,6 +41,9 @@ int idem__postgres_wire_run(idem__postgres *self, idem__postgres_sql which,
                             const idem__postgres_params *params, uint64_t deadline_ms,
                             PGresult **result, idem__postgres_fault *fault);
 
+/** Microseconds of a clock that never falls, from anywhere on. */
+uint32_t idem__postgres_wire_now_us(void);
+
 /** Waits for a descriptor. @return false: the deadline has come */
 bool idem__postgres_wire_wait(int fd, short events, uint64_t deadline_ms);
 
