@@ -4,10 +4,15 @@ include(CMakePackageConfigHelpers)
 
 set(idem_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/idem)
 
-install(TARGETS idem_shared idem_static EXPORT idem_targets
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT idem_targets NAMESPACE idem:: FILE idem-targets.cmake DESTINATION ${idem_package_dir})
+# Two lists of targets: who links the shared library needs no development files of what is in it.
+foreach(kind IN LISTS idem_kinds)
+  string(TOLOWER ${kind} kind)
+  install(TARGETS idem_${kind} EXPORT idem_${kind}_targets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT idem_${kind}_targets NAMESPACE idem:: FILE idem-${kind}-targets.cmake
+    DESTINATION ${idem_package_dir})
+endforeach()
 
 set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h include/idem/jansson.h)
 if(IDEM_BACKEND_SQLITE)
@@ -29,24 +34,24 @@ if(IDEM_BACKEND_REDIS)
   install(FILES cmake/FindHiredis.cmake DESTINATION ${idem_package_dir})
 endif()
 
-# What a static program needs besides libidem.a.
-set(IDEM_PC_REQUIRES "libcrypto")
+# What a static program needs besides libidem.a. By name and not as packages: pkg-config asks for those even
+# where the shared library is linked.
+set(IDEM_PC_LIBS "-lcrypto")
 if(IDEM_BACKEND_SQLITE)
-  string(APPEND IDEM_PC_REQUIRES ", sqlite3")
+  string(APPEND IDEM_PC_LIBS " -lsqlite3")
 endif()
 if(IDEM_BACKEND_REDIS)
-  string(APPEND IDEM_PC_REQUIRES ", hiredis")
+  string(APPEND IDEM_PC_LIBS " -lhiredis")
 endif()
-set(IDEM_PC_LIBS "")
-if(IDEM_BACKEND_POSTGRES AND CMAKE_DL_LIBS)
-  set(IDEM_PC_LIBS " -l${CMAKE_DL_LIBS}")
+if(IDEM_BACKEND_POSTGRES AND CMAKE_DL_LIBS) # libpq is loaded by name
+  string(APPEND IDEM_PC_LIBS " -l${CMAKE_DL_LIBS}")
 endif()
 # Relative to the file, so that it is right wherever --prefix puts it.
 file(RELATIVE_PATH IDEM_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/libidem.pc.in ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-if(IDEM_BUILD_CLI)
+if(idem_build_cli)
   install(TARGETS idem_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(FILES docs/man/idem.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   install(FILES cli/completion/idem.bash RENAME idem

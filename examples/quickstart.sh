@@ -57,6 +57,7 @@ build_all() {
   mkdir -p -- "$build" || fail "cannot write there; set IDEM_BUILD to a folder of your own"
   build=$(cd -- "$build" && pwd -P)
   sh "$root/cmake/build.sh" "$build" -D CMAKE_BUILD_TYPE=Release -D BUILD_TESTING=OFF \
+    -D IDEM_BUILD_CLI=ON -D IDEM_BUILD_EXAMPLES=ON \
     >"$build/quickstart.log" 2>&1 || {
     cat "$build/quickstart.log"
     fail "the build failed; what it said is above"

@@ -77,6 +77,7 @@ build_all() {
   programs=$build/tests/bench
   results=$(cd -- "$results" && pwd -P)
   IDEM_TARGETS="bench idem_cli" sh "$root/cmake/build.sh" "$build" -D CMAKE_BUILD_TYPE=Release \
+    -D IDEM_BUILD_TESTS=ON -D IDEM_BUILD_CLI=ON \
     >"$build/build.log" 2>&1 || {
     cat "$build/build.log"
     exit 1

@@ -34,7 +34,7 @@ report() {
 }
 
 sh "$root/cmake/build.sh" "$build" -D IDEM_WERROR=ON -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Debug \
-  -D IDEM_COVERAGE=ON
+  -D IDEM_COVERAGE=ON -D IDEM_BUILD_TESTS=ON
 find "$build" -name '*.gcda' -delete
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$at_once" "$@"
 

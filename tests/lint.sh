@@ -61,6 +61,7 @@ once() {
 configure() {
   mkdir -p -- "$build"
   cmake -S "$root" -B "$build" -D CMAKE_C_COMPILER=clang -D CMAKE_CXX_COMPILER=clang++ \
+    -D IDEM_BUILD_TESTS=ON \
     -D CMAKE_EXPORT_COMPILE_COMMANDS=ON >"$build/cmake.log" 2>&1 || {
     cat "$build/cmake.log"
     exit 1

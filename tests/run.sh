@@ -26,7 +26,8 @@ fuzz_seconds=${IDEM_FUZZ_SECONDS:-60}
 build_with() {
   folder=$build/tests/$1
   shift
-  sh "$root/cmake/build.sh" "$folder" -D IDEM_WERROR=ON "$@"
+  sh "$root/cmake/build.sh" "$folder" -D IDEM_WERROR=ON -D IDEM_BUILD_TESTS=ON -D IDEM_BUILD_CLI=ON \
+    -D IDEM_BUILD_EXAMPLES=ON "$@"
 }
 
 # The plain build, which the proofs run in as well. Debug are the sanitizers' builds and coverage's.

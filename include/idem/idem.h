@@ -55,6 +55,14 @@ extern "C" {
 #define IDEM_VERSION_MAJOR 0
 #define IDEM_VERSION_MINOR 1
 #define IDEM_VERSION_PATCH 0
+/** The version of this header: as one number that can be compared, 0.1.0 is 100; and as text. */
+#define IDEM_VERSION_NUMBER \
+    (IDEM_VERSION_MAJOR * 10000 + IDEM_VERSION_MINOR * 100 + IDEM_VERSION_PATCH)
+#define IDEM_VERSION_TEXT          \
+    IDEM__TEXT(IDEM_VERSION_MAJOR) \
+    "." IDEM__TEXT(IDEM_VERSION_MINOR) "." IDEM__TEXT(IDEM_VERSION_PATCH)
+#define IDEM__TEXT(number)  IDEM__TEXT_(number)
+#define IDEM__TEXT_(number) #number
 
 /* Marked "must check" is what leaves an output unset when it fails. */
 #if defined(__GNUC__)

@@ -69,6 +69,7 @@ seconds=$1
 shift
 mkdir -p -- "$findings"
 cmake -S "$root" -B "$build" -D CMAKE_C_COMPILER=clang -D CMAKE_CXX_COMPILER=clang++ \
+    -D IDEM_BUILD_TESTS=ON \
   -D CMAKE_BUILD_TYPE=RelWithDebInfo -D IDEM_FUZZ=ON -D IDEM_SANITIZE=address,undefined \
   -D IDEM_WERROR=ON >"$build/configure.log" 2>&1 || {
   cat "$build/configure.log"

@@ -19,7 +19,10 @@ fail() {
 # An instrumented build needs the same of whoever links it.
 instrument=$(sed -n 's/^IDEM_INSTRUMENT:INTERNAL=//p' "$build/CMakeCache.txt")
 compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
-has_cli=$(sed -n 's/^IDEM_BUILD_CLI:BOOL=//p' "$build/CMakeCache.txt")
+has_cli=OFF
+if [ -x "$build/cli/idem" ]; then
+  has_cli=ON
+fi
 has_sqlite=$(sed -n 's/^IDEM_BACKEND_SQLITE:BOOL=//p' "$build/CMakeCache.txt")
 
 # Runs a program that was built against the package.
@@ -32,13 +35,29 @@ check_program() {
   [ "$said" = "$version memory" ] || fail "$1 said: $said"
 }
 
-with_cmake() {
+# configure_outside OPTIONS...
+configure_outside() {
+  rm -rf -- "$work/outside"
   cmake -S "$here/outside" -B "$work/outside" -D CMAKE_PREFIX_PATH="$prefix" \
-    -D CMAKE_C_COMPILER="$compiler" -D CMAKE_C_FLAGS="$instrument" >"$work/cmake.log" 2>&1 ||
-    fail "find_package(idem CONFIG): $(cat "$work/cmake.log")"
+    -D CMAKE_C_COMPILER="$compiler" -D CMAKE_C_FLAGS="$instrument" "$@" >"$work/cmake.log" 2>&1
+}
+
+# Who links the shared library has no development files of what is in it.
+without="-D CMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON -D CMAKE_DISABLE_FIND_PACKAGE_SQLite3=ON
+  -D CMAKE_DISABLE_FIND_PACKAGE_Hiredis=ON"
+
+# shellcheck disable=SC2086 # several options, split on purpose
+with_cmake() {
+  configure_outside "-DKINDS=idem;idem_static" || fail "find_package(idem CONFIG): $(cat "$work/cmake.log")"
   cmake --build "$work/outside" >"$work/cmake.log" 2>&1 || fail "$(cat "$work/cmake.log")"
   check_program "$work/outside/with_idem"
   check_program "$work/outside/with_idem_static"
+  configure_outside -D KINDS=idem $without || fail "the shared library alone: $(cat "$work/cmake.log")"
+  cmake --build "$work/outside" >"$work/cmake.log" 2>&1 || fail "$(cat "$work/cmake.log")"
+  check_program "$work/outside/with_idem"
+  if configure_outside -D KINDS=idem_static $without; then
+    fail "the static library was found without what it needs"
+  fi
 }
 
 # The flags are words, split on purpose.
@@ -47,6 +66,8 @@ with_pkg_config() {
   PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name libidem.pc)")
   export PKG_CONFIG_PATH
   [ "$(pkg-config --modversion libidem)" = "$version" ] || fail "libidem.pc has another version"
+  PKG_CONFIG_LIBDIR=$work/none pkg-config --cflags --libs libidem >"$work/flags" 2>&1 ||
+    fail "pkg-config wants more than libidem.pc: $(cat "$work/flags")"
   libdir=$(pkg-config --variable=libdir libidem)
   "$compiler" $instrument "$here/outside/outside.c" -o "$work/shared" \
     $(pkg-config --cflags --libs libidem) "-Wl,-rpath,$libdir"
@@ -59,7 +80,8 @@ with_pkg_config() {
 # Only idem_ may be visible in the shared library, and all that the headers declare has to be.
 check_exports() {
   library=$(find "$prefix" -name 'libidem.so')
-  nm -D --defined-only "$library" | awk '{ print $3 }' | grep -v '^_' | sort >"$work/exported"
+  nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+    grep -v '^_' | sort >"$work/exported"
   if grep -v '^idem_[a-z]' "$work/exported"; then
     fail "these symbols of the shared library are nobody's business"
   fi
@@ -67,8 +89,14 @@ check_exports() {
     grep -o '\bidem_[a-z_]*(' | tr -d '(' | sort -u >"$work/declared"
   grep -v -x -F -f "$work/exported" "$work/declared" && fail "these are declared, but not exported"
   grep -v -x -F -f "$work/declared" "$work/exported" && fail "these are exported, but not declared"
-  major=${version%%.*}
-  readelf -d "$library" | grep -q "SONAME.*libidem.so.$major" || fail "the soname is wrong"
+  interface=${version%%.*}
+  if [ "$interface" = 0 ]; then
+    interface=${version%.*}
+  fi
+  readelf -d "$library" | grep -q "SONAME.*\[libidem\.so\.$interface\]" || fail "the soname is wrong"
+  unversioned=$(nm -D --defined-only --with-symbol-versions "$library" |
+    awk '$3 ~ /^idem_/ && $3 !~ /@@IDEM_/ { print $3 }')
+  [ -z "$unversioned" ] || fail "these symbols bear no version: $unversioned"
 }
 
 check_files() {

@@ -102,6 +102,9 @@ START_TEST(the_version_is_the_headers)
     (void)snprintf(version, sizeof version, "%d.%d.%d", IDEM_VERSION_MAJOR, IDEM_VERSION_MINOR,
                    IDEM_VERSION_PATCH);
     ck_assert_str_eq(idem_version(), version);
+    ck_assert_str_eq(idem_version(), IDEM_VERSION_TEXT);
+    ck_assert_int_eq(IDEM_VERSION_NUMBER,
+                     IDEM_VERSION_MAJOR * 10000 + IDEM_VERSION_MINOR * 100 + IDEM_VERSION_PATCH);
 }
 END_TEST
 
