@@ -197,6 +197,10 @@ static bool try_without(batch *all, const idem__postgres_fault *fault)
         read_instead(all, fault);
         return false;
     }
+    if (fault->of_one_op && all->grouped && all->bad >= all->count && !self->broken) {
+        all->singly = true; /* to find out who is to blame */
+        return true;
+    }
     if (!fault->of_one_op || all->bad >= all->count || (all->count > 1 && self->broken)) {
         fail_all(all, fault);
         return false;

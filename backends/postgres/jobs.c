@@ -9,6 +9,7 @@
 #include "jobs.h"
 
 #include "row.h"
+#include "run.h"
 #include "walk.h"
 #include "wire.h"
 
@@ -137,11 +138,14 @@ static int send_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
     all->frame = idem__postgres_frame_for(self, change);
     all->bad = IDEM__POSTGRES_NO_JOB;
     all->sweep_bad = false;
+    all->grouped = false;
     all->sweeps = inserts > 0 && !self->nested && !idem__postgres_walk_is_ahead(self, inserts);
     int rc = idem__postgres_frame_open(self, all->frame, change, all->deadline_ms, &all->in_front,
                                        fault);
-    for (size_t i = 0; rc == IDEM_OK && i < all->count; i++) {
-        rc = send_job(all, &all->jobs[i], fault);
+    for (size_t i = 0, run = 1; rc == IDEM_OK && i < all->count; i += run) {
+        run = idem__postgres_run_length(all, i);
+        rc = run > 1 ? idem__postgres_run_send(all, i, run, fault)
+                     : send_job(all, &all->jobs[i], fault);
         if (rc && fault->of_one_op)
             all->bad = i;
     }
@@ -226,8 +230,10 @@ static int take_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
 {
     idem__postgres *self = all->self;
     int rc = idem__postgres_frame_pass(self, all->in_front, all->deadline_ms, fault);
-    for (size_t i = 0; rc == IDEM_OK && i < all->count; i++)
-        rc = take_job(all, i, fault);
+    for (size_t i = 0, run = 1; rc == IDEM_OK && i < all->count; i += run) {
+        run = idem__postgres_run_length(all, i);
+        rc = run > 1 ? idem__postgres_run_take(all, i, run, fault) : take_job(all, i, fault);
+    }
     if (rc == IDEM_OK && all->sweeps) {
         rc = idem__postgres_walk_take_sweep(self, all->deadline_ms, fault);
         all->sweep_bad = rc != IDEM_OK;

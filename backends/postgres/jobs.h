@@ -22,6 +22,8 @@ typedef struct {
     size_t count;
     size_t bad;      /**< the job that was refused first, or IDEM__POSTGRES_NO_JOB */
     size_t in_front; /**< results of the frame */
+    bool singly;     /**< no statement carries out several of them */
+    bool grouped;    /**< one did */
     bool sweeps;
     bool sweep_bad; /**< it was the sweep that was refused */
 } idem__postgres_jobs;

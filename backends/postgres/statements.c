@@ -24,6 +24,9 @@
 #define INT8  20u
 #define TEXT  25u
 
+#define BYTEAS 1001u /* arrays of them */
+#define INT8S  1016u
+
 #define FOUND "version, (extract(epoch FROM clock_timestamp() - written) * 1000)::int8, record"
 #define LIVE  "expires > clock_timestamp()"
 #define ENDS  "clock_timestamp() + $3::float8 * interval '1 millisecond'"
@@ -51,6 +54,27 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          true,
          false,
          {BYTEA, INT8, INT8, BYTEA}},
+    [IDEM__POSTGRES_GET_MANY] = {"SELECT " FOUND ", key FROM @ WHERE key = ANY ($1) AND " LIVE
+                                 " ORDER BY key",
+                                 true,
+                                 false,
+                                 {BYTEAS}},
+    [IDEM__POSTGRES_INSERT_MANY] =
+        {"WITH seen AS MATERIALIZED (SELECT " FOUND ", key FROM @ WHERE key = ANY ($1) AND " LIVE
+         "),"
+         " made AS (INSERT INTO @ AS t (key, version, written, expires, record)"
+         " SELECT k, v, clock_timestamp(), clock_timestamp() + l::float8 * interval '1 "
+         "millisecond', r"
+         " FROM unnest($1, $2, $3, $4) AS given (k, v, l, r)"
+         " WHERE NOT EXISTS (SELECT FROM seen WHERE seen.key = k) ORDER BY k"
+         " ON CONFLICT (key) DO UPDATE SET version = excluded.version, written = clock_timestamp(),"
+         " expires = clock_timestamp() + (excluded.expires - excluded.written),"
+         " record = excluded.record WHERE t.expires <= clock_timestamp() RETURNING key)"
+         " SELECT NULL::int8, NULL::int8, NULL::bytea, key FROM made"
+         " UNION ALL SELECT * FROM seen ORDER BY 4",
+         true,
+         false,
+         {BYTEAS, INT8S, INT8S, BYTEAS}},
     [IDEM__POSTGRES_REPLACE] =
         {"UPDATE @ SET version = $2, written = clock_timestamp(), expires = " ENDS ", record = $4"
          " WHERE key = $1 AND version = $5 AND " LIVE,

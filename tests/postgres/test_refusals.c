@@ -96,26 +96,58 @@ START_TEST(a_commit_that_is_refused_has_changed_nothing)
 }
 END_TEST
 
-/* Three keys at once: the one that is refused alone is refused. */
-START_TEST(a_refusal_of_one_key_is_no_refusal_of_its_neighbours)
+#define MANY 9
+
+static void begin_all(idem_outcome outcomes[MANY], idem_error errors[MANY], int expected)
 {
-    idem_request requests[3];
-    idem_outcome outcomes[3];
-    idem_error errors[3];
-    static const char *const keys[] = {"a", "b", "c"};
-    store = with_trigger("IF new.key = 'b' THEN RAISE EXCEPTION 'no' USING errcode = '22023'; "
-                         "END IF");
-    for (int i = 0; i < 3; i++) {
+    idem_request requests[MANY];
+    static const char *const keys[MANY] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+    for (int i = 0; i < MANY; i++) {
         idem_request_init(&requests[i]);
         requests[i].key = idem_str(keys[i]);
     }
-    ck_assert_int_ne(idem_begin_many(store, requests, 3, outcomes, errors, &err), IDEM_OK);
-    ck_assert_int_eq(errors[0].code, IDEM_OK);
-    ck_assert_int_eq(errors[1].code, IDEM_ERR_CORRUPT);
-    ck_assert_int_eq(errors[2].code, IDEM_OK);
-    for (int i = 0; i < 3; i++)
+    ck_assert_int_eq(idem_begin_many(store, requests, MANY, outcomes, errors, &err), expected);
+}
+
+/* Several keys at once: the one that is refused is refused alone. */
+START_TEST(a_refusal_of_one_key_is_no_refusal_of_its_neighbours)
+{
+    idem_outcome outcomes[MANY];
+    idem_error errors[MANY];
+    store = with_trigger("IF new.key = 'b' THEN RAISE EXCEPTION 'no' USING errcode = '22023'; "
+                         "END IF");
+    begin_all(outcomes, errors, IDEM_ERR_CORRUPT);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(errors[i].code, i == 1 ? IDEM_ERR_CORRUPT : IDEM_OK);
+        ck_assert(i == 1 || outcomes[i].kind == IDEM_NEW);
         idem_outcome_clear(&outcomes[i]);
-    ck_assert_int_eq(pg_number(&server, "SELECT count(*) FROM idem_record"), 2);
+    }
+    ck_assert_int_eq(pg_number(&server, "SELECT count(*) FROM idem_record"), MANY - 1);
+}
+END_TEST
+
+/* Of many keys at once some are completed, some expired, some new. */
+START_TEST(each_of_many_keys_gets_its_own_answer)
+{
+    idem_outcome outcomes[MANY];
+    idem_error errors[MANY];
+    store = open_url(server.url, "");
+    complete(store, "c", "3");
+    complete(store, "h", "8");
+    complete(store, "e", "5");
+    pg_do(&server, "UPDATE idem_record SET expires = now() WHERE key = 'e'");
+    begin_all(outcomes, errors, IDEM_OK);
+    for (int i = 0; i < MANY; i++) {
+        bool completed = i == 2 || i == 7;
+        ck_assert_int_eq(outcomes[i].kind, completed ? IDEM_COMPLETED : IDEM_NEW);
+        ck_assert(!completed || *(const char *)outcomes[i].response.data == '1' + i);
+        idem_outcome_clear(&outcomes[i]);
+    }
+    begin_all(outcomes, errors, IDEM_OK);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(outcomes[i].kind, i == 2 || i == 7 ? IDEM_COMPLETED : IDEM_IN_PROGRESS);
+        idem_outcome_clear(&outcomes[i]);
+    }
 }
 END_TEST
 
@@ -391,6 +423,7 @@ int main(void)
     ADD_HERE(suite, a_refusal_is_told_as_what_it_is, sizeof refusals / sizeof refusals[0]);
     ADD_HERE(suite, a_commit_that_is_refused_has_changed_nothing, 1);
     ADD_HERE(suite, a_refusal_of_one_key_is_no_refusal_of_its_neighbours, 1);
+    ADD_HERE(suite, each_of_many_keys_gets_its_own_answer, 1);
     ADD_HERE(suite, a_strangers_warning_is_no_doubt, 1);
     ADD_HERE(suite, the_databases_own_settings_change_nothing,
              sizeof settings / sizeof settings[0]);
