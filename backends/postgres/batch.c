@@ -15,6 +15,7 @@
 #include "wire.h"
 
 #define FRESH_ENOUGH   4u    /* inserts of new keys in a row */
+#define UNLOOKED_MAX   64u   /* after so many batches it is tried whether a server has come near */
 #define NEAR_US        300u  /* a server that is looked up so quickly is near */
 #define RIVAL_RETRY_MS 1000u /* a transaction that is open has no lease to be told */
 
@@ -214,10 +215,18 @@ static bool try_without(batch *all, const idem__postgres_fault *fault)
 
 /* A look costs the server half of what an insert costs that finds something. So where the server is near,
    and the last inserts have not all been of new keys, they are looked up first. */
-static bool is_worth_a_look(const idem__postgres *self)
+static bool is_worth_a_look(idem__postgres *self)
 {
     return !self->joined && !self->pooled && self->fresh < FRESH_ENOUGH &&
-           self->round_trip_us < NEAR_US;
+           (self->round_trip_us < NEAR_US || ++self->unlooked % UNLOOKED_MAX == 0);
+}
+
+/* The shortest of the last looks counts: the longer ones say how busy this machine is. */
+static void learn_distance(idem__postgres *self, uint32_t took_us)
+{
+    uint32_t slack_us = self->round_trip_us / 32 + 1;
+    self->round_trip_us =
+        took_us < self->round_trip_us + slack_us ? took_us : self->round_trip_us + slack_us;
 }
 
 /* Answers the inserts that find something. IDEM_OK: the others are left in `all`. */
@@ -238,8 +247,7 @@ static int look_up(batch *all, idem__postgres_fault *fault)
     all->self->committing = false; /* they have changed nothing */
     if (rc)
         return rc;
-    all->self->round_trip_us =
-        (3 * all->self->round_trip_us + (idem__postgres_wire_now_us() - began_us)) / 4;
+    learn_distance(all->self, idem__postgres_wire_now_us() - began_us);
     for (size_t i = 0; i < all->count; i++) {
         if (!all->jobs[i].op->has_found && !all->jobs[i].op->error.code)
             all->jobs[left++] = all->jobs[i];

@@ -26,6 +26,20 @@ void idem__postgres_lock_text(uint64_t ms, char text[24])
     (void)snprintf(text, 24, "%" PRIu64 "ms", ms ? ms : 1);
 }
 
+/* How far the server is: a pipeline of nothing. */
+static int measure(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
+{
+    uint32_t began_us = idem__postgres_wire_now_us();
+    int rc = idem__postgres_wire_begin(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__postgres_wire_sync(self, fault);
+    if (rc == IDEM_OK)
+        rc = idem__postgres_wire_finish(self, deadline_ms, fault);
+    self->committing = false;
+    self->round_trip_us = idem__postgres_wire_now_us() - began_us;
+    return rc;
+}
+
 static int set_up(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     char text[24];
@@ -35,10 +49,8 @@ static int set_up(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fau
         return rc;
     idem__postgres_lock_text(IDEM__POSTGRES_LOCK_MS, text);
     idem__postgres_param_text(&params, text);
-    uint32_t began_us = idem__postgres_wire_now_us();
     rc = idem__postgres_wire_run(self, IDEM__POSTGRES_SESSION, &params, deadline_ms, NULL, fault);
-    self->round_trip_us = idem__postgres_wire_now_us() - began_us;
-    return rc;
+    return rc ? rc : measure(self, deadline_ms, fault);
 }
 
 /* True if the server has neither ended the session nor said what nobody asked for. */

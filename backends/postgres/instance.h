@@ -57,6 +57,7 @@ typedef struct idem__postgres {
     char sqlstate[8];     /**< of the pipeline's first error; empty: none */
 
     uint32_t fresh;         /**< inserts in a row that have found nothing */
+    uint32_t unlooked;      /**< batches that were not looked up, for the distance */
     uint32_t round_trip_us; /**< about how long a look takes */
     idem_buffer text;       /**< of one record, while it is sent */
     size_t swept_ahead;     /**< so many inserts more need no sweep */
