@@ -335,12 +335,12 @@ static bool would_complain(const idem__postgres *self)
     char path[PATH_MAX];
     struct stat status;
     const char *named = value_of(self, "passfile");
-    const char *home = getenv("HOME");
+    const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe): as libpq does */
     struct passwd entry;
     struct passwd *found = NULL;
     char buf[1024];
     if (!named || !*named)
-        named = getenv("PGPASSFILE");
+        named = getenv("PGPASSFILE"); /* NOLINT(concurrency-mt-unsafe) */
     if (!home && getpwuid_r(geteuid(), &entry, buf, sizeof buf, &found) == 0 && found)
         home = found->pw_dir;
     if (named && *named)
