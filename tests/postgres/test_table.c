@@ -159,10 +159,12 @@ END_TEST
 START_TEST(rows_that_cannot_be_understood_are_told_and_left)
 {
     static const char *const spoils[] = {
-        "UPDATE idem_record SET record = 'x'", "UPDATE idem_record SET record = ''",
+        "UPDATE idem_record SET record = 'x'",
+        "UPDATE idem_record SET record = ''",
         "UPDATE idem_record SET version = version + 1",
-        "UPDATE idem_record SET record = convert_to(regexp_replace(convert_from(record, 'UTF8'), "
-        "'\"token\":\"[^\"]*\",?', ''), 'UTF8')"};
+        ("UPDATE idem_record SET record = convert_to(regexp_replace(convert_from(record, 'UTF8'), "
+         "'\"token\":\"[^\"]*\",?', ''), 'UTF8')"),
+    };
     idem_outcome out;
     idem_record record;
     store = open_url(server.url, "");
