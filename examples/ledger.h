@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ledger of webhook_consumer.c, and the store that shares its transactions. Which database they are in
- * is told by the URL alone: `sqlite:FILE` (or a plain path) or `postgresql://…`.
+ * The ledger of webhook_consumer.c, and the store that shares its transactions. Which database
+ * they are in is told by the URL alone: `sqlite:FILE` (or a plain path) or `postgresql://…`.
  */
 #ifndef EXAMPLES_LEDGER_H
 #define EXAMPLES_LEDGER_H

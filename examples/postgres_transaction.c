@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Claim, response and business rows in one PostgreSQL transaction: roll back, and all of them are gone;
- * commit, and all of them stand. Nothing in between can be seen or be left by a crash.
+ * Claim, response and business rows in one PostgreSQL transaction: roll back, and all of them are
+ * gone; commit, and all of them stand. Nothing in between can be seen or be left by a crash.
  *
  *     postgres_transaction postgresql://user@host/database
  */
@@ -28,7 +28,8 @@ static int fail(const char *doing, const char *why)
     return -1;
 }
 
-/* Carries out a statement. The first value of its result goes into `number`, if that is not NULL. */
+/* Carries out a statement. The first value of its result goes into `number`, if that is not
+   NULL. */
 static int run(const bank *b, const char *sql, const char *const *values, int count,
                int64_t *number)
 {

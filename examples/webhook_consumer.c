@@ -3,9 +3,10 @@
  * A consumer of payment webhooks that books each event once, however often it is delivered and
  * wherever a consumer is killed.
  *
- * The claim of an event, its row in the ledger and the stored response are one transaction, in SQLite or
- * in PostgreSQL (ledger.h): all of them are there, or none is. The ledger has no unique index, so nothing but the claim
- * keeps an event from being booked twice. No transaction is open while a consumer waits.
+ * The claim of an event, its row in the ledger and the stored response are one transaction, in
+ * SQLite or in PostgreSQL (ledger.h): all of them are there, or none is. The ledger has no unique
+ * index, so nothing but the claim keeps an event from being booked twice. No transaction is open
+ * while a consumer waits.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -119,7 +120,8 @@ static json_int_t delivery_value(const delivery *d)
 
 /* ------------------------------------------------------------------------------ booking */
 
-/* What stands here as a stall is, in real life, a power cut or the kernel's out-of-memory killer. */
+/* What stands here as a stall is, in real life, a power cut or the kernel's out-of-memory
+   killer. */
 static void stall(const delivery *d)
 {
     (void)printf("stalled in %s\n", d->event_id);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch of ops: the pipeline of jobs.c, and what it takes where that is refused. If one op is to blame it is
- * answered, and the others are carried out without it. Where the server refuses changes, inserts are looked up
- * instead: what is completed is replayed all the same.
+ * A batch of ops: the pipeline of jobs.c, and what it takes where that is refused. If one op is
+ * to blame it is answered, and the others are carried out without it. Where the server refuses
+ * changes, inserts are looked up instead: what is completed is replayed all the same.
  *
- * Whoever finds a record with its own token is asking once more after a lost answer. That record may be
- * committed on this server alone, and be lost with it: so a commit of our own has to reach the standbys
- * first, which carries everything before it along.
+ * Whoever finds a record with its own token is asking once more after a lost answer. That record
+ * may be committed on this server alone, and be lost with it: so a commit of our own has to reach
+ * the standbys first, which carries everything before it along.
  */
 #include "batch.h"
 
@@ -60,9 +60,9 @@ static void fail_all(const batch *all, const idem__postgres_fault *fault)
 
 /* ------------------------------------------------------------------------- what goes otherwise */
 
-/* A key that a transaction which is still open has inserted is in progress there, whatever becomes of it.
-   That is told where such transactions are usual; a store of its own rather asks again, since what holds
-   the key may be a commit of its own whose answer was lost. */
+/* A key that a transaction which is still open has inserted is in progress there, whatever
+   becomes of it. That is told where such transactions are usual; a store of its own rather asks
+   again, since what holds the key may be a commit of its own whose answer was lost. */
 static bool answer_rival(const idem__postgres *self, idem_op *op, const idem__postgres_fault *fault)
 {
     idem_error error = {0};
@@ -116,8 +116,8 @@ static void read_instead(batch *all, const idem__postgres_fault *why)
     }
 }
 
-/* What was not changed and not found either is looked up: what is in its way was committed after its
-   statement had begun, or is of another version. */
+/* What was not changed and not found either is looked up: what is in its way was committed
+   after its statement had begun, or is of another version. */
 static void look_again(batch *all)
 {
     idem__postgres_fault fault = {0};
@@ -161,7 +161,8 @@ static int send_barrier(batch *all, idem__postgres_fault *fault)
     return rc;
 }
 
-/* Of whoever has found a record of its own: what it stands on has to be as safe as an answer in time. */
+/* Of whoever has found a record of its own: what it stands on has to be as safe as an answer in
+   time. */
 static void make_sure(batch *all)
 {
     idem__postgres_fault fault = {0};
@@ -213,8 +214,8 @@ static bool try_without(batch *all, const idem__postgres_fault *fault)
     return all->count > 0;
 }
 
-/* A look costs the server half of what an insert costs that finds something. So where the server is near,
-   and the last inserts have not all been of new keys, they are looked up first. */
+/* A look costs the server half of what an insert costs that finds something. So where the
+   server is near, and the last inserts have not all been of new keys, they are looked up first. */
 static bool is_worth_a_look(idem__postgres *self)
 {
     return !self->joined && !self->pooled && self->fresh < FRESH_ENOUGH &&

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Settings of a server that could lose records or run work twice, all asked for in one statement; and
- * whether a record can be written, changed and removed, by doing so. What a role may not see (others'
- * sessions, replication) is a finding of its own where it matters.
+ * Settings of a server that could lose records or run work twice, all asked for in one statement;
+ * and whether a record can be written, changed and removed, by doing so. What a role may not see
+ * (others' sessions, replication) is a finding of its own where it matters.
  */
 #include "check.h"
 
@@ -177,7 +177,8 @@ static void judge_clock(const examination *at, int64_t before_ms, int64_t after_
 
 /* --------------------------------------------------------------------------- a record, for real */
 
-/* What may pass, or is no fault of the server's, is an error of the check; what stays is a finding. */
+/* What may pass, or is no fault of the server's, is an error of the check; what stays is a
+   finding. */
 static int submit(const examination *at, idem_op *op, uint64_t deadline_ms, bool *goes_on,
                   idem__postgres_fault *fault)
 {

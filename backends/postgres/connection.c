@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection of a store that was opened by URL. It is made with the instance, and again by the
- * next call when it was lost, when the server has ended it, or in the child of a fork(). One that was
- * answered a moment ago is not looked at before it is used.
+ * The connection of a store that was opened by URL. It is made with the instance, and again by
+ * the next call when it was lost, when the server has ended it, or in the child of a fork(). One
+ * that was answered a moment ago is not looked at before it is used.
  *
- * A session of our own has settings of its own: commits are waited for, and statements run in READ
- * COMMITTED, whatever the database's defaults are; nothing but the deadline ends them. Behind a pooler
- * a session is others' too, so there each transaction has them for itself.
+ * A session of our own has settings of its own: commits are waited for, and statements run in
+ * READ COMMITTED, whatever the database's defaults are; nothing but the deadline ends them.
+ * Behind a pooler a session is others' too, so there each transaction has them for itself.
  */
 #include "connection.h"
 

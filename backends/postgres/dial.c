@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connecting, without blocking but for the lookup of names. libpq makes its sockets itself, and they
- * must not get the numbers 0 to 2: where these are free they are taken meanwhile.
+ * Connecting, without blocking but for the lookup of names. libpq makes its sockets itself, and
+ * they must not get the numbers 0 to 2: where these are free they are taken meanwhile.
  *
- * Errors of a connection that is being made are told by SQLSTATE alone where a server has said one:
- * what servers say may repeat what they were told. libpq's own words are shown unless the password
- * is in them.
+ * Errors of a connection that is being made are told by SQLSTATE alone where a server has said
+ * one: what servers say may repeat what they were told. libpq's own words are shown unless the
+ * password is in them.
  */
 #include "dial.h"
 

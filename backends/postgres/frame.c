@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions. All statements of a pipeline are one transaction by themselves, which is committed when
- * the server comes to the pipeline's end. That is enough on a session of our own, whose settings were
- * made when it began. Elsewhere the transaction is begun by name and has its settings for itself.
+ * Transactions. All statements of a pipeline are one transaction by themselves, which is
+ * committed when the server comes to the pipeline's end. That is enough on a session of our own,
+ * whose settings were made when it began. Elsewhere the transaction is begun by name and has its
+ * settings for itself.
  *
- * Inside a transaction of the caller's ours is a savepoint: whatever happens, the caller's transaction
- * is neither committed nor rolled back by us. Its lock_timeout is put back.
+ * Inside a transaction of the caller's ours is a savepoint: whatever happens, the caller's
+ * transaction is neither committed nor rolled back by us. Its lock_timeout is put back.
  */
 #include "frame.h"
 

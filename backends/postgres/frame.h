@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What stands around a batch's statements: a transaction of our own, or a savepoint of the caller's. */
+/* What stands around a batch's statements: a transaction of our own, or a savepoint of the
+   caller's. */
 #ifndef IDEM_POSTGRES_FRAME_H
 #define IDEM_POSTGRES_FRAME_H
 
@@ -26,8 +27,8 @@ int idem__postgres_frame_close(idem__postgres *self, idem__postgres_frame frame,
 int idem__postgres_frame_pass(idem__postgres *self, size_t count, uint64_t deadline_ms,
                               idem__postgres_fault *fault);
 
-/** Undoes a transaction or a savepoint in which something was refused. The connection is broken if that
- *  fails. */
+/** Undoes a transaction or a savepoint in which something was refused. The connection is broken
+    if that *  fails. */
 void idem__postgres_frame_undo(idem__postgres *self, idem__postgres_frame frame,
                                uint64_t deadline_ms);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The instance that the files of this backend share: one connection, and what is known of its server. */
+/* The instance that the files of this backend share: one connection, and what is known of its
+   server. */
 #ifndef IDEM_POSTGRES_INSTANCE_H
 #define IDEM_POSTGRES_INSTANCE_H
 
@@ -16,7 +17,8 @@
 /** The longest key that a record is kept under. */
 #define IDEM__POSTGRES_KEY_MAX (IDEM_KEY_MAX + IDEM_PREFIX_MAX)
 
-/** Results that one pipeline may have: a prepare and two statements for each op, and some around. */
+/** Results that one pipeline may have: a prepare and two statements for each op, and some
+    around. */
 #define IDEM__POSTGRES_EXPECTED_MAX (4 * IDEM_BATCH_MAX + 32)
 
 /** How long a statement waits for a row that another transaction holds. */

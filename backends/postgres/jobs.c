@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ops as one transaction in one pipeline: one round trip, one flush to the disk. They are carried out in the
- * order of their keys, so that batches of several processes don't wait for one another in a circle; those on
- * one key stay in their order.
+ * Ops as one transaction in one pipeline: one round trip, one flush to the disk. They are carried
+ * out in the order of their keys, so that batches of several processes don't wait for one another
+ * in a circle; those on one key stay in their order.
  *
- * Answers are filled in as results come, and taken back if the transaction does not stand in the end.
+ * Answers are filled in as results come, and taken back if the transaction does not stand in the
+ * end.
  */
 #include "jobs.h"
 
@@ -245,8 +246,8 @@ static int take_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
     return rc;
 }
 
-/* What was sent of a pipeline that could not be built to its end must not be committed: without a frame
-   of its own, its end would do that. */
+/* What was sent of a pipeline that could not be built to its end must not be committed: without
+   a frame of its own, its end would do that. */
 static void abandon(idem__postgres_jobs *all)
 {
     idem__postgres *self = all->self;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A store on the caller's own connection: the same table and statements, inside the transaction that the
- * caller has open, or in one of our own if there is none.
+ * A store on the caller's own connection: the same table and statements, inside the transaction
+ * that the caller has open, or in one of our own if there is none.
  *
- * The connection is given back as it was taken: out of pipeline mode, with its notice receiver, blocking
- * or not, and its transaction in the state that it was in. The one exception is a deadline that comes
- * while the server does not answer: then the socket is shut down, so that caller and server agree that the
- * transaction is gone.
+ * The connection is given back as it was taken: out of pipeline mode, with its notice receiver,
+ * blocking or not, and its transaction in the state that it was in. The one exception is a
+ * deadline that comes while the server does not answer: then the socket is shut down, so that
+ * caller and server agree that the transaction is gone.
  *
- * Every failure inside a caller's transaction is permanent. A repeat could find the transaction ended, and
- * would write outside of it what the caller believes to be in it.
+ * Every failure inside a caller's transaction is permanent. A repeat could find the transaction
+ * ended, and would write outside of it what the caller believes to be in it.
  */
 #include "join.h"
 
@@ -87,7 +87,8 @@ int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
                                     "your connection is lost: connect again");
 }
 
-/* What is under way can't be taken back: the caller's transaction ends, and libpq is made to see it. */
+/* What is under way can't be taken back: the caller's transaction ends, and libpq is made to
+   see it. */
 static void cut(idem__postgres *self)
 {
     int fd = self->pq->PQsocket(self->conn);

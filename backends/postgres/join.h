@@ -9,8 +9,9 @@
  *  it is in no state for that, and was left as it is */
 int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault);
 
-/** How long a call may go on: a little beyond its deadline, since to end it earlier would end the caller's
- *  transaction. A server that answers at all does so by then: what it waits for is bounded. */
+/** How long a call may go on: a little beyond its deadline, since to end it earlier would end
+    the caller's *  transaction. A server that answers at all does so by then: what it waits for
+    is bounded. */
 uint64_t idem__postgres_join_deadline(uint64_t deadline_ms);
 
 /** Gives it back. */

@@ -2,9 +2,9 @@
 /*
  * The PostgreSQL backend by URL: its table of operations, and an instance's life.
  *
- * A store opens up to four instances; each is one connection, used by one thread at a time. What several
- * callers must agree on is decided inside the server, one statement per op. A lost connection is opened
- * again by the next call; repeating is the store's business.
+ * A store opens up to four instances; each is one connection, used by one thread at a time. What
+ * several callers must agree on is decided inside the server, one statement per op. A lost
+ * connection is opened again by the next call; repeating is the store's business.
  */
 #include "batch.h"
 #include "connection.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libpq brings Kerberos, LDAP and TLS along: to load them takes longer than most uses of another
- * backend. So nothing here is linked with it. The first store of this backend loads it by name, once
- * for the process; in a process that has it already, on whose connection a store may be opened, that
- * is the same library.
+ * backend. So nothing here is linked with it. The first store of this backend loads it by name,
+ * once for the process; in a process that has it already, on whose connection a store may be
+ * opened, that is the same library.
  */
 #include "pq.h"
 

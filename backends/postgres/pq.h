@@ -8,19 +8,17 @@
 #include <libpq-fe.h>
 
 /** The functions of libpq that are used here. Each is a member of ::idem__pq under its own name. */
-#define IDEM__PQ_FUNCTIONS(X)                                                                     \
-    X(PQclear)                                                                                    \
-    X(PQcmdTuples)                                                                                \
-    X(PQconnectPoll)                                                                              \
-    X(PQconnectStartParams)                                                                       \
-    X(PQconsumeInput)                                                                             \
-    X(PQenterPipelineMode) X(PQerrorMessage) X(PQexitPipelineMode) X(PQfinish) X(PQflush)         \
-        X(PQgetResult) X(PQgetisnull) X(PQgetlength) X(PQgetvalue) X(PQisBusy) X(PQisnonblocking) \
-            X(PQlibVersion) X(PQnfields) X(PQntuples) X(PQbackendPID) X(PQpipelineStatus)         \
-                X(PQpipelineSync) X(PQresultErrorField) X(PQresultStatus) X(PQsendPrepare)        \
-                    X(PQsendQueryParams) X(PQsendQueryPrepared) X(PQsetErrorVerbosity)            \
-                        X(PQsetNoticeReceiver) X(PQsetnonblocking) X(PQsocket) X(PQstatus)        \
-                            X(PQtransactionStatus)
+/* clang-format off */
+#define IDEM__PQ_FUNCTIONS(X)                                                           \
+    X(PQbackendPID) X(PQclear) X(PQcmdTuples) X(PQconnectPoll) X(PQconnectStartParams)  \
+    X(PQconsumeInput) X(PQenterPipelineMode) X(PQerrorMessage) X(PQexitPipelineMode)    \
+    X(PQfinish) X(PQflush) X(PQgetResult) X(PQgetisnull) X(PQgetlength) X(PQgetvalue)   \
+    X(PQisBusy) X(PQisnonblocking) X(PQlibVersion) X(PQnfields) X(PQntuples)            \
+    X(PQpipelineStatus) X(PQpipelineSync) X(PQresultErrorField) X(PQresultStatus)       \
+    X(PQsendPrepare) X(PQsendQueryParams) X(PQsendQueryPrepared) X(PQsetErrorVerbosity) \
+    X(PQsetNoticeReceiver) X(PQsetnonblocking) X(PQsocket) X(PQstatus)                  \
+    X(PQtransactionStatus)
+/* clang-format on */
 
 typedef struct {
 #define IDEM__PQ_MEMBER(name) __typeof__(&name) name;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A row as a record. `record` has all of it in the library's JSON form; the columns beside it are what
- * the server compares. What other programs may have written is checked: a version that differs between
- * the two, or a record without a token, is not ours.
+ * A row as a record. `record` has all of it in the library's JSON form; the columns beside it are
+ * what the server compares. What other programs may have written is checked: a version that
+ * differs between the two, or a record without a token, is not ours.
  */
 #include "row.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs: inserts, or gets, of different keys that follow one another in the order of the keys are one
- * statement, which costs the server a fraction of what as many statements do. Its rows come in the same
- * order, each with its key.
+ * Runs: inserts, or gets, of different keys that follow one another in the order of the keys are
+ * one statement, which costs the server a fraction of what as many statements do. Its rows come
+ * in the same order, each with its key.
  *
- * If such a statement is refused, nobody knows which key is to blame: then they are carried out singly.
+ * If such a statement is refused, nobody knows which key is to blame: then they are carried out
+ * singly.
  */
 #include "run.h"
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table. It is looked up when a connection is new: name, shape, version, and this role's rights
- * on it. Where its schema was not written in the URL, the first look decides, and later ones look in
- * that schema alone: whatever a role's search_path says by then, it is the same table.
+ * The table. It is looked up when a connection is new: name, shape, version, and this role's
+ * rights on it. Where its schema was not written in the URL, the first look decides, and later
+ * ones look in that schema alone: whatever a role's search_path says by then, it is the same
+ * table.
  *
- * The version is in the table's comment; without one it is version 1. A later version has to add to
- * the table only what old statements can do without, or to raise the number, and old ones refuse it.
+ * The version is in the table's comment; without one it is version 1. A later version has to add
+ * to the table only what old statements can do without, or to raise the number, and old ones
+ * refuse it.
  */
 #include "schema.h"
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SQL of this backend. `@` in a text stands for the table, which is put in when a text is first
- * needed. All times are clock_timestamp(): now() is the begin of the transaction, and a statement may
- * have waited for a lock since.
+ * The SQL of this backend. `@` in a text stands for the table, which is put in when a text is
+ * first needed. All times are clock_timestamp(): now() is the begin of the transaction, and a
+ * statement may have waited for a lock since.
  *
- * A row is expired when `expires` has come, and is then absent for every op. `written` and `expires`
- * are set by the server's clock in the statement that writes, so no other clock is ever compared with
- * it. Neither has an index: the primary key is the only one, and updates stay heap-only.
+ * A row is expired when `expires` has come, and is then absent for every op. `written` and
+ * `expires` are set by the server's clock in the statement that writes, so no other clock is ever
+ * compared with it. Neither has an index: the primary key is the only one, and updates stay
+ * heap-only.
  *
- * INSERT is one statement that writes nothing where it finds a live record: `seen` is looked up first,
- * and the insertion is not even tried if there is one. If `seen` has none, the key may still have a row:
- * an expired one, which is overwritten, or one that was committed after this statement's snapshot, which
- * is left alone. In the latter case it gives no row at all, and batch.c looks again with a statement,
- * and so with a snapshot, of its own.
+ * INSERT is one statement that writes nothing where it finds a live record: `seen` is looked up
+ * first, and the insertion is not even tried if there is one. If `seen` has none, the key may
+ * still have a row: an expired one, which is overwritten, or one that was committed after this
+ * statement's snapshot, which is left alone. In the latter case it gives no row at all, and
+ * batch.c looks again with a statement, and so with a snapshot, of its own.
  */
 #include "statements.h"
 

@@ -2,11 +2,11 @@
 /*
  * Walks in the order of the keys, along the primary key, which is the only index.
  *
- * Inserts sweep as they pass by, more rows than they can have added: a walk around the table takes less
- * time than filling it anew, and the dead never outgrow the living. An instance sweeps with its first
- * insert, and then for some inserts together. It begins at the key that it inserts, or at the begin of
- * the table, by chance: a process that lives for one insert must not sweep the same rows every time, be its
- * keys random or rising.
+ * Inserts sweep as they pass by, more rows than they can have added: a walk around the table
+ * takes less time than filling it anew, and the dead never outgrow the living. An instance sweeps
+ * with its first insert, and then for some inserts together. It begins at the key that it
+ * inserts, or at the begin of the table, by chance: a process that lives for one insert must not
+ * sweep the same rows every time, be its keys random or rising.
  */
 #include "walk.h"
 
@@ -173,7 +173,7 @@ static bool is_expired(const idem__postgres *self, const PGresult *result, int r
            self->pq->PQgetvalue(result, row, L_EXPIRED)[0] != 0;
 }
 
-/* Gives the rows of a page. @param[out] place  the last one @param[out] ended  it was the last of all */
+/* Gives the rows of a page. @param[out] place  the last one @param[out] ended  the last of all */
 static int give_all(const idem__postgres *self, const PGresult *result, const idem_scan_page *page,
                     idem__postgres_place *place, bool *ended, idem__postgres_fault *fault)
 {

@@ -3,14 +3,15 @@
  * Pipelines. libpq is only ever used without blocking: what it can't send or has not received is
  * waited for here, in both directions at once and by the deadline.
  *
- * `expected` has one entry for each result to come: a statement of the caller's, a prepare, or the
- * pipeline's end. Results of prepares are taken in on the way. The first refusal of a pipeline is
- * remembered; the server skips all statements behind it, up to the end.
+ * `expected` has one entry for each result to come: a statement of the caller's, a prepare, or
+ * the pipeline's end. Results of prepares are taken in on the way. The first refusal of a
+ * pipeline is remembered; the server skips all statements behind it, up to the end.
  *
  * A commit that does not wait for its standbys any more, since somebody cancelled the wait or the
- * server is going down, succeeds with a warning: what it changed is there, and may be lost. libpq may
- * hand on a warning before the results in front of it, so any warning that comes with a pipeline counts,
- * but for those with a context: these are from inside of a function, as of a stranger's trigger.
+ * server is going down, succeeds with a warning: what it changed is there, and may be lost. libpq
+ * may hand on a warning before the results in front of it, so any warning that comes with a
+ * pipeline counts, but for those with a context: these are from inside of a function, as of a
+ * stranger's trigger.
  */
 #include "wire.h"
 
@@ -130,7 +131,8 @@ static int not_queued(idem__postgres *self, idem__postgres_fault *fault)
                                                            : lost(self, fault);
 }
 
-/* Sends all that is queued, and takes in what comes meanwhile: the server may send before it reads. */
+/* Sends all that is queued, and takes in what comes meanwhile: the server may send before it
+   reads. */
 static int push(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     const idem__pq *pq = self->pq;
@@ -219,8 +221,9 @@ int idem__postgres_wire_sync(idem__postgres *self, idem__postgres_fault *fault)
 
 /* ---------------------------------------------------------------------------------- receiving */
 
-/* Waits until a result is there, or none will come. libpq drops a result that it has no memory for, and
-   goes on waiting for it; all that it leaves is a message, while the server has refused nothing. */
+/* Waits until a result is there, or none will come. libpq drops a result that it has no memory
+   for, and goes on waiting for it; all that it leaves is a message, while the server has
+   refused nothing. */
 static int await(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     const idem__pq *pq = self->pq;
@@ -239,7 +242,8 @@ static int await(idem__postgres *self, uint64_t deadline_ms, idem__postgres_faul
     return IDEM_OK;
 }
 
-/* A refusal, which means that the transaction was rolled back; or the end of the connection, which libpq reports alike. */
+/* A refusal, which means that the transaction was rolled back; or the end of the connection,
+   which libpq reports alike. */
 static int refused(idem__postgres *self, const PGresult *result, idem__postgres_fault *fault)
 {
     const char *state = field(self, result, PG_DIAG_SQLSTATE);

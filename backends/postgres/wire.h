@@ -31,8 +31,8 @@ int idem__postgres_wire_sync(idem__postgres *self, idem__postgres_fault *fault);
 int idem__postgres_wire_next(idem__postgres *self, uint64_t deadline_ms, PGresult **result,
                              idem__postgres_fault *fault);
 
-/** Passes over what is left, to the pipeline's end. IDEM_OK: the end was reached, and the server has
- *  refused nothing, what it does at the end (its commit) included. */
+/** Passes over what is left, to the pipeline's end. IDEM_OK: the end was reached, and the
+    server has *  refused nothing, what it does at the end (its commit) included. */
 int idem__postgres_wire_finish(idem__postgres *self, uint64_t deadline_ms,
                                idem__postgres_fault *fault);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The suite on idem_postgres_open_on(): each handle on a connection of the caller's own, outside of any
-   transaction. From the third handle on they share one connection. */
+/* The suite on idem_postgres_open_on(): each handle on a connection of the caller's own,
+   outside of any transaction. From the third handle on they share one connection. */
 #include "conformance_pg.h"
 
 #include <idem/postgres.h>

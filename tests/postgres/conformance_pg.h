@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the suite's programs on PostgreSQL share: one server, whose table is taken away for each test. */
+/* What the suite's programs on PostgreSQL share: one server, whose table is taken away for each
+   test. */
 #ifndef IDEM_TESTS_CONFORMANCE_PG_H
 #define IDEM_TESTS_CONFORMANCE_PG_H
 

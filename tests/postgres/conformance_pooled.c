@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The suite behind pgbouncer in transaction mode, whose sessions are whoever's transaction comes next. */
+/* The suite behind pgbouncer in transaction mode, whose sessions are whoever's transaction
+   comes next. */
 #include "conformance_pg.h"
 #include "pooler.h"
 

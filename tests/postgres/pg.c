@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Servers that a test starts and stops. Each runs in a folder of its own and is known by its process id
- * alone. It ends with the process that started it: by pg_remove(), at exit, and on Linux by the kernel if
- * that process is killed.
+ * Servers that a test starts and stops. Each runs in a folder of its own and is known by its
+ * process id alone. It ends with the process that started it: by pg_remove(), at exit, and on
+ * Linux by the kernel if that process is killed.
  *
- * PostgreSQL refuses to run as root: there its programs run as the user `postgres`, or else `nobody`.
+ * PostgreSQL refuses to run as root: there its programs run as the user `postgres`, or else
+ * `nobody`.
  */
 #define _XOPEN_SOURCE 700 /* nftw() */
 #include "pg.h"
@@ -172,7 +173,8 @@ int pg_free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* -------------------------------------------------------------------------------- start and stop */
+/* -------------------------------------------------------------------------------- start and
+   stop */
 
 static bool has_ended(pg_server *self)
 {

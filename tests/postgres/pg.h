@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A PostgreSQL server of the test's own: on a unix socket and a free port, in a temporary folder, run by a
- * user that is not root, stopped at the end whatever happens. No other server is ever touched.
+ * A PostgreSQL server of the test's own: on a unix socket and a free port, in a temporary folder,
+ * run by a user that is not root, stopped at the end whatever happens. No other server is ever
+ * touched.
  */
 #ifndef IDEM_TESTS_PG_H
 #define IDEM_TESTS_PG_H
@@ -23,18 +24,19 @@ typedef struct pg_server {
     char tcp_url[PG_URL_SIZE];
 } pg_server;
 
-/** Leaves the program if there is no server to test with: as a failure where IDEM_SKIPS_FAIL=1, else as
- *  one that ctest calls skipped. */
+/** Leaves the program if there is no server to test with: as a failure where IDEM_SKIPS_FAIL=1,
+    else as *  one that ctest calls skipped. */
 void pg_require(void);
 
-/** Makes a cluster and starts it; ends the program if it does not answer. For a process's main thread.
+/** Makes a cluster and starts it; ends the program if it does not answer. For the main thread.
  *  @param options  words for the server's command line, NULL at the end; may be NULL */
 void pg_start(pg_server *self, const char *const *options);
 
 /** Makes a standby of a running server, and starts it. @param name  its application_name */
 void pg_start_standby(pg_server *self, const pg_server *primary, const char *name);
 
-/** Stops it and keeps its folder and its port. `how` is SIGINT (fast), SIGQUIT (at once) or SIGKILL. */
+/** Stops it and keeps its folder and its port. `how` is SIGINT (fast), SIGQUIT (at once) or
+    SIGKILL. */
 void pg_stop(pg_server *self, int how);
 
 /** Starts it again on the same folder and port. */

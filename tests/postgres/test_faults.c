@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The wire between the library and a server, cut after any of its bytes; a server that is killed and
-   comes back. Whatever the answer, it is honest, and a repeat by the same caller finds its own. */
+/* The wire between the library and a server, cut after any of its bytes; a server that is
+   killed and comes back. Whatever the answer, it is honest, and a repeat by the same caller
+   finds its own. */
 #include "pg_test.h"
 #include "relay.h"
 

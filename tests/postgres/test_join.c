@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A store on the caller's own connection: claim, rows and response stand or fall together, and nothing is
-   ever written outside of the transaction that the caller believes in. */
+/* A store on the caller's own connection: claim, rows and response stand or fall together, and
+   nothing is ever written outside of the transaction that the caller believes in. */
 #include "pg_test.h"
 
 #include <idem/postgres.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a server refuses, and what its administrator has set, told as what it is: may pass, stays, is
-   uncertain; and never a password in a message, nor a word on stderr. */
+/* What a server refuses, and what its administrator has set, told as what it is: may pass,
+   stays, is uncertain; and never a password in a message, nor a word on stderr. */
 #include "pg_test.h"
 
 #include <fcntl.h>

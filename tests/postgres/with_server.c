@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a command beside a server of its own: with_server COMMAND… finds the server's URL in IDEM_TEST_URL. */
+/* Runs a command beside a server of its own: with_server COMMAND… finds the server's URL in
+   IDEM_TEST_URL. */
 #include "pg.h"
 
 #include <stdio.h>
