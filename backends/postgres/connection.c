@@ -5,8 +5,10 @@
  * that was answered a moment ago is not looked at before it is used.
  *
  * A session of our own has settings of its own: commits are waited for, and statements run in
- * READ COMMITTED, whatever the database's defaults are; nothing but the deadline ends them.
- * Behind a pooler a session is others' too, so there each transaction has them for itself.
+ * READ COMMITTED, whatever the database's defaults are; nothing but the deadline ends them. A plan
+ * is made once, while the table may still be small: so it never is a walk over the table, and it
+ * is not compiled. Behind a pooler a session is others' too, so there each transaction has them
+ * for itself.
  */
 #include "connection.h"
 

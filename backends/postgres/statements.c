@@ -116,12 +116,13 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     [IDEM__POSTGRES_BEGIN] = {"BEGIN ISOLATION LEVEL READ COMMITTED", false, false, {0}},
     [IDEM__POSTGRES_COMMIT] = {"COMMIT", false, false, {0}},
     [IDEM__POSTGRES_ROLLBACK] = {"ROLLBACK", false, false, {0}},
-    [IDEM__POSTGRES_SETTINGS] = {"SELECT set_config('synchronous_commit', 'on', true),"
-                                 " set_config('statement_timeout', '0', true),"
-                                 " set_config('lock_timeout', $1, true)",
-                                 false,
-                                 false,
-                                 {TEXT}},
+    [IDEM__POSTGRES_SETTINGS] =
+        {"SELECT set_config('synchronous_commit', 'on', true),"
+         " set_config('statement_timeout', '0', true), set_config('jit', 'off', true),"
+         " set_config('lock_timeout', $1, true)",
+         false,
+         false,
+         {TEXT}},
     [IDEM__POSTGRES_LOCAL_LOCK] = {"SELECT set_config('lock_timeout', $1, true)",
                                    true,
                                    false,
@@ -149,6 +150,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " set_config('statement_timeout', '0', false),"
          " set_config('idle_in_transaction_session_timeout', '0', false),"
          " set_config('plan_cache_mode', 'force_generic_plan', false),"
+         " set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),"
          " set_config('lock_timeout', $1, false)",
          false,
          false,
