@@ -19,6 +19,9 @@ set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h
 if(IDEM_BACKEND_SQLITE)
   list(APPEND idem_headers include/idem/sqlite.h)
 endif()
+if(IDEM_BACKEND_POSTGRES)
+  list(APPEND idem_headers include/idem/postgres.h)
+endif()
 install(FILES ${idem_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/idem)
 
 configure_package_config_file(cmake/idem-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/idem-config.cmake
@@ -43,6 +46,9 @@ if(IDEM_BACKEND_SQLITE)
 endif()
 if(IDEM_BACKEND_REDIS)
   string(APPEND IDEM_PC_LIBS " -lhiredis")
+endif()
+if(IDEM_BACKEND_POSTGRES AND CMAKE_DL_LIBS) # libpq is loaded by name
+  string(APPEND IDEM_PC_LIBS " -l${CMAKE_DL_LIBS}")
 endif()
 # Relative to the file, so that it is right wherever --prefix puts it.
 file(RELATIVE_PATH IDEM_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)

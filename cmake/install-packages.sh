@@ -23,8 +23,8 @@ build | bench | test) purpose=$1 ;;
   ;;
 esac
 
-# Purpose, Debian package, and what shows that it is there: one of several commands, a header, or that
-# clang can link with an option.
+# Purpose, Debian package, and what shows that it is there: one of several commands, a header, a server of
+# PostgreSQL's (whose programs are in no PATH), or that clang can link with an option.
 # zlib and zstd are what libcrypto and SQLite name for programs that are linked statically.
 packages() {
   cat <<'END'
@@ -36,6 +36,7 @@ build libssl-dev     header  openssl/evp.h
 build libsqlite3-dev header  sqlite3.h
 build libjansson-dev header  jansson.h
 build libhiredis-dev header  hiredis/hiredis.h
+build libpq-dev      header  postgresql/libpq-fe.h
 bench check          header  check.h
 bench pkg-config     command pkg-config
 bench redis-server   command redis-server
@@ -43,6 +44,8 @@ bench redis-tools    command redis-cli
 bench sqlite3        command sqlite3
 bench uthash-dev     header  uthash.h
 bench util-linux     command taskset
+test  postgresql     server  postgres
+test  pgbouncer      command pgbouncer /usr/sbin/pgbouncer
 test  gcc            command gcc
 test  g++            command g++
 test  make           command make
@@ -73,6 +76,15 @@ have_command() {
 
 have_header() {
   echo "#include <$1>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1
+}
+
+have_server() {
+  for folder in /usr/lib/postgresql/*/bin; do
+    if [ -x "$folder/$1" ]; then
+      return 0
+    fi
+  done
+  have_command "$1"
 }
 
 have_linked() {

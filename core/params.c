@@ -108,9 +108,14 @@ static const idem_param *find(const idem_param *params, size_t count, const char
 static void list_names(const idem_backend_ops *ops, char *buf, size_t size)
 {
     size_t at = 0;
-    for (size_t i = 0; i < IDEM__PARAM_COMMON + ops->params_count && at < size; i++) {
+    static const char cut[] = ", …";
+    for (size_t i = 0; i < IDEM__PARAM_COMMON + ops->params_count; i++) {
         const idem_param *param =
             i < IDEM__PARAM_COMMON ? &common_params[i] : &ops->params[i - IDEM__PARAM_COMMON];
+        if (at + strlen(param->name) + sizeof ", " + sizeof cut > size) {
+            memcpy(buf + at, cut, sizeof cut);
+            return;
+        }
         int len = snprintf(buf + at, size - at, "%s%s", i ? ", " : "", param->name);
         at += len > 0 ? (size_t)len : 0;
     }

@@ -21,6 +21,12 @@ extern const idem_backend_ops idem__sqlite_backend;
 #else
 #define SQLITE_OPS NULL
 #endif
+#ifdef IDEM_BACKEND_POSTGRES
+extern const idem_backend_ops idem__postgres_backend;
+#define POSTGRES_OPS &idem__postgres_backend
+#else
+#define POSTGRES_OPS NULL
+#endif
 #ifdef IDEM_BACKEND_REDIS
 extern const idem_backend_ops idem__redis_backend;
 extern const idem_backend_ops idem__redis_unix_backend;
@@ -44,6 +50,8 @@ static const struct {
     const char *option;          /* the build option that brings it back */
 } known[] = {
     {"memory", &idem__memory_backend, NULL},
+    {"postgres", POSTGRES_OPS, "IDEM_BACKEND_POSTGRES"},
+    {"postgresql", POSTGRES_OPS, "IDEM_BACKEND_POSTGRES"},
     {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
     {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
     {"rediss", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},

@@ -3,9 +3,10 @@
  * A consumer of payment webhooks that books each event once, however often it is delivered and
  * wherever a consumer is killed.
  *
- * The claim of an event, its row in the ledger and the stored response are one SQLite transaction:
- * all of them are there, or none is. The ledger has no unique index, so nothing but the claim
- * keeps an event from being booked twice. No transaction is open while a consumer waits.
+ * The claim of an event, its row in the ledger and the stored response are one transaction, in
+ * SQLite or in PostgreSQL (ledger.h): all of them are there, or none is. The ledger has no unique
+ * index, so nothing but the claim keeps an event from being booked twice. No transaction is open
+ * while a consumer waits.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -20,26 +21,26 @@
 
 #include <idem/idem.h>
 #include <idem/jansson.h>
-#include <idem/sqlite.h>
-#include <sqlite3.h>
 
-#define LOCK_WAIT_MS   10000
+#include "ledger.h"
+
 #define LONGEST_NAP_MS 1000
 
 typedef struct {
-    const char *db_path;
+    const char *db;          /* a URL, or the path of a SQLite file */
+    const char *prefix;      /* of the keys */
     const char *name;        /* of this consumer, for the ledger */
     const char *events_path; /* JSON lines, one delivery in each */
     long start;              /* the line to begin with; the lines before it come last */
     long pause_ms;           /* after each delivery */
     long stall_after; /* book so many events, then stop in the middle of the next; -1: never */
     bool ledger;      /* print the ledger instead */
+    bool reset;       /* empty it instead */
 } settings;
 
 typedef struct {
     const settings *set;
-    sqlite3 *db;
-    idem_store *store;
+    ledger *books;
     long booked;
     long replayed;
 } consumer;
@@ -117,55 +118,10 @@ static json_int_t delivery_value(const delivery *d)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------- ledger */
-
-static bool sql(sqlite3 *db, const char *text)
-{
-    if (sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK)
-        return true;
-    (void)fail(text, sqlite3_errmsg(db));
-    return false;
-}
-
-static bool ledger_add(const consumer *c, const delivery *d)
-{
-    sqlite3_stmt *insert = NULL;
-    const char *text = "INSERT INTO ledger (event, type, value, currency, consumer)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5)";
-    bool ok = sqlite3_prepare_v2(c->db, text, -1, &insert, NULL) == SQLITE_OK &&
-              sqlite3_bind_text(insert, 1, d->event_id, -1, SQLITE_STATIC) == SQLITE_OK &&
-              sqlite3_bind_text(insert, 2, d->type, -1, SQLITE_STATIC) == SQLITE_OK &&
-              sqlite3_bind_int64(insert, 3, delivery_value(d)) == SQLITE_OK &&
-              sqlite3_bind_text(insert, 4, d->currency, -1, SQLITE_STATIC) == SQLITE_OK &&
-              sqlite3_bind_text(insert, 5, c->set->name, -1, SQLITE_STATIC) == SQLITE_OK &&
-              sqlite3_step(insert) == SQLITE_DONE;
-    if (!ok)
-        (void)fail("write to the ledger", sqlite3_errmsg(c->db));
-    (void)sqlite3_finalize(insert);
-    return ok;
-}
-
-static bool ledger_print(const consumer *c)
-{
-    sqlite3_stmt *select = NULL;
-    int step = SQLITE_ERROR;
-    const char *text = "SELECT event, currency, value, consumer FROM ledger ORDER BY event, entry";
-    if (sqlite3_prepare_v2(c->db, text, -1, &select, NULL) == SQLITE_OK) {
-        while ((step = sqlite3_step(select)) == SQLITE_ROW)
-            (void)printf("%s %s %" PRId64 " %s\n", (const char *)sqlite3_column_text(select, 0),
-                         (const char *)sqlite3_column_text(select, 1),
-                         (int64_t)sqlite3_column_int64(select, 2),
-                         (const char *)sqlite3_column_text(select, 3));
-    }
-    if (step != SQLITE_DONE)
-        (void)fail("read the ledger", sqlite3_errmsg(c->db));
-    (void)sqlite3_finalize(select);
-    return step == SQLITE_DONE;
-}
-
 /* ------------------------------------------------------------------------------ booking */
 
-/* What stands here as a stall is, in real life, a power cut or the kernel's out-of-memory killer. */
+/* What stands here as a stall is, in real life, a power cut or the kernel's out-of-memory
+   killer. */
 static void stall(const delivery *d)
 {
     (void)printf("stalled in %s\n", d->event_id);
@@ -177,14 +133,19 @@ static void stall(const delivery *d)
 static verdict book(const consumer *c, const delivery *d, idem_outcome *outcome)
 {
     char response[96];
+    int64_t number = 0;
     idem_error error;
-    if (!ledger_add(c, d))
+    const ledger_entry entry = {.event = d->event_id,
+                                .type = d->type,
+                                .currency = d->currency,
+                                .consumer = c->set->name,
+                                .value = delivery_value(d)};
+    if (!c->books->calls->add(c->books, &entry, &number))
         return FAILED;
     if (c->booked == c->set->stall_after)
         stall(d);
-    (void)snprintf(response, sizeof response, "{\"booked\":true,\"entry\":%" PRId64 "}",
-                   (int64_t)sqlite3_last_insert_rowid(c->db));
-    if (idem_complete(c->store, outcome->claim, idem_str(response), &error) != IDEM_OK)
+    (void)snprintf(response, sizeof response, "{\"booked\":true,\"entry\":%" PRId64 "}", number);
+    if (idem_complete(c->books->store, outcome->claim, idem_str(response), &error) != IDEM_OK)
         return fail("complete the event", error.message);
     return BOOKED;
 }
@@ -195,7 +156,7 @@ static verdict decide(const consumer *c, const delivery *d, uint64_t *retry_afte
     idem_error error;
     idem_outcome outcome;
     verdict result = FAILED;
-    if (idem_begin(c->store,
+    if (idem_begin(c->books->store,
                    IDEM_REQUEST(.key = {d->key, d->key_len},
                                 .fingerprint = {d->fingerprint, sizeof d->fingerprint}),
                    &outcome, &error) != IDEM_OK)
@@ -225,11 +186,13 @@ static verdict decide(const consumer *c, const delivery *d, uint64_t *retry_afte
 
 static verdict handle_once(const consumer *c, const delivery *d, uint64_t *retry_after_ms)
 {
-    if (!sql(c->db, "BEGIN IMMEDIATE"))
+    const ledger_calls *calls = c->books->calls;
+    if (!calls->begin(c->books))
         return FAILED;
     verdict result = decide(c, d, retry_after_ms);
     bool keep = result == BOOKED || result == REPLAYED;
-    return sql(c->db, keep ? "COMMIT" : "ROLLBACK") ? result : FAILED;
+    bool ended = keep ? calls->commit(c->books) : calls->rollback(c->books);
+    return ended ? result : FAILED;
 }
 
 static bool handle(consumer *c, const char *line)
@@ -248,46 +211,6 @@ static bool handle(consumer *c, const char *line)
 }
 
 /* ------------------------------------------------------------------------------ program */
-
-/* Two that switch a new database to WAL at the same time can meet SQLITE_BUSY, which SQLite does
-   not wait out by itself here. */
-static bool use_wal(sqlite3 *db)
-{
-    int rc = SQLITE_BUSY;
-    for (int tries = 0; rc == SQLITE_BUSY && tries < LOCK_WAIT_MS / 10; tries++) {
-        if (tries > 0)
-            nap(10);
-        rc = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
-    }
-    if (rc != SQLITE_OK)
-        (void)fail("switch the database to WAL", sqlite3_errmsg(db));
-    return rc == SQLITE_OK;
-}
-
-static bool consumer_open(consumer *c)
-{
-    idem_error error;
-    if (sqlite3_open(c->set->db_path, &c->db) != SQLITE_OK) {
-        (void)fail("open the database", sqlite3_errmsg(c->db));
-        return false;
-    }
-    (void)sqlite3_busy_timeout(c->db, LOCK_WAIT_MS);
-    if (!use_wal(c->db) || !sql(c->db, "PRAGMA synchronous = FULL") ||
-        !sql(c->db, "CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY, event TEXT,"
-                    " type TEXT, value INTEGER, currency TEXT, consumer TEXT)"))
-        return false;
-    if (idem_sqlite_open_on(c->db, "ttl=72h", &c->store, &error) != IDEM_OK) {
-        (void)fail("open the store", error.message);
-        return false;
-    }
-    return true;
-}
-
-static void consumer_close(consumer *c)
-{
-    idem_close(c->store);
-    (void)sqlite3_close(c->db);
-}
 
 /* Handles the lines of a file from number `from` up to, but not including, number `to`. */
 static bool consume_lines(consumer *c, FILE *file, long from, long to)
@@ -333,11 +256,13 @@ static bool read_settings(int argc, char **argv, settings *set)
 {
     static const struct option known[] = {
         {"db", required_argument, NULL, 'd'},
+        {"prefix", required_argument, NULL, 'f'},
         {"name", required_argument, NULL, 'n'},
         {"start", required_argument, NULL, 's'},
         {"pause-ms", required_argument, NULL, 'p'},
         {"stall-after", required_argument, NULL, 'x'},
         {"ledger", no_argument, NULL, 'l'},
+        {"reset", no_argument, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };
     bool ok = true;
@@ -345,7 +270,10 @@ static bool read_settings(int argc, char **argv, settings *set)
     while (ok && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 'd':
-            set->db_path = optarg;
+            set->db = optarg;
+            break;
+        case 'f':
+            set->prefix = optarg;
             break;
         case 'n':
             set->name = optarg;
@@ -362,26 +290,39 @@ static bool read_settings(int argc, char **argv, settings *set)
         case 'l':
             set->ledger = true;
             break;
+        case 'r':
+            set->reset = true;
+            break;
         default:
             ok = false;
             break;
         }
     }
     set->events_path = argv[optind];
-    return ok && set->db_path && (set->ledger || (set->name && set->events_path));
+    return ok && set->db && (set->ledger || set->reset || (set->name && set->events_path));
+}
+
+static bool run(consumer *c)
+{
+    if (c->set->reset)
+        return c->books->calls->reset(c->books);
+    return c->set->ledger ? c->books->calls->print(c->books) : consume(c);
 }
 
 int main(int argc, char **argv)
 {
-    settings set = {.stall_after = -1};
+    settings set = {.stall_after = -1, .prefix = ""};
     consumer c = {.set = &set};
     if (!read_settings(argc, argv, &set)) {
-        (void)fprintf(stderr, "usage: webhook_consumer --db FILE --name NAME [--start LINE]"
-                              " [--pause-ms N] [--stall-after N] EVENTS.jsonl\n"
-                              "       webhook_consumer --db FILE --ledger\n");
+        (void)fprintf(stderr, "usage: webhook_consumer --db URL|FILE [--prefix P] --name NAME"
+                              " [--start LINE] [--pause-ms N] [--stall-after N] EVENTS.jsonl\n"
+                              "       webhook_consumer --db URL|FILE --ledger | --reset\n");
         return 64;
     }
-    bool ok = consumer_open(&c) && (set.ledger ? ledger_print(&c) : consume(&c));
-    consumer_close(&c);
+    c.books = ledger_open(set.db, set.prefix);
+    if (!c.books)
+        return EXIT_FAILURE;
+    bool ok = run(&c);
+    c.books->calls->close(c.books);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

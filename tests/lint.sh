@@ -95,7 +95,7 @@ compiles() {
   case $4 in
   include/*) dirs=-Iinclude ;;
   core/*) dirs="-Iinclude -Icore" ;;
-  *) dirs="-Iinclude -I$(dirname "$4") -I$(dirname "$(dirname "$4")")" ;;
+  *) dirs="-Iinclude -I$(dirname "$4") -I$(dirname "$(dirname "$4")") $libpq" ;;
   esac
   # shellcheck disable=SC2086 # several options, split on purpose
   printf '#include "%s"\n#include "%s"\nextern int used;\n' "$root/$4" "$root/$4" |
@@ -107,6 +107,7 @@ compiles() {
 # the build leaves out may need what is not installed.
 check_headers() {
   status=0
+  libpq=$(sed -n 's/^LIBPQ_INCLUDE_DIR:PATH=/-isystem /p' "$build/CMakeCache.txt")
   for header in include/idem/*.h; do
     for compiler in gcc clang; do
       compiles "$compiler" c c11 "$header" || status=1

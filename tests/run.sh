@@ -89,7 +89,7 @@ stage() {
     ;;
   minimal)
     build_with minimal -D CMAKE_C_COMPILER=gcc -D CMAKE_BUILD_TYPE=Debug \
-      -D IDEM_BACKEND_SQLITE=OFF -D IDEM_BACKEND_REDIS=OFF \
+      -D IDEM_BACKEND_SQLITE=OFF -D IDEM_BACKEND_REDIS=OFF -D IDEM_BACKEND_POSTGRES=OFF \
       -D IDEM_BUILD_CLI=OFF -D IDEM_BUILD_EXAMPLES=OFF
     test_in minimal env
     ;;

@@ -383,6 +383,10 @@ struct idem_backend_ops {
  *  this process has stored: its response and its checkpoint are not checked to be JSON once more. */
 #define IDEM_BACKEND_INSTANT (UINT64_C(1) << 34)
 
+/** A URL's host may be a list, `h1:p1,h2:p2`: it is then the configuration's `host` as a whole, and its
+ *  `port` is 0. Without it such a URL is refused. */
+#define IDEM_BACKEND_HOST_LIST (UINT64_C(1) << 35)
+
 /** Reads a duration such as `500ms`, `30s`, `5m`, `24h`, from 1 ms to IDEM_DURATION_MAX_MS.
  *  @return IDEM_ERR_ARGUMENT, with a message that says what is accepted */
 IDEM_API IDEM_MUST_CHECK int idem_duration_parse(const char *text, uint64_t *ms, idem_error *error);

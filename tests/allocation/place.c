@@ -14,6 +14,9 @@
 #ifdef WITH_REDIS
 #include "server.h"
 #endif
+#ifdef WITH_POSTGRES
+#include "pg.h"
+#endif
 
 #include <ftw.h>
 #include <stdatomic.h>
@@ -134,6 +137,20 @@ static void start_redis(void)
 }
 #endif
 
+/* ---------------------------------------------------------------------------------- PostgreSQL */
+
+#ifdef WITH_POSTGRES
+static pg_server postgres;
+static char postgres_url[PG_URL_SIZE + 32];
+
+static void start_postgres(void)
+{
+    pg_require();
+    pg_start(&postgres, NULL);
+    (void)snprintf(postgres_url, sizeof postgres_url, "%s&timeout=3s", postgres.url);
+}
+#endif
+
 /* --------------------------------------------------------------------------------------- all */
 
 static const place all[] = {
@@ -166,6 +183,9 @@ static const place all[] = {
     {.name = "redis", .base = tcp_url, .open = open_url, .remote = true},
     {.name = "redis unix", .base = unix_url, .open = open_url, .remote = true},
 #endif
+#ifdef WITH_POSTGRES
+    {.name = "postgresql", .base = postgres_url, .open = open_url, .remote = true, .step = 13},
+#endif
 };
 
 const place *places(size_t *count)
@@ -179,6 +199,9 @@ void places_start(void)
 #ifdef WITH_REDIS
     start_redis(); /* first: it may leave the program */
 #endif
+#ifdef WITH_POSTGRES
+    start_postgres(); /* it may, too */
+#endif
 #ifdef WITH_SQLITE
     start_sqlite();
 #endif
@@ -191,5 +214,8 @@ void places_end(void)
 #endif
 #ifdef WITH_REDIS
     server_remove(&redis);
+#endif
+#ifdef WITH_POSTGRES
+    pg_remove(&postgres);
 #endif
 }

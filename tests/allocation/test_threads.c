@@ -398,8 +398,8 @@ static void live_on(const char *name)
                  name, rounds, (unsigned)THREADS, atomic_load(&calls), atomic_load(&events));
 }
 
-static const char *const names[] = {"memory",           "memory named", "sqlite",
-                                    "sqlite in memory", "redis",        "redis unix"};
+static const char *const names[] = {"memory", "memory named", "sqlite",    "sqlite in memory",
+                                    "redis",  "redis unix",   "postgresql"};
 
 START_TEST(sixty_four_threads_share_a_store_through_all_of_its_life)
 {

@@ -204,11 +204,11 @@ static bool has_needs(const trial *t, const subject *what)
     return (idem_traits(t->store) & what->needs) == what->needs;
 }
 
-/* 1, or more where each trial takes long: under valgrind. */
-static uint64_t step(void)
+/* 1, or more where each trial takes long: under valgrind, or at a place that says so. */
+static uint64_t step(const place *at)
 {
     const char *text = getenv("IDEM_ALLOCATION_STEP");
-    uint64_t number = text ? strtoull(text, NULL, 10) : 0;
+    uint64_t number = text ? strtoull(text, NULL, 10) : at->step;
     return number ? number : 1;
 }
 
@@ -222,7 +222,7 @@ static void try_all(const place *at, const subject *what, heap_mode mode, bool f
     open_handle(at, &t.store);
     if (at->alone)
         t.witness = t.store;
-    for (uint64_t nth = 1; !problem[0] && has_needs(&t, what); nth += step()) {
+    for (uint64_t nth = 1; !problem[0] && has_needs(&t, what); nth += step(at)) {
         (void)snprintf(where, sizeof where, "%s on %s, allocation %llu failing %s, %s handle",
                        what->name, at->name, (unsigned long long)nth,
                        mode == HEAP_ONCE ? "once" : "for good", fresh ? "fresh" : "used");

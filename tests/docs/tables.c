@@ -15,9 +15,11 @@
 #include <string.h>
 
 #define EXIT_LEFT_OUT 3
+#define FEW_PARAMS    4 /* in a table of all backends */
 
 /* What the project has, whether or not this build has it. */
-static const char *const schemes[] = {"memory", "redis", "redis+unix", "rediss", "sqlite"};
+static const char *const schemes[] = {"memory",     "postgresql", "redis",
+                                      "redis+unix", "rediss",     "sqlite"};
 
 static bool is_known(const char *scheme)
 {
@@ -104,8 +106,11 @@ static int print_backends(void)
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         const idem_backend_ops *ops = find_backend(schemes[i]);
         (void)printf("| `%s` | %s | `%s` | ", ops->scheme, ops->summary, ops->example);
-        for (size_t k = 0; k < ops->params_count; k++)
+        size_t shown = ops->params_count > FEW_PARAMS ? FEW_PARAMS : ops->params_count;
+        for (size_t k = 0; k < shown; k++)
             (void)printf("%s`%s`", k ? ", " : "", ops->params[k].name);
+        if (shown < ops->params_count)
+            (void)printf(" and %zu more", ops->params_count - shown);
         (void)puts(ops->params_count ? " |" : "none |");
     }
     return EXIT_SUCCESS;

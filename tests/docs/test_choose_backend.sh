@@ -29,9 +29,9 @@ IDEM_STORE=
 expect 0 "$choose_backend" 2026-01-31
 prints 'the report of 2026-01-31 is sent already'
 
-IDEM_STORE='postgres://app:secret@db/jobs'
+IDEM_STORE='mysql://app:secret@db/jobs'
 expect 78 "$choose_backend" 2026-01-31
-says '$IDEM_STORE: no backend answers to postgres'
+says '$IDEM_STORE: no backend answers to mysql'
 says_not 'secret'
 IDEM_STORE="sqlite:other.db?leese=30s"
 expect 78 "$choose_backend" 2026-01-31

@@ -87,14 +87,26 @@ static bool is_listed(const char *scheme)
     return false;
 }
 
+START_TEST(a_second_name_is_found_and_not_listed)
+{
+    const idem_backend_ops *ops = NULL;
+    idem_error error = {0};
+    int rc = idem__registry_find("postgres", &ops, &error);
+    ck_assert_int_eq(rc, is_listed("postgresql") ? IDEM_OK : IDEM_ERR_UNKNOWN_BACKEND);
+    if (rc == IDEM_OK)
+        ck_assert_str_eq(ops->scheme, "postgresql");
+    ck_assert(!is_listed("postgres"));
+}
+END_TEST
+
 /* In a build that has them all, this shows that they are all there. */
 START_TEST(a_backend_that_was_left_out_says_how_to_bring_it_back)
 {
     static const char *const known[][2] = {
-        {"redis", "IDEM_BACKEND_REDIS"},  {"redis+unix", "IDEM_BACKEND_REDIS"},
-        {"rediss", "IDEM_REDIS_TLS"},     {"sqlite", "IDEM_BACKEND_SQLITE"},
-        {"valkey", "IDEM_BACKEND_REDIS"}, {"valkey+unix", "IDEM_BACKEND_REDIS"},
-        {"valkeys", "IDEM_REDIS_TLS"}};
+        {"postgresql", "IDEM_BACKEND_POSTGRES"}, {"redis", "IDEM_BACKEND_REDIS"},
+        {"redis+unix", "IDEM_BACKEND_REDIS"},    {"rediss", "IDEM_REDIS_TLS"},
+        {"sqlite", "IDEM_BACKEND_SQLITE"},       {"valkey", "IDEM_BACKEND_REDIS"},
+        {"valkey+unix", "IDEM_BACKEND_REDIS"},   {"valkeys", "IDEM_REDIS_TLS"}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         const idem_backend_ops *ops = NULL;
         idem_error error = {0};
@@ -183,6 +195,7 @@ int main(void)
     Suite *suite = suite_create("registry");
     ADD_ROWS(suite, what_people_type_for_a_scheme_gets_a_hint, hints);
     ADD(suite, an_unknown_scheme_lists_the_known_ones);
+    ADD(suite, a_second_name_is_found_and_not_listed);
     ADD(suite, a_backend_that_was_left_out_says_how_to_bring_it_back);
     ADD(suite, a_registered_backend_is_found_and_listed_in_order);
     ADD(suite, incomplete_backends_are_refused);

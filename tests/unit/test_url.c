@@ -29,6 +29,8 @@ static const good_url good[] = {
     {"redis://u:se@cret@h", "redis", "u", "se@cret", "h", 0, NULL, NULL, "redis://h"},
     {"redis://u@h", "redis", "u", NULL, "h", 0, NULL, NULL, "redis://h"},
     {"redis://[::1]:7/0", "redis", NULL, NULL, "::1", 7, "/0", NULL, "redis://::1:7/0"},
+    {"postgresql://u:p@h1:5433,[::1]:5434,h3/db", "postgresql", "u", "p", "h1:5433,[::1]:5434,h3",
+     0, "/db", NULL, "postgresql://h1:5433,[::1]:5434,h3/db"},
     {"redis://h?prefix=a%40b", "redis", NULL, NULL, "h", 0, NULL, "prefix=a%40b", "redis://h"},
     {"sqlite:///a.db?prefix=a@b", "sqlite", NULL, NULL, NULL, 0, "/a.db", "prefix=a@b",
      "sqlite:/a.db"},

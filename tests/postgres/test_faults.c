@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* The wire between the library and a server, cut after any of its bytes; a server that is
+   killed and comes back. Whatever the answer, it is honest, and a repeat by the same caller
+   finds its own. */
+#include "pg_test.h"
+#include "relay.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static pg_server server;
+static relay *wire;
+static idem_store *store;
+static char relay_url[PG_URL_SIZE];
+
+static void set_up(void)
+{
+    pg_do(&server, "SET client_min_messages = error; DROP TABLE IF EXISTS idem_record");
+    wire = relay_start(server.port, 1);
+    (void)snprintf(relay_url, sizeof relay_url,
+                   "postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable&gssencmode=disable",
+                   relay_port(wire));
+    store = NULL;
+}
+
+static void tear_down(void)
+{
+    idem_close(store);
+    relay_stop(wire);
+}
+
+static long stride(void)
+{
+    const char *text = getenv("IDEM_CUTS_STRIDE");
+    long number = text ? atol(text) : 0;
+    return number > 0 ? number : 29;
+}
+
+/* A claim, its completion and its replay, the first or the second of which is cut. */
+static void cycle_cut(relay_way way, relay_fault fault, size_t after, bool complete_too)
+{
+    char key[64];
+    idem_outcome out;
+    (void)snprintf(key, sizeof key, "cut-%d-%d-%zu-%d", (int)way, (int)fault, after, complete_too);
+    if (!complete_too)
+        relay_arm(wire, fault, way, after, false);
+    assert_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS), &out, &err));
+    ck_assert_int_eq(out.kind, IDEM_NEW);
+    ck_assert_uint_eq(out.attempt, 1);
+    if (complete_too)
+        relay_arm(wire, fault, way, after, false);
+    assert_ok(idem_complete(store, out.claim, idem_str("\"done\""), &err));
+    (void)relay_disarm(wire);
+    idem_outcome_clear(&out);
+    assert_replays(store, key, "\"done\"");
+}
+
+START_TEST(a_wire_that_is_cut_after_any_byte_changes_no_answer)
+{
+    static const relay_fault faults[] = {RELAY_CLOSE, RELAY_RESET};
+    store = open_url(relay_url, "timeout=20s");
+    assert_replays((complete(store, "warm", "1"), store), "warm", "1");
+    for (size_t after = (size_t)_i; after < 900; after += (size_t)stride()) {
+        relay_way way = after % 2 ? RELAY_TO_SERVER : RELAY_TO_CLIENT;
+        cycle_cut(way, faults[after % 3 == 0], after, after % 5 < 2);
+    }
+    ck_assert_int_eq(pg_number(&server, "SELECT count(*) FROM pg_stat_activity WHERE state = "
+                                        "'idle in transaction'"),
+                     0);
+}
+END_TEST
+
+START_TEST(a_server_that_says_nothing_more_is_left_at_the_deadline)
+{
+    idem_outcome out;
+    static const uint8_t token[IDEM_TOKEN_SIZE] = "0123456789abcdef";
+    store = open_url(relay_url, "timeout=20s");
+    complete(store, "warm", "1");
+    relay_arm(wire, RELAY_STALL, RELAY_TO_CLIENT, 0, true);
+    int rc = IDEM_OK;
+    assert_in_time(400, rc = idem_begin(store,
+                                        IDEM_REQUEST(.key = idem_str("stalled"), .token = token,
+                                                     .timeout_ms = 400),
+                                        &out, &err));
+    /* Nothing was changed if it was only looked up yet. */
+    ck_assert(rc == IDEM_ERR_UNCERTAIN || rc == IDEM_ERR_UNAVAILABLE);
+    (void)relay_disarm(wire);
+    assert_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str("stalled"), .token = token), &out, &err));
+    ck_assert_int_eq(out.kind, IDEM_NEW);
+    idem_outcome_clear(&out);
+}
+END_TEST
+
+START_TEST(bytes_that_come_one_by_one_are_the_same_bytes)
+{
+    store = open_url(relay_url, "timeout=20s");
+    relay_set_pace(wire, RELAY_BYTE_BY_BYTE);
+    complete(store, "slow", "{\"a\":[1,2,3]}");
+    relay_set_pace(wire, RELAY_SPLIT);
+    assert_replays(store, "slow", "{\"a\":[1,2,3]}");
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- killed */
+
+#define WORKERS 4
+
+typedef struct {
+    unsigned number;
+    const bool *on;
+    unsigned cycles;
+    unsigned wrong;
+} worker;
+
+static void *work(void *user)
+{
+    worker *self = user;
+    while (__atomic_load_n(self->on, __ATOMIC_ACQUIRE)) {
+        char key[32];
+        idem_outcome out;
+        idem_error error;
+        (void)snprintf(key, sizeof key, "kill%u-%u", self->number, self->cycles++);
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 30000), &out,
+                       &error)) {
+            self->wrong++;
+            continue;
+        }
+        self->wrong += out.kind != IDEM_NEW || out.attempt != 1 ||
+                       idem_complete(store, out.claim, idem_str(key + 6), &error) != IDEM_OK;
+        idem_outcome_clear(&out);
+        if (idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 30000), &out,
+                       &error))
+            continue;
+        self->wrong += out.kind != IDEM_COMPLETED || out.response.len != strlen(key + 6) ||
+                       memcmp(out.response.data, key + 6, out.response.len) != 0;
+        idem_outcome_clear(&out);
+    }
+    return NULL;
+}
+
+/* The cluster writes without fsync, which a killed process does not need. */
+START_TEST(a_server_that_is_killed_again_and_again_loses_nothing)
+{
+    static const int ways[] = {SIGKILL, SIGQUIT, SIGINT, SIGKILL};
+    static worker workers[WORKERS];
+    pthread_t threads[WORKERS];
+    pg_server mortal;
+    bool on = true;
+    pg_start(&mortal, NULL); /* a test stops only what it has started */
+    store = open_url(mortal.tcp_url, "timeout=30s");
+    for (unsigned i = 0; i < WORKERS; i++) {
+        workers[i] = (worker){.number = i, .on = &on};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        wait_ms(150 + 40 * (long)i);
+        pg_stop(&mortal, ways[i]);
+        pg_again(&mortal, NULL);
+    }
+    wait_ms(200);
+    __atomic_store_n(&on, false, __ATOMIC_RELEASE);
+    unsigned cycles = 0;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        (void)pthread_join(threads[i], NULL);
+        ck_assert_msg(workers[i].wrong == 0, "%u of %u went wrong", workers[i].wrong,
+                      workers[i].cycles);
+        cycles += workers[i].cycles;
+    }
+    ck_assert_uint_gt(cycles, 20);
+    idem_close(store);
+    store = NULL;
+    pg_remove(&mortal);
+}
+END_TEST
+
+int main(void)
+{
+    pg_require();
+    lateness_watch();
+    pg_start(&server, NULL);
+    Suite *suite = suite_create("postgres faults");
+    ADD_HERE(suite, a_wire_that_is_cut_after_any_byte_changes_no_answer, 3);
+    ADD_HERE(suite, a_server_that_says_nothing_more_is_left_at_the_deadline, 1);
+    ADD_HERE(suite, bytes_that_come_one_by_one_are_the_same_bytes, 1);
+    ADD_HERE(suite, a_server_that_is_killed_again_and_again_loses_nothing, 1);
+    return run_suite(suite);
+}
