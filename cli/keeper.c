@@ -3,7 +3,8 @@
  * The keeper is CMD's parent and adopts the orphans of its tree. It has a process group of its own,
  * so that what kills idem's group does not kill it, and takes no signal. idem tells it through a
  * pipe what to send to whom; where that pipe ends, idem has ended without a word, and the keeper
- * stops the tree itself. Should the keeper be killed instead, idem adopts the orphans.
+ * stops the tree itself. While idem is stopped (SIGSTOP, ^Z) nobody renews the lease, so the keeper
+ * has the tree stand still as well. Should the keeper be killed instead, idem adopts the orphans.
  */
 #include "keeper.h"
 
@@ -23,6 +24,9 @@
 #define LOOK_MS     50 /* how often a tree that is to end is looked at */
 #define COURTESY_MS 1000
 #define GIVE_UP_MS  60000 /* how long KILL is repeated where idem is gone */
+#define HELD_MS     200   /* how often it is looked whether idem goes on */
+#define AGAIN_MS    2000  /* how often a tree that stands still is looked at */
+#define WAKE_MS     500   /* for idem, to learn whether it has its claim still */
 
 /* An order is a signal, and whether it is for all of the tree. */
 typedef struct {
@@ -99,6 +103,9 @@ typedef struct {
     bool alone; /* idem is gone */
     uint64_t grace_ms;
     uint64_t alone_since_ms;
+    bool holding; /* idem is stopped, and so is the tree */
+    uint64_t idem_seen_stopped_ms;
+    uint64_t hold_again_ms;
 } watch;
 
 /* @return false if idem is gone */
@@ -134,19 +141,47 @@ static void be_alone(watch *self)
         self->guard.stopping = SIGKILL;
 }
 
+/* An idem that goes on may have lost its claim meanwhile: it has the first word. */
+static void follow_idem(watch *self)
+{
+    uint64_t now = idem_monotonic_ms();
+    if (!self->alone && cli_tree_is_stopped(getppid())) {
+        bool look = !self->holding || now >= self->hold_again_ms;
+        self->holding = true;
+        self->idem_seen_stopped_ms = now;
+        if (look)
+            self->hold_again_ms = cli_tree_hold(&self->guard.tree) ? now : now + AGAIN_MS;
+    } else if (self->alone || self->guard.stopping) {
+        self->holding = false; /* who is asked to end is woken for it */
+    } else if (self->holding && now - self->idem_seen_stopped_ms >= WAKE_MS) {
+        self->holding = false;
+        cli_tree_let_go(&self->guard.tree);
+    }
+}
+
 static bool is_done(const watch *self)
 {
     return self->guard.now.gone || (self->alone && idem_monotonic_ms() - self->alone_since_ms >=
                                                        self->grace_ms + GIVE_UP_MS);
 }
 
+/* Of a claim that is renewed in time two thirds of the lease are left; this is a sixth at most. */
+static int pause_ms(const watch *self)
+{
+    uint64_t pause = self->grace_ms / 2;
+    if (self->holding && pause > HELD_MS)
+        pause = HELD_MS;
+    return pause < LOOK_MS ? LOOK_MS : (int)pause;
+}
+
 static void wait_for_something(const watch *self)
 {
     bool looks = self->alone || self->guard.now.ended || self->guard.stopping;
+    int pause = looks ? LOOK_MS : pause_ms(self);
     struct pollfd fds[] = {{.fd = cli_signals_fd(), .events = POLLIN},
                            {.fd = self->alone ? -1 : STDIN_FILENO, .events = POLLIN}};
     cli_signal child;
-    (void)poll(fds, 2, looks ? LOOK_MS : -1);
+    (void)poll(fds, 2, pause);
     while (cli_signals_next(&child)) {
     }
 }
@@ -164,6 +199,7 @@ static void see_to_the_end(watch *self)
         wait_for_something(self);
         if (self->alone || !take_orders(&self->guard))
             be_alone(self);
+        follow_idem(self);
         cli_guard_step(&self->guard);
         if (is_news(&self->guard.now, &told))
             tell(&self->guard);

@@ -103,6 +103,8 @@ static bool is_in_path(const char *name)
    dynamic loader. */
 static bool is_there(const char *name)
 {
+    if (!*name)
+        return false;
     return strchr(name, '/') ? access(name, F_OK) == 0 : is_in_path(name);
 }
 

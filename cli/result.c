@@ -4,8 +4,8 @@
  * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
  * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if that
  * is not the end; `stdout_closed` says that its reader went away, and CMD could write no more. A CMD
- * that died has `signal`, and `merged` says that stdout is both, in their order. So the longest form of N bytes is their base64, and what fits is known before
- * CMD is run.
+ * that died has `signal`, and `merged` says that stdout is both, in their order. So the longest form
+ * of N bytes is their base64, and what fits is known before CMD is run.
  */
 #include "result.h"
 
@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #define KEPT_MAX     (2u * 1024 * 1024)
@@ -204,12 +205,24 @@ static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
     return stream->total >= stream->kept.len;
 }
 
+/* Of some signals nobody dies: a replay that sent itself SIGSTOP would stand still for ever. */
+static bool is_deadly(int number)
+{
+    static const int harmless[] = {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP,
+                                   SIGTTIN, SIGTTOU, SIGURG,  SIGWINCH};
+    for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++) {
+        if (number == harmless[i])
+            return false;
+    }
+    return true;
+}
+
 /* Only what the exit code agrees with. */
 static int read_signal(idem_bytes written, int code)
 {
     uint64_t number = 0;
     bool agrees = code > CLI_SIGNAL && read_count(written, 255, &number) &&
-                  number == (uint64_t)(code - CLI_SIGNAL);
+                  number == (uint64_t)(code - CLI_SIGNAL) && is_deadly((int)number);
     return agrees ? code - CLI_SIGNAL : 0;
 }
 

@@ -98,6 +98,22 @@ void cli_tree_ask_command(cli_tree *tree)
     (void)kill(tree->command, SIGCONT);
 }
 
+static bool was_held(const cli_tree *tree, pid_t pid)
+{
+    bool all = tree->held_count == CLI_TREE_HELD_MAX;
+    for (size_t i = 0; !all && i < tree->held_count; i++) {
+        if (tree->held[i] == pid)
+            return true;
+    }
+    return all;
+}
+
+static void remember_held(cli_tree *tree, pid_t pid)
+{
+    if (!was_held(tree, pid))
+        tree->held[tree->held_count++] = pid;
+}
+
 static void signal_one(cli_tree *tree, pid_t pid, int handle, int number, cli_tree_state *state)
 {
     state->living++;
@@ -111,8 +127,14 @@ static void signal_one(cli_tree *tree, pid_t pid, int handle, int number, cli_tr
 
 /* -------------------------------------------------------------------------- with /proc */
 
+typedef struct {
+    pid_t parent;
+    bool alive;
+    bool stopped;
+} process;
+
 /* A process whose first thread has ended is a zombie to look at, while others work on. */
-static bool read_parent(pid_t pid, pid_t *parent, bool *alive)
+static bool read_process(pid_t pid, process *found)
 {
     char path[64];
     char text[1024];
@@ -132,36 +154,49 @@ static bool read_parent(pid_t pid, pid_t *parent, bool *alive)
                " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d", &status,
                &above, &threads) != 3)
         return false;
-    *parent = above;
-    *alive = (status != 'Z' && status != 'X') || threads > 1;
+    found->parent = above;
+    found->alive = (status != 'Z' && status != 'X') || threads > 1;
+    found->stopped = status == 'T';
     return true;
 }
 
 static bool is_below(const cli_tree *tree, pid_t parent)
 {
-    bool alive;
+    process above;
     for (int depth = 0; parent > 1 && depth < DEPTH_MAX; depth++) {
         if (parent == tree->root)
             return true;
-        if (!read_parent(parent, &parent, &alive))
+        if (!read_process(parent, &above))
             return false;
+        parent = above.parent;
     }
     return parent == tree->root;
 }
 
+/* SIGSTOP and SIGCONT leave those alone that somebody else has stopped. */
+static bool is_meant(cli_tree *tree, pid_t pid, int number, bool stopped)
+{
+    if (number == SIGCONT)
+        return was_held(tree, pid);
+    if (number == SIGSTOP && !stopped)
+        remember_held(tree, pid);
+    return number != SIGSTOP || !stopped;
+}
+
 static void look_at(cli_tree *tree, pid_t pid, int number, cli_tree_state *state)
 {
-    pid_t parent;
-    bool alive;
+    process found;
     if (pid == getpid())
         return;
     if (is_detached(tree, pid)) {
-        bool is_child = read_parent(pid, &parent, &alive) && parent == tree->root;
+        bool is_child = read_process(pid, &found) && found.parent == tree->root;
         state->detached = state->detached || is_child;
         return;
     }
     int handle = number ? open_handle(pid) : -1;
-    if (read_parent(pid, &parent, &alive) && alive && (pid == tree->root || is_below(tree, parent)))
+    if (read_process(pid, &found) && found.alive &&
+        (pid == tree->root || is_below(tree, found.parent)) &&
+        is_meant(tree, pid, number, found.stopped))
         signal_one(tree, pid, handle, number, state);
     if (handle >= 0)
         (void)close(handle);
@@ -247,4 +282,23 @@ cli_tree_state cli_tree_signal(cli_tree *tree, int number)
     else
         look_without_proc(tree, number, &state);
     return state;
+}
+
+bool cli_tree_is_stopped(pid_t pid)
+{
+    process found;
+    return is_own_proc() && read_process(pid, &found) && found.stopped;
+}
+
+bool cli_tree_hold(cli_tree *tree)
+{
+    cli_tree_state state = {0};
+    return look_in_proc(tree, SIGSTOP, &state) && state.living > 0;
+}
+
+void cli_tree_let_go(cli_tree *tree)
+{
+    cli_tree_state state = {0};
+    (void)look_in_proc(tree, SIGCONT, &state);
+    tree->held_count = 0;
 }

@@ -144,3 +144,13 @@ for extra in '"stdout_head":-1' '"stdout_head":4' '"stdout_head":"x"' '"stdout_h
     same out want
     expect 0 forget odd
 done
+
+scene 'signals of which nobody dies do not stop a replay'
+for number in 17 18 19 20 21 22 23 28; do
+    claim odd
+    expect 0 complete odd --token "$token" \
+        "{\"exit\":$((128 + number)),\"signal\":$number,\"stdout\":\"abc\",\"stderr\":\"\"}"
+    expect $((128 + number)) run odd -- true
+    same out want
+    expect 0 forget odd
+done

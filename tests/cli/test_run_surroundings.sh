@@ -54,6 +54,8 @@ PATH="$dir:$PATH" "$idem" run path -- interpreter >out 2>err
 err_has 'it is there'
 expect 127 run nothing -- ./nothing
 err_has 'there is no such program'
+expect 127 run nothing -- ''
+err_has 'there is no such program'
 printf 'echo ran\n' >plain
 chmod +x plain
 expect 0 run plain -- ./plain

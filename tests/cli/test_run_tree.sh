@@ -75,6 +75,34 @@ kill -KILL "$started"
 wait "$started" 2>/dev/null
 job_is_dead
 
+scene 'idem is stopped: what it has started stands still before its lease ends, and ends with it'
+begin_job halted --lease 2s -- sh -c "sh -mc 'sh job.sh & wait'; echo"
+kill -STOP "$started"
+expect 0 begin halted --wait 20s --lease 10m
+lines=$(wc -l <ticks)
+sleep 0.2
+[ "$(wc -l <ticks)" -eq "$lines" ] || fail 'the job works on though another has the claim'
+kill -CONT "$started"
+ended 75
+err_has 'the claim is lost'
+is_dead "$(cat job)" || fail 'the job has outlived the claim'
+[ "$(wc -l <ticks)" -eq "$lines" ] || fail 'the job has worked before idem knew of the loss'
+
+scene 'idem is stopped and goes on in time: so does what it has started, but for what stood still before'
+begin_job pause --lease 3s -- sh -c 'sh -c "kill -STOP \$\$; echo >woken" & sh job.sh &
+    until [ -e enough ]; do sleep 0.02; done; kill -KILL $(cat job)'
+stands_still() {
+    grep -q '^State:.T' "/proc/$1/status"
+}
+kill -STOP "$started"
+eventually stands_still "$(cat job)"
+kill -CONT "$started"
+lines=$(wc -l <ticks)
+eventually sh -c '[ "$(wc -l <ticks)" -gt "$1" ]' sh "$lines"
+[ ! -e woken ] || fail 'what CMD itself has stopped was woken'
+echo >enough
+ended 0
+
 scene 'a short lease: killed before it ends'
 begin_job short --lease 900ms -- sh -c 'sh deaf.sh'
 kill -KILL "$started"
