@@ -154,9 +154,34 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     return IDEM_OK;
 }
 
+/* Where a call began, as its ops carry it along. */
+enum { OUTSIDE = 1, INSIDE = 2 | IDEM_CONTEXT_REVOCABLE };
+
+/* A call that has lost the transaction that it began in must not go on outside of it, nor enter another one.
+   @return how many ops may be carried out */
+static size_t keep_in_place(const idem__postgres *self, idem_op *const *ops, size_t count,
+                            idem_op **kept)
+{
+    uint8_t here = self->nested ? INSIDE : OUTSIDE;
+    size_t kept_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->context != 0 && ops[i]->context != here) {
+            idem_op_fail(
+                ops[i], true, IDEM_ERR_UNAVAILABLE,
+                "the transaction on your connection has changed in the middle of the call, "
+                "and nothing was written: begin it again");
+            continue;
+        }
+        ops[i]->context = here;
+        kept[kept_count++] = ops[i];
+    }
+    return kept_count;
+}
+
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
                   idem_error *error)
 {
+    idem_op *kept[IDEM_BATCH_MAX];
     idem__postgres *self = (idem__postgres *)backend;
     idem__postgres_fault fault = {0};
     (void)error; /* every op gets an answer of its own */
@@ -164,7 +189,9 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
         idem__postgres_batch_fail(self, ops, count, &fault);
         return IDEM_OK;
     }
-    idem__postgres_batch_run(self, ops, count, idem__postgres_join_deadline(deadline_ms));
+    size_t kept_count = keep_in_place(self, ops, count, kept);
+    if (kept_count > 0)
+        idem__postgres_batch_run(self, kept, kept_count, idem__postgres_join_deadline(deadline_ms));
     idem__postgres_join_leave(self);
     return IDEM_OK;
 }
