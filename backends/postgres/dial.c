@@ -45,6 +45,7 @@ void idem__postgres_hang_up(idem__postgres *self)
         self->pq->PQfinish(self->conn);
     self->conn = NULL;
     self->broken = false;
+    self->sweep_failed = false; /* by then it may have passed */
     self->prepared = 0;
 }
 

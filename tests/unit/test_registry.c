@@ -99,6 +99,20 @@ START_TEST(a_second_name_is_found_and_not_listed)
 }
 END_TEST
 
+START_TEST(several_hosts_are_refused_where_one_is_taken)
+{
+    idem_store *store = NULL;
+    idem_error error;
+    ck_assert_int_eq(idem_open("memory://a,b", &store, &error), IDEM_OK);
+    idem_close(store);
+    if (!is_listed("redis"))
+        return;
+    ck_assert_int_eq(idem_open("redis://u:hunter2@h1:1,h2:2/0", &store, &error), IDEM_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(error.message, "several hosts"));
+    ck_assert_ptr_null(strstr(error.message, "hunter2"));
+}
+END_TEST
+
 /* In a build that has them all, this shows that they are all there. */
 START_TEST(a_backend_that_was_left_out_says_how_to_bring_it_back)
 {
@@ -196,6 +210,7 @@ int main(void)
     ADD_ROWS(suite, what_people_type_for_a_scheme_gets_a_hint, hints);
     ADD(suite, an_unknown_scheme_lists_the_known_ones);
     ADD(suite, a_second_name_is_found_and_not_listed);
+    ADD(suite, several_hosts_are_refused_where_one_is_taken);
     ADD(suite, a_backend_that_was_left_out_says_how_to_bring_it_back);
     ADD(suite, a_registered_backend_is_found_and_listed_in_order);
     ADD(suite, incomplete_backends_are_refused);
