@@ -153,6 +153,22 @@ START_TEST(a_claim_ends_with_its_transaction)
 }
 END_TEST
 
+/* To put it back would complete the key without the rows that went with it. */
+START_TEST(a_claim_is_not_put_back_behind_a_transaction_that_was_rolled_back)
+{
+    idem_outcome out;
+    run(mine, "BEGIN");
+    assert_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .flags = IDEM_REINSTATE), &out,
+                         &err));
+    ck_assert_int_eq(out.kind, IDEM_NEW);
+    run(mine, "INSERT INTO deposit VALUES (5)");
+    run(mine, "ROLLBACK");
+    assert_code(IDEM_ERR_NOT_FOUND, idem_complete(store, out.claim, idem_str("1"), &err));
+    ck_assert_int_eq(count("deposit") + count("idem_record"), 0);
+    idem_outcome_clear(&out);
+}
+END_TEST
+
 START_TEST(a_call_that_fails_leaves_the_transaction_as_it_was)
 {
     idem_outcome out;

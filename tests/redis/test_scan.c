@@ -176,9 +176,9 @@ static const char *const cursors[] = {
 
 START_TEST(a_cursor_that_leads_nowhere_is_an_error_by_the_deadline)
 {
-    idem_store *hasty = open_between("timeout=300ms");
+    idem_store *hasty = open_between("timeout=1s");
     always("SCAN", PROXY_ANSWER, cursors[_i]);
-    assert_in_time(300,
+    assert_in_time(1000,
                    assert_code(IDEM_ERR_UNAVAILABLE, idem_scan(hasty, NULL, keep, NULL, &err)));
     proxy_clear(between);
     list(hasty);
@@ -191,12 +191,12 @@ START_TEST(cursors_in_a_circle_are_an_error_by_the_deadline)
 {
     static const char *const circle[] = {"*2\r\n$1\r\n5\r\n*0\r\n", "*2\r\n$1\r\n9\r\n*0\r\n",
                                          "*2\r\n$1\r\n8\r\n*0\r\n"};
-    idem_store *hasty = open_between("timeout=300ms");
+    idem_store *hasty = open_between("timeout=2s");
     always("$1\r\n0\r\n$5\r\nMATCH", PROXY_ANSWER, circle[0]);
     always("$1\r\n5\r\n$5\r\nMATCH", PROXY_ANSWER, circle[1]);
     always("$1\r\n9\r\n$5\r\nMATCH", PROXY_ANSWER, circle[2]);
     always("$1\r\n8\r\n$5\r\nMATCH", PROXY_ANSWER, circle[0]);
-    assert_in_time(300,
+    assert_in_time(2000,
                    assert_code(IDEM_ERR_UNAVAILABLE, idem_scan(hasty, NULL, keep, NULL, &err)));
     assert_says("in a circle");
     proxy_clear(between);

@@ -61,6 +61,12 @@ void counts_print(const counts *seen, FILE *to)
     print_list("situations", situation_names, seen->situations, SITUATIONS_COUNT, to);
 }
 
+static void tell_missing(FILE *to, const char *what, const char *how)
+{
+    if (to)
+        (void)fprintf(to, "never happened: %s%s\n", what, how);
+}
+
 static unsigned missing_in(const char *const *names, const uint64_t *figures, size_t count,
                            FILE *to)
 {
@@ -68,7 +74,7 @@ static unsigned missing_in(const char *const *names, const uint64_t *figures, si
     for (size_t i = 0; i < count; i++) {
         if (figures[i] > 0)
             continue;
-        (void)fprintf(to, "never happened: %s\n", names[i]);
+        tell_missing(to, names[i], "");
         missing++;
     }
     return missing;
@@ -82,11 +88,11 @@ static unsigned missing_errors(const counts *seen, FILE *to)
         bool reads = kind == IDEM__CALL_RESUME || kind == IDEM__CALL_GET;
         const char *text = counts_kind_text((idem__call_kind)kind);
         if (seen->codes[kind][IDEM_ERR_UNAVAILABLE] == 0) {
-            (void)fprintf(to, "never happened: %s, unavailable\n", text);
+            tell_missing(to, text, ", unavailable");
             missing++;
         }
         if (!reads && seen->codes[kind][IDEM_ERR_UNCERTAIN] == 0) {
-            (void)fprintf(to, "never happened: %s, uncertain\n", text);
+            tell_missing(to, text, ", uncertain");
             missing++;
         }
     }

@@ -192,6 +192,7 @@ START_TEST(a_source_that_is_not_ready_is_waited_for_until_the_deadline)
     uint8_t bytes[IDEM_TOKEN_SIZE];
     idem_error error = {0};
     uint64_t began = idem_monotonic_ms();
+    atomic_store(&asked, 0);
     atomic_store(&source_is_not_ready, true);
     ck_assert_int_eq(idem_random_until(bytes, sizeof bytes, began + 100, &error),
                      IDEM_ERR_UNAVAILABLE);

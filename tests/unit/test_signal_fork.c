@@ -134,6 +134,7 @@ START_TEST(a_handler_that_interrupts_a_call_may_fork)
     ops.traits = kinds[_i];
     ck_assert_int_eq(idem_open_backend(&ops, NULL, NULL, &store, &err), IDEM_OK);
     handle(SIGUSR1);
+    forks = 0;
     atomic_store(&raises, true);
     ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &out, &err), IDEM_OK);
     ck_assert_int_eq(out.kind, IDEM_NEW);
@@ -159,6 +160,7 @@ START_TEST(forks_at_any_moment_do_not_hang)
     struct itimerval often = {{0, 700}, {0, 700}};
     const struct itimerval never = {{0, 0}, {0, 0}};
     anywhere = true;
+    forks = 0;
     ck_assert_int_eq(idem_open(urls[_i], &store, &err), IDEM_OK);
     handle(SIGALRM);
     ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
