@@ -199,9 +199,10 @@ int idem_open_with(const char *url, const idem_options *options, idem_store **st
         rc = idem__registry_find(made->url.scheme, &ops, error);
     if (rc == IDEM_OK && made->url.host && strchr(made->url.host, ',') &&
         !(ops->traits & IDEM_BACKEND_HOST_LIST))
-        rc = idem_error_set(error, IDEM_ERR_ARGUMENT,
-                            "%s: the URL names several hosts, and this store has one: name one",
-                            ops->scheme);
+        rc = idem_error_set(
+            error, IDEM_ERR_ARGUMENT,
+            "%s: the URL names several hosts, and this store takes one: name one, the primary",
+            ops->scheme);
     if (rc == IDEM_OK) {
         made->ops = *ops;
         rc = open_store(made, options, NULL, error);

@@ -43,10 +43,6 @@ static int locate_tcp(idem__redis *self, idem__redis_fault *fault)
 {
     const idem_config *config = self->config;
     char quoted[IDEM_QUOTE_SIZE];
-    if (config->host && strchr(config->host, ','))
-        return refuse("redis: the URL names several hosts; name one, the primary: neither Sentinel "
-                      "nor clusters are supported yet",
-                      fault);
     self->host = config->host ? config->host : "127.0.0.1";
     self->port = config->port ? config->port : 6379;
     (void)snprintf(self->name, sizeof self->name, "Redis at %s port %u",

@@ -63,7 +63,9 @@ static int carry_out(attempt *at, idem_op op, const char *what, bool *applied)
         return rc;
     rc = idem__redis_batch_run(at->self, &pointer, 1, at->deadline_ms);
     *applied = op.applied;
-    if (rc) {
+    /* That says more of this process than of the server. */
+    bool no_memory = op.error.code == IDEM_ERR_NO_MEMORY;
+    if (rc || no_memory) {
         (void)idem__redis_fault_set(at->fault, op.permanent, op.error.code, "%s", op.error.message);
         rc = at->fault->error.code;
     } else if (!op.applied && !at->trial->failed) {

@@ -20,7 +20,9 @@
 #define CONFORMANCE_FORK        (UINT64_C(1) << 41) /* a handle works on after fork() */
 #define CONFORMANCE_OPTIONS     (UINT64_C(1) << 42) /* is opened with idem_options */
 #define CONFORMANCE_UNREACHABLE (UINT64_C(1) << 43) /* can be out of reach */
-#define CONFORMANCE_BULK        (UINT64_C(1) << 46) /* does not sync each record by itself */
+#define CONFORMANCE_HASTE \
+    (UINT64_C(1) << 47) /* is opened, and connects again, within a few milliseconds */
+#define CONFORMANCE_BULK (UINT64_C(1) << 46) /* does not sync each record by itself */
 
 /* What the build may lack: the sanitizers' allocators are left locked in the child of a fork()
    while other threads allocate. */

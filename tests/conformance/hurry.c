@@ -115,5 +115,6 @@ END_TEST
 
 void conformance_hurry(Suite *suite)
 {
-    ADD_LOOP(suite, "hurry", 0, ANY_TIME, TIMEOUTS, no_call_gives_up_before_its_time_is_over);
+    ADD_LOOP(suite, "hurry", CONFORMANCE_HASTE, ANY_TIME, TIMEOUTS,
+             no_call_gives_up_before_its_time_is_over);
 }

@@ -11,7 +11,8 @@
 #include <string.h>
 
 /* It keeps its own time. */
-#define PG_LACKS IDEM_TRAIT_CLOCK
+/* A session begins in some milliseconds. */
+#define PG_LACKS (IDEM_TRAIT_CLOCK | CONFORMANCE_HASTE)
 
 static pg_server server;
 

@@ -158,8 +158,8 @@ START_TEST(a_claim_is_not_put_back_behind_a_transaction_that_was_rolled_back)
 {
     idem_outcome out;
     run(mine, "BEGIN");
-    assert_ok(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .flags = IDEM_REINSTATE), &out,
-                         &err));
+    assert_ok(
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .flags = IDEM_REINSTATE), &out, &err));
     ck_assert_int_eq(out.kind, IDEM_NEW);
     run(mine, "INSERT INTO deposit VALUES (5)");
     run(mine, "ROLLBACK");
