@@ -86,6 +86,12 @@ int idem__postgres_fault_set(idem__postgres_fault *fault, bool permanent, int co
     return code;
 }
 
+int idem__postgres_fault_report(const idem__postgres_fault *fault, idem_error *error)
+{
+    int rc = idem_error_set(error, fault->error.code, "%s", fault->error.message);
+    return fault->permanent && rc == IDEM_ERR_UNAVAILABLE ? rc | IDEM_PERMANENT : rc;
+}
+
 int idem__postgres_fault_take(idem__postgres_fault *fault, const char *name, const char *table,
                               const char *sqlstate)
 {

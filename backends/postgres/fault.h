@@ -25,6 +25,9 @@ int idem__postgres_fault_set(idem__postgres_fault *fault, bool permanent, int co
 #endif
     ;
 
+/** Hands a fault on as what a slot returns. @return its code, with IDEM_PERMANENT where that says something */
+int idem__postgres_fault_report(const idem__postgres_fault *fault, idem_error *error);
+
 /**
  * Takes down an SQLSTATE that a server has answered with. None of the server's own words are shown:
  * they may repeat what it was sent.

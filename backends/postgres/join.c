@@ -148,7 +148,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
         rc = prepare_table(self, config, &fault);
     if (rc) {
         close_instance(&self->base);
-        return idem_error_set(error, rc, "%s", fault.error.message);
+        return idem__postgres_fault_report(&fault, error);
     }
     *backend = &self->base;
     return IDEM_OK;

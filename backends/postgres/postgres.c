@@ -38,7 +38,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
         rc = idem__postgres_ready(self, config->deadline_ms, &fault);
     if (rc) {
         close_instance(&self->base);
-        return idem_error_set(error, rc, "%s", fault.error.message);
+        return idem__postgres_fault_report(&fault, error);
     }
     *backend = &self->base;
     return IDEM_OK;

@@ -12,7 +12,7 @@
 
 static int report(int rc, const idem__postgres_fault *fault, idem_error *error)
 {
-    return rc ? idem_error_set(error, rc, "%s", fault->error.message) : IDEM_OK;
+    return rc ? idem__postgres_fault_report(fault, error) : IDEM_OK;
 }
 
 int idem__postgres_enter(idem__postgres *self, uint64_t *deadline_ms, idem__postgres_fault *fault)
