@@ -280,6 +280,7 @@ int main(void)
     ADD_HERE(suite, an_aborted_transaction_is_a_permanent_error, 1);
     ADD_HERE(suite, a_transaction_that_the_server_has_ended_is_a_permanent_error, 1);
     ADD_HERE(suite, a_claim_ends_with_its_transaction, 1);
+    ADD_HERE(suite, a_claim_is_not_put_back_behind_a_transaction_that_was_rolled_back, 1);
     ADD_HERE(suite, a_call_that_fails_leaves_the_transaction_as_it_was, 1);
     ADD_HERE(suite, a_connection_in_pipeline_mode_or_at_work_is_refused_and_left_alone, 1);
     ADD_HERE(suite, a_store_is_opened_outside_of_transactions_only, 1);

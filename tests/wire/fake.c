@@ -18,8 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FLOOD_BYTES 65536
-#define LOOK_MS     5
+#define FLOOD_BYTES  65536
+#define REQUEST_SIZE 4096
+#define LOOK_MS      5
 
 struct fake {
     pthread_t thread;
@@ -61,21 +62,35 @@ static bool send_all(fake *self, int fd, const char *data, size_t len)
     return len == 0;
 }
 
-/* @return false: the client has closed, or all is to end */
-static bool wait_for_bytes(fake *self, int fd)
+/* @param[out] bytes  what has come, NUL-terminated
+   @return false: the client has closed, or all is to end */
+static bool wait_for_bytes(fake *self, int fd, char bytes[REQUEST_SIZE])
 {
-    char bytes[4096];
     while (!atomic_load(&self->ending)) {
         struct pollfd entry = {.fd = fd, .events = POLLIN};
-        if (poll(&entry, 1, LOOK_MS) > 0)
-            return recv(fd, bytes, sizeof bytes, 0) > 0;
+        if (poll(&entry, 1, LOOK_MS) <= 0)
+            continue;
+        ssize_t len = recv(fd, bytes, REQUEST_SIZE - 1, 0);
+        bytes[len > 0 ? len : 0] = '\0';
+        return len > 0;
     }
     return false;
 }
 
-static bool answer(fake *self, int fd, bool first)
+/* A client that was refused ECHO tries what else a server may say back: these come alone. */
+static bool asks_for_a_seal(const char *bytes)
 {
+    static const char ping[] = "*2\r\n$4\r\nPING\r\n";
+    static const char eval[] = "*4\r\n$4\r\nEVAL\r\n$14\r\nreturn ARGV[1]\r\n";
+    return strncmp(bytes, ping, sizeof ping - 1) == 0 || strncmp(bytes, eval, sizeof eval - 1) == 0;
+}
+
+static bool answer(fake *self, int fd, bool first, const char *request)
+{
+    static const char refusal[] = "-ERR unknown command\r\n";
     const fake_script *script = &self->script;
+    if (!first && asks_for_a_seal(request))
+        return send_all(self, fd, refusal, sizeof refusal - 1);
     if (first) {
         const char *greeting = script->greeting ? script->greeting : FAKE_GREETING;
         return send_all(self, fd, greeting, strlen(greeting));
@@ -92,7 +107,8 @@ static void *serve(void *user)
     guest *at = user;
     fake *self = at->self;
     bool first = true;
-    while (wait_for_bytes(self, at->fd) && answer(self, at->fd, first))
+    char request[REQUEST_SIZE];
+    while (wait_for_bytes(self, at->fd, request) && answer(self, at->fd, first, request))
         first = false;
     (void)close(at->fd);
     free(at);
