@@ -24,8 +24,8 @@ pid_t cli_launch_fork(const cli_launch *launch);
 /** Puts a reason into the report. Async-signal-safe. */
 void cli_launch_fail(const cli_launch *launch, int problem);
 
-/** Waits for the report. @param fd  the reading end of its pipe  @return CLI_OK; after saying why CMD could not be executed,
- *  CLI_NO_PROGRAM, CLI_NOT_EXECUTABLE or CLI_INTERNAL */
+/** Waits for the report. @param fd  the reading end of its pipe  @return CLI_OK; after saying why
+ *  CMD could not be executed, CLI_NO_PROGRAM, CLI_NOT_EXECUTABLE or CLI_INTERNAL */
 int cli_launch_result(const cli_launch *launch, int fd);
 
 #endif

@@ -36,8 +36,9 @@ void cli_text_clear(cli_text *text);
 /** How long bytes are as a JSON string, quotes apart; SIZE_MAX if they are no UTF-8. */
 size_t cli_json_length(idem_bytes bytes);
 
-/** Writes the text to stdout, all of it even where stdout is non-blocking, and clears it. On a terminal what a stranger could drive or deceive it
- *  with is written as JSON escapes. @return 0 or an errno */
+/** Writes the text to stdout, all of it even where stdout is non-blocking, and clears it. On a
+ *  terminal what a stranger could drive or deceive it with is written as JSON escapes. @return 0 or
+ *  an errno */
 int cli_text_write(cli_text *text);
 
 /** The same. @return CLI_OK, or CLI_INTERNAL after saying why */

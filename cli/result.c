@@ -2,10 +2,10 @@
 /*
  * The stored form of a run: `{"exit":0,"stdout":"…","stderr":"…"}`. Output that is no UTF-8, or
  * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
- * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if that
- * is not the end; `stdout_closed` says that its reader went away, and CMD could write no more. A CMD
- * that died has `signal`, and `merged` says that stdout is both, in their order. So the longest form
- * of N bytes is their base64, and what fits is known before CMD is run.
+ * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if
+ * that is not the end; `stdout_closed` says that its reader went away, and CMD could write no more.
+ * A CMD that died has `signal`, and `merged` says that stdout is both, in their order. So the
+ * longest form of N bytes is their base64, and what fits is known before CMD is run.
  */
 #include "result.h"
 
@@ -192,7 +192,8 @@ static size_t read_first(idem_bytes head, size_t len)
     return read_count(head, len, &first) ? (size_t)first : len;
 }
 
-/* @param values  of the stream as text, as base64, its total, its head, and whether it was closed */
+/* @param values  of the stream as text, as base64, its total, its head, and whether it was
+   closed */
 static bool read_stream(const idem_bytes *values, cli_result_stream *stream)
 {
     if (!read_kept(values[0], values[1], stream))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `idem run`: begin, run CMD if the key is new, store what came of it; or replay what is stored.
- * CMD is never run unless the store has said that the key is ours. From CMD's start on, its own exit
- * code is what idem ends with, whatever the store does: CMD has run, and the caller has to know how
- * it went. Only a lost claim or --max-time, for which CMD was stopped, overrides that.
+ * CMD is never run unless the store has said that the key is ours. From CMD's start on, its own
+ * exit code is what idem ends with, whatever the store does: CMD has run, and the caller has to
+ * know how it went. Only a lost claim or --max-time, for which CMD was stopped, overrides that.
  */
 #include "child.h"
 #include "command.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * --report: one line of JSON that tells a program what `idem run` did, since exit codes are those of
- * CMD as well. A file appears under its name in one piece, or not at all; that of an earlier run is
- * taken away first. Whether there is a place for it is found out before anything is done. Tokens
+ * --report: one line of JSON that tells a program what `idem run` did, since exit codes are those
+ * of CMD as well. A file appears under its name in one piece, or not at all; that of an earlier run
+ * is taken away first. Whether there is a place for it is found out before anything is done. Tokens
  * and output of CMD are not in it.
  */
 #include "run_report.h"

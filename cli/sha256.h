@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SHA-256 (FIPS 180-4) of what is on a command line: libcrypto takes longer to load than a replay. */
+/* SHA-256 (FIPS 180-4) of what is on a command line: libcrypto takes longer to load than a
+   replay. */
 #ifndef IDEM_CLI_SHA256_H
 #define IDEM_CLI_SHA256_H
 

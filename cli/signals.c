@@ -2,8 +2,8 @@
 /*
  * Signals as input: a handler writes what arrived into a pipe, which the loop of `idem run` reads
  * along with CMD's output. What the caller had ignored (nohup, a shell's background jobs) stays
- * ignored, for idem and for CMD. The processes beside CMD (keeper.c, witness.c) inherit the handlers
- * and give them a pipe of their own.
+ * ignored, for idem and for CMD. The processes beside CMD (keeper.c, witness.c) inherit the
+ * handlers and give them a pipe of their own.
  */
 #include "signals.h"
 

@@ -40,8 +40,8 @@ struct pollfd cli_stream_wants(const cli_stream *stream);
 /** Does what can be done without waiting, after poll() has filled in `ready`. */
 void cli_stream_step(cli_stream *stream, const struct pollfd *ready);
 
-/** If our own reader has gone away, closes the pipe, so that CMD meets what it would have met without
- *  us. To be called from time to time. */
+/** If our own reader has gone away, closes the pipe, so that CMD meets what it would have met
+ *  without us. To be called from time to time. */
 void cli_stream_settle(cli_stream *stream);
 
 /** Puts what is to be stored into `kept`: its first bytes; or, if there were too many, the first

@@ -45,7 +45,8 @@ bool cli_is_control(uint32_t character)
 }
 
 /* Unicode's format characters (Cf), its two separators of lines, its fillers that have no shape,
-   the tags of plane 14, and what is for private use: terminals' own fonts draw anything for that. */
+   the tags of plane 14, and what is for private use: terminals' own fonts draw anything for
+   that. */
 static const struct {
     uint32_t first;
     uint32_t last;

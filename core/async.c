@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public calls of idem/async.h: submitting, dispatching, closing. The queue is in queue.c, a call
- * on its way in job.c. Callbacks are run here alone, with no lock held.
+ * The public calls of idem/async.h: submitting, dispatching, closing. The queue is in queue.c, a
+ * call on its way in job.c. Callbacks are run here alone, with no lock held.
  */
 #include <idem/async.h>
 
@@ -46,7 +46,7 @@ bool idem_async_cancel(idem_async *async, idem_async_call call)
     return async && !idem__inside_is_orphan() && idem__queue_cancel(async, call);
 }
 
-/* ------------------------------------------------------------------------------------- submitting */
+/* ----------------------------------------------------------------------------------- submitting */
 
 static int check(const idem_async *async, bool has_callback, idem_error *error)
 {
@@ -139,7 +139,7 @@ int idem_async_release(idem_async *async, idem_claim *claim, idem_async_change_f
     return submit_change(async, &request, fn, user, call, error);
 }
 
-/* ------------------------------------------------------------------------------------ dispatching */
+/* ---------------------------------------------------------------------------------- dispatching */
 
 /* Runs callbacks; the lock is held before and after. @return how many there were */
 static size_t run_callbacks(idem_async *async, size_t limit)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Base64 for text records, read in the one form that is written. libcrypto's decoder passes over white
- * space, and takes lengths as int.
+ * Base64 for text records, read in the one form that is written. libcrypto's decoder passes over
+ * white space, and takes lengths as int.
  */
 #include "base64.h"
 

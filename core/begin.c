@@ -126,7 +126,7 @@ void idem__begin_look_again(const idem_store *store, idem__begin *begin)
         begin->call.deadline_ms = wait_until_ms + timeout_ms;
 }
 
-/* --------------------------------------------------------------------------------- to an outcome */
+/* -------------------------------------------------------------------------------- to an outcome */
 
 /* Makes the claim that begin made the caller's. */
 static idem_claim *hand_over(idem_store *store, idem__begin *begin)
@@ -185,7 +185,7 @@ void idem_outcome_clear(idem_outcome *outcome)
     memset(outcome, 0, sizeof *outcome);
 }
 
-/* ------------------------------------------------------------------------------------- the calls */
+/* ------------------------------------------------------------------------------------ the calls */
 
 /* Of an instant store nothing is repeated, so that nearly any deadline will do. */
 static uint64_t time_of_begin(const idem_store *store, const idem_request *request)

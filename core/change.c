@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a claim's owner does: complete, renew, checkpoint, release; and taking a claim up again by its
- * token. A call works on a copy of what the claim knows of its record, since a keepalive may renew it
- * at the same time; versions decide who is right.
+ * What a claim's owner does: complete, renew, checkpoint, release; and taking a claim up again by
+ * its token. A call works on a copy of what the claim knows of its record, since a keepalive may
+ * renew it at the same time; versions decide who is right.
  */
 #include "change.h"
 
@@ -35,7 +35,8 @@ static int check(const idem_store *store, const idem__change_request *request, i
     return idem__input_duration("lease_ms", request->lease_ms, error);
 }
 
-/* A response needs nothing of the record but what a claim always knows; what goes on needs all of it. */
+/* A response needs nothing of the record but what a claim always knows; what goes on needs all of
+   it. */
 static bool may_reinstate(const idem_claim *claim, idem__call_kind kind)
 {
     return claim->reinstate && (!claim->stale || kind == IDEM__CALL_COMPLETE);
@@ -147,7 +148,7 @@ void idem__change_abandon(idem__change *change)
     idem__claim_drop(change->claim);
 }
 
-/* ------------------------------------------------------------------------------------- the calls */
+/* ------------------------------------------------------------------------------------ the calls */
 
 static int carry_out(idem_store *store, const idem__change_request *request, idem_error *error)
 {

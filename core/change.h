@@ -32,10 +32,12 @@ int idem__change_make(idem_store *store, const idem__change_request *request, id
 int idem__change_make_at(idem_store *store, const idem__change_request *request, uint64_t now,
                          idem__change *change, idem_error *error);
 
-/** Takes the call's answer into the claim, and frees what the change holds. @return the call's code */
+/** Takes the call's answer into the claim, and frees what the change holds. @return the call's
+ *  code */
 int idem__change_finish(idem_store *store, idem__change *change, idem_error *error);
 
-/** Frees what a change holds that is another process's to finish, and its reference to the claim. */
+/** Frees what a change holds that is another process's to finish, and its reference to the
+ *  claim. */
 void idem__change_abandon(idem__change *change);
 
 #endif

@@ -9,8 +9,8 @@
 
 typedef struct idem__keeper idem__keeper;
 
-/* Without keepalive a claim belongs to one thread. With it, everything but `token` and what is atomic
-   is guarded by idem__keepalive_lock(). */
+/* Without keepalive a claim belongs to one thread. With it, everything but `token` and what is
+   atomic is guarded by idem__keepalive_lock(). */
 struct idem_claim {
     idem_record held; /* the record as last known, under its full key; its bytes are in
                          `room`, or its own */
@@ -36,8 +36,8 @@ struct idem_claim {
     uint8_t room[];  /* for the key and the fingerprint that it was made with */
 };
 
-/** Makes a claim of a store that is not held yet, on copies of the key, with the prefix in front, and of
- *  the fingerprint. @return IDEM_ERR_NO_MEMORY */
+/** Makes a claim of a store that is not held yet, on copies of the key, with the prefix in front,
+ *  and of the fingerprint. @return IDEM_ERR_NO_MEMORY */
 int idem__claim_new(const idem_store *store, idem_bytes key, idem_bytes fingerprint,
                     idem_claim **claim, idem_error *error);
 

@@ -11,7 +11,8 @@
 #include <time.h>
 
 /* The coarse clocks say what the last tick of the system's timer said, a few milliseconds late at
-   most, for an eighth of the price: to read the other ones takes as long as the rest of a lookup. */
+   most, for an eighth of the price: to read the other ones takes as long as the rest of a
+   lookup. */
 #ifdef CLOCK_REALTIME_COARSE
 #define WALL_CLOCK CLOCK_REALTIME_COARSE
 #else

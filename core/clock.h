@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <time.h>
 
-/** The point in idem_monotonic_ms() by which `timeout_ms` are over that began at `now`: `now` may be nearly a
- *  millisecond old, which is not taken from what was asked for. */
+/** The point in idem_monotonic_ms() by which `timeout_ms` are over that began at `now`: `now` may
+ *  be nearly a millisecond old, which is not taken from what was asked for. */
 uint64_t idem__clock_after(uint64_t now, uint64_t timeout_ms);
 
 /** The same from now. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors 0, 1 and 2 are the program's, also where it has closed them: what it then prints, or a
- * library of its prints for it, would go into a socket of ours. The system always gives the lowest number
- * that is free, so each descriptor that the library makes goes through here.
+ * Descriptors 0, 1 and 2 are the program's, also where it has closed them: what it then prints, or
+ * a library of its prints for it, would go into a socket of ours. The system always gives the
+ * lowest number that is free, so each descriptor that the library makes goes through here.
  */
 #include <idem/backend.h>
 

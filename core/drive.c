@@ -14,8 +14,8 @@
 
 #define FIRST_PAUSE_MS 1u
 #define PAUSE_LIMIT_MS 100u
-/* With less time left than that, or than a quarter of all it had, a call does not begin to repeat: a try that
-   is cut off says less than the error that is known. */
+/* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
+   a try that is cut off says less than the error that is known. */
 #define TOO_LATE_MS 20u
 
 void idem__drive_init(idem__call *call, idem__call_kind kind, idem_bytes key)
@@ -55,8 +55,8 @@ uint64_t idem__drive_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadli
     return now + (pause < left_ms / 2 ? pause : left_ms / 2);
 }
 
-/* Gives each op that writes a fresh version, drawn for all of them at once. Without random bits these ops have
-   failed then. */
+/* Gives each op that writes a fresh version, drawn for all of them at once. Without random bits
+   these ops have failed then. */
 static void stamp_all(const idem_store *store, idem__call *const *calls, size_t count,
                       uint64_t deadline_ms)
 {
@@ -91,8 +91,8 @@ static void send(idem_store *store, idem_op *const *ops, size_t count, bool read
     (void)idem__lanes_submit(&store->writers, ops, count, deadline_ms);
 }
 
-/* The earliest deadline of some calls: their operations share it, and a call whose operation fails for
-   another's deadline repeats it. */
+/* The earliest deadline of some calls: their operations share it, and a call whose operation fails
+   for another's deadline repeats it. */
 static uint64_t earliest_deadline(idem__call *const *calls, size_t count)
 {
     uint64_t deadline_ms = UINT64_MAX;
@@ -209,8 +209,8 @@ static void end_late_ones(const idem_store *store, pending *left, uint64_t now)
     }
 }
 
-/* Pauses and makes the paused calls ready again. Those that need no pause go along with them, so the
-   pause is no longer than any of them can bear. */
+/* Pauses and makes the paused calls ready again. Those that need no pause go along with them, so
+   the pause is no longer than any of them can bear. */
 static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now)
 {
     uint64_t deadline_ms = earliest_deadline(left->calls, left->count);

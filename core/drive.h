@@ -21,13 +21,13 @@ void idem__drive_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms);
  */
 void idem__drive(idem_store *store, idem__call *const *calls, size_t count);
 
-/** What idem__drive() is made of, for those who may not sleep: sends the operations of calls that were
- *  started, each stamped anew, and fills in their lower halves.
+/** What idem__drive() is made of, for those who may not sleep: sends the operations of calls that
+ *  were started, each stamped anew, and fills in their lower halves.
  *  @param count  1 to IDEM_BATCH_MAX */
 void idem__drive_send(idem_store *store, idem__call *const *calls, size_t count);
 
-/** Ends a call that is not done if its deadline leaves no time to go on. @param pause  it would have to
- *  pause first @return true if it has ended */
+/** Ends a call that is not done if its deadline leaves no time to go on. @param pause  it would
+ *  have to pause first @return true if it has ended */
 bool idem__drive_end_late(const idem_store *store, idem__call *call, bool pause, uint64_t now);
 
 /** Tells the store's hook that a call's operation has failed and is going to be repeated. */

@@ -3,11 +3,12 @@
  * fork() with open stores. Before it, everything is brought to rest: no lane is in use, and all
  * locks are held, so that the child finds them in a known state; backends close or lock what must
  * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
- * the child has none of them, and no keepalive thread. A fork in a signal handler that has interrupted a call of
- * its own thread is let pass without all that; its child can't use the stores.
+ * the child has none of them, and no keepalive thread. A fork in a signal handler that has
+ * interrupted a call of its own thread is let pass without all that; its child can't use the
+ * stores.
  *
- * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry, each
- * store's writers, its readers, a backend's own.
+ * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry,
+ * each store's writers, its readers, a backend's own.
  */
 #include "fork.h"
 

@@ -26,8 +26,9 @@ int idem__input_bytes(const idem_store *store, const char *what, idem_bytes byte
 /** @return IDEM_ERR_ARGUMENT: not JSON, and where; IDEM_ERR_TOO_LARGE */
 int idem__input_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error);
 
-/** Reads a caller's request, which may be of another version of the header, and checks all of it but
- *  its key. @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNSUPPORTED: a keepalive where there can be none */
+/** Reads a caller's request, which may be of another version of the header, and checks all of it
+ *  but its key. @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNSUPPORTED: a keepalive where there can be
+ *  none */
 int idem__input_request(const idem_store *store, const idem_request *request, idem_request *read,
                         idem_error *error);
 

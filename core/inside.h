@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether this thread is in the middle of something that holds a lock or a lane. A signal handler may interrupt
- * it there and call fork(): to bring everything to rest would be to wait for oneself. Such a fork is let pass as
- * it is, and its child can use no store any more: it may exec another program, or end.
+ * Whether this thread is in the middle of something that holds a lock or a lane. A signal handler
+ * may interrupt it there and call fork(): to bring everything to rest would be to wait for oneself.
+ * Such a fork is let pass as it is, and its child can use no store any more: it may exec another
+ * program, or end.
  */
 #ifndef IDEM_CORE_INSIDE_H
 #define IDEM_CORE_INSIDE_H

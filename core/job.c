@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A job is a call that sleeps nowhere: where the blocking call would pause or wait, the job says when
- * it is due again. It belongs to the thread that has it in hand: SENT, to the one that carries it out;
- * ANSWERED and off its list, to the one that dispatches; else to the queue, under the queue's lock.
+ * A job is a call that sleeps nowhere: where the blocking call would pause or wait, the job says
+ * when it is due again. It belongs to the thread that has it in hand: SENT, to the one that carries
+ * it out; ANSWERED and off its list, to the one that dispatches; else to the queue, under the
+ * queue's lock.
  *
  * A change holds its claim by a reference, and marks it as in a call, until it is answered.
  */
@@ -178,7 +179,7 @@ void idem__job_expire(idem_store *store, idem__job *job)
     job->state = IDEM__JOB_ANSWERED;
 }
 
-/* ------------------------------------------------------------------------------------- the steps */
+/* ------------------------------------------------------------------------------------ the steps */
 
 static idem__job_state wait_for_key(const idem_store *store, idem__job *job)
 {
@@ -231,7 +232,7 @@ void idem__job_resume(const idem_store *store, idem__job *job)
     job->expires_ms = job->call->deadline_ms;
 }
 
-/* --------------------------------------------------------------------------------------- the end */
+/* -------------------------------------------------------------------------------------- the end */
 
 void idem__job_tell(idem__job *job)
 {

@@ -5,9 +5,10 @@
  * after its store was closed; it is never held while the store is called. The keeper works on a
  * copy of what the claim knows, so the owner may complete at the same time: versions decide.
  *
- * A record that the store has lost is put back (IDEM_REINSTATE) by a second call, and only while its owner
- * is not ending the claim: to a renewal, a record that was just released looks like a lost one. If the owner
- * gives the key back during that second call, the keeper removes what it has put back.
+ * A record that the store has lost is put back (IDEM_REINSTATE) by a second call, and only while
+ * its owner is not ending the claim: to a renewal, a record that was just released looks like a
+ * lost one. If the owner gives the key back during that second call, the keeper removes what it has
+ * put back.
  */
 #include "keepalive.h"
 
@@ -152,8 +153,8 @@ static size_t choose_lost(renewal *batch, size_t count)
     return chosen;
 }
 
-/* Removes what was put back under a claim whose owner has given the key back meanwhile, or is about to:
-   the owner's own remove may have come too early. */
+/* Removes what was put back under a claim whose owner has given the key back meanwhile, or is about
+   to: the owner's own remove may have come too early. */
 static void take_back(idem__keeper *keeper, const renewal *one)
 {
     idem__call call;

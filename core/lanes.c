@@ -184,9 +184,9 @@ static idem__lane *lane_for(const idem__ticket *ticket, idem__lanes *lanes)
     return free_lane(lanes);
 }
 
-/* Whether who waits yields before he sleeps. His turn is near where one lane serves a few. In a crowd he
-   would be called on again and again for nothing, and where there are several lanes their leaders yield,
-   whom he would keep from it. The lock is held. */
+/* Whether who waits yields before he sleeps. His turn is near where one lane serves a few. In a
+   crowd he would be called on again and again for nothing, and where there are several lanes their
+   leaders yield, whom he would keep from it. The lock is held. */
 static bool is_near(const idem__lanes *lanes)
 {
     return lanes->max == 1 && lanes->line.count <= FEW;
@@ -260,8 +260,8 @@ static bool carry_out(idem__lanes *lanes, idem__lane *lane, const idem__batch *t
 }
 
 /* Leads one batch on a lane that was made busy, by the leader's own deadline too. Where one lane
-   serves a crowd, those who were just answered are let in first: they are on their way with what they
-   want next. With several lanes another one takes them. The lock is open before and after. */
+   serves a crowd, those who were just answered are let in first: they are on their way with what
+   they want next. With several lanes another one takes them. The lock is open before and after. */
 static void lead(idem__lanes *lanes, idem__lane *lane, uint64_t deadline_ms)
 {
     idem__batch taken;

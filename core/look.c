@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is likely is told from what the last begins have found. Of a store that looks first, all callers learn
- * together, since a look is dear there; of an instant one each thread for itself, since a word that all threads
- * write would cost more than it saves.
+ * What is likely is told from what the last begins have found. Of a store that looks first, all
+ * callers learn together, since a look is dear there; of an instant one each thread for itself,
+ * since a word that all threads write would cost more than it saves.
  */
 #include "look.h"
 
@@ -12,14 +12,15 @@
 
 #include <stdlib.h>
 
-/* Where the last begins have found nothing, a look before the insert is most likely for nothing too: after
-   so few of them if the writers are free, when an insert of what is there costs little more than the look
-   would have; after so many if they are not, since it then waits for their disk. */
+/* Where the last begins have found nothing, a look before the insert is most likely for nothing
+   too: after so few of them if the writers are free, when an insert of what is there costs little
+   more than the look would have; after so many if they are not, since it then waits for their
+   disk. */
 #define FRESH_IF_IDLE 4u
 #define FRESH_IF_BUSY 64u
 
-/* A thread's replays, less its other begins. Whoever gets nothing but new keys, as most do, shall not pay for
-   those who repeat. */
+/* A thread's replays, less its other begins. Whoever gets nothing but new keys, as most do, shall
+   not pay for those who repeat. */
 #define REPLAYS_MAX  3u
 #define REPLAYS_LOOK 2u
 
@@ -75,8 +76,8 @@ static void blank_get(idem_op *op, idem_bytes key)
     op->error.message[0] = '\0';
 }
 
-/* The object of a claim, its token and the call take longer than this look. All that is no response to just
-   this content is left to the protocol, which finds it once more. */
+/* The object of a claim, its token and the call take longer than this look. All that is no response
+   to just this content is left to the protocol, which finds it once more. */
 bool idem__look_replay(idem_store *store, const idem_request *request, idem_outcome *outcome)
 {
     idem__call_key key;

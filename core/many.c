@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Items fail one by one. The whole call returns the code of the first one that did, and says which. */
+/* Items fail one by one. The whole call returns the code of the first one that did, and says
+   which. */
 #include "many.h"
 
 #include "error.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The errors of a call on many items: one for each, if the caller wants them, and the first of all. */
+/* The errors of a call on many items: one for each, if the caller wants them, and the first of
+   all. */
 #ifndef IDEM_CORE_MANY_H
 #define IDEM_CORE_MANY_H
 

@@ -108,8 +108,8 @@ static bool is_lazy(const idem_store *store)
            !(store->ops.traits & (IDEM_BACKEND_INSTANT | IDEM_BACKEND_NO_BACKGROUND));
 }
 
-/* fork() knows the store before it has an instance: so it can do so while another thread waits here for
-   a server. */
+/* fork() knows the store before it has an instance: so it can do so while another thread waits here
+   for a server. */
 static int start(idem_store *store, const idem_config *config, idem_error *error)
 {
     const idem__attempt first = {.once = try_to_open};

@@ -4,18 +4,18 @@
  * round trip to a server on the same machine; to give the processor away and look again costs less
  * than one. So whoever expects an answer soon yields for a bounded time before he sleeps.
  *
- * A wait has a time, but also a number of yields at the least: in a crowd of callers each of them gives
- * way to others, who do in that time what they would have to do anyway.
+ * A wait has a time, but also a number of yields at the least: in a crowd of callers each of them
+ * gives way to others, who do in that time what they would have to do anyway.
  *
- * With one processor nobody waits awake, as in Go's and Java's runtimes: what is waited for can't go on
- * meanwhile, and where the kernel shares processors out among sessions first, a yield gives way to
- * one's own only.
+ * With one processor nobody waits awake, as in Go's and Java's runtimes: what is waited for can't
+ * go on meanwhile, and where the kernel shares processors out among sessions first, a yield gives
+ * way to one's own only.
  *
  * Two things are learned from. Beside a busy process a yield may come back after a time slice. One
- * such yield now and then is a crowd's too; but where they take more than a share of the time, nobody
- * in this process yields for a while, so many times as long as one of them that little is lost by
- * finding out again. And where answers take longer than a wait may last (a distant server, a disk),
- * only every few waits try it again.
+ * such yield now and then is a crowd's too; but where they take more than a share of the time,
+ * nobody in this process yields for a while, so many times as long as one of them that little is
+ * lost by finding out again. And where answers take longer than a wait may last (a distant server,
+ * a disk), only every few waits try it again.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity() */
@@ -26,10 +26,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIMIT_NS    UINT64_C(120000)  /* of one wait */
-#define YIELDS_MIN  16u               /* in one wait, however long they take */
-#define BUSY_NS     UINT64_C(1000000) /* a yield of this length is lost: others had the processors */
-#define LOST_TIMES  UINT64_C(5)       /* a fifth of the time may be lost, */
+#define LIMIT_NS    UINT64_C(120000)   /* of one wait */
+#define YIELDS_MIN  16u                /* in one wait, however long they take */
+#define BUSY_NS     UINT64_C(1000000)  /* a longer yield is lost: others had the processors */
+#define LOST_TIMES  UINT64_C(5)        /* a fifth of the time may be lost, */
 #define LOST_MAX_NS UINT64_C(50000000) /* and so much at once */
 #define REST_TIMES  UINT64_C(250)      /* no yields for so many times the length of the last one */
 #define REST_MAX_NS UINT64_C(1000000000)
@@ -84,8 +84,8 @@ static bool has_one_processor(idem__patience_world *world, uint64_t now_ns)
     return atomic_load_explicit(&world->one_processor, memory_order_relaxed);
 }
 
-/* Takes in a yield that was lost. The debt is kept as the time when it is paid off; that one of several
-   threads' is forgotten does no harm. */
+/* Takes in a yield that was lost. The debt is kept as the time when it is paid off; that one of
+   several threads' is forgotten does no harm. */
 static void lose(idem__patience_world *world, uint64_t took_ns, uint64_t now_ns)
 {
     uint64_t paid_ns = atomic_load_explicit(&world->debt_paid_ns, memory_order_relaxed);

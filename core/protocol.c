@@ -2,12 +2,12 @@
 /*
  * The state machine, written once for all backends.
  *
- * Three rules carry the guarantees. No caller is told IDEM_NEW without an insert or a replace of its
- * own that was applied, or a live record that bears its token: an absent key leads back to the insert.
- * Every change of an existing record names the version that was read, and every write that is sent
- * bears a fresh one, a repeated write included: so a claim that was renewed in between can't be
- * taken, and a stale reader never meets the same version twice. The token alone identifies a caller:
- * it is how a caller recognises its own write whose reply was lost.
+ * Three rules carry the guarantees. No caller is told IDEM_NEW without an insert or a replace of
+ * its own that was applied, or a live record that bears its token: an absent key leads back to the
+ * insert. Every change of an existing record names the version that was read, and every write that
+ * is sent bears a fresh one, a repeated write included: so a claim that was renewed in between
+ * can't be taken, and a stale reader never meets the same version twice. The token alone identifies
+ * a caller: it is how a caller recognises its own write whose reply was lost.
  *
  * No answer of a backend makes a call spin: a refusal that contradicts itself ends it, and one that
  * needs many operations in a row has to pause.
@@ -78,8 +78,8 @@ static idem__step insert(idem__call *call)
     return store_next(call, IDEM_OP_INSERT, 0);
 }
 
-/* Takes over, or goes on as the same caller when its own lease has run out. The caller that shows the
-   token of the record is the one that was counted already. */
+/* Takes over, or goes on as the same caller when its own lease has run out. The caller that shows
+   the token of the record is the one that was counted already. */
 static idem__step claim_anew(idem__call *call)
 {
     const idem_record *seen = &call->seen;
@@ -182,8 +182,8 @@ static idem__step replace_held(idem__call *call)
     return store_next(call, IDEM_OP_REPLACE, call->held.version);
 }
 
-/* The store has lost the record, and the claim was asked to reinstate it. An insert, so that whoever
-   was quicker keeps the key. */
+/* The store has lost the record, and the claim was asked to reinstate it. An insert, so that
+   whoever was quicker keeps the key. */
 static idem__step reinstate(idem__call *call)
 {
     change_held(call);
@@ -197,8 +197,8 @@ static idem__step remove_held(idem__call *call)
     return IDEM__STEP_NEXT;
 }
 
-/* True if the record that was found is one that this call inserted, though the reply was lost: the last
-   one that it sent. */
+/* True if the record that was found is one that this call inserted, though the reply was lost: the
+   last one that it sent. */
 static bool sees_own_insert(const idem__call *call)
 {
     return call->inserted != 0 && call->op.has_found && call->seen.version == call->inserted;
@@ -340,8 +340,9 @@ static idem__step settle_answer(idem__call *call)
 /* ---------------------------------------------------------------------------------- all calls */
 
 typedef struct {
-    /* The call's first operation, and the one to go on with after a failure: what was read before may be
-       stale, so begin looks anew, and a claim's call starts from what is known of its record. */
+    /* The call's first operation, and the one to go on with after a failure: what was read before
+       may be stale, so begin looks anew, and a claim's call starts from what is known of its
+       record. */
     idem__step (*first)(idem__call *call);
     idem__step (*answer)(idem__call *call); /* the operation was carried out */
 } behaviour;
@@ -415,8 +416,9 @@ static idem__step op_failed(idem__call *call)
     return transient && !call->op.permanent ? IDEM__STEP_AGAIN : fail(call);
 }
 
-/* True if a change was refused although what is there is just what it named. To send it again would be
-   refused again: the record was not written by this library, so that its version can't be compared. */
+/* True if a change was refused although what is there is just what it named. To send it again would
+   be refused again: the record was not written by this library, so that its version can't be
+   compared. */
 static bool refused_in_vain(const idem__call *call)
 {
     const idem_op *op = &call->op;

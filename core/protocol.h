@@ -34,8 +34,8 @@ typedef enum {
                               idem__protocol_again(), or give up */
 } idem__step;
 
-/** One call on one key. Bytes are borrowed, `seen` apart. What stands in front of `next` is zero where
- *  it is not filled in; what follows is made by the protocol when it is needed. */
+/** One call on one key. Bytes are borrowed, `seen` apart. What stands in front of `next` is zero
+ *  where it is not filled in; what follows is made by the protocol when it is needed. */
 typedef struct {
     /* the question */
     idem__call_kind kind;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The messages of the state machine. They say what is there and what to do about it; never a token or
- * a response.
+ * The messages of the state machine. They say what is there and what to do about it; never a token
+ * or a response.
  */
 #include "protocol_error.h"
 

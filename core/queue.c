@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Submitted calls on their way. A worker takes all jobs that are ready, up to a batch, has one operation
- * of each carried out together, and sorts them: answered, ready for the next operation, or due later.
- * It sleeps for none of them, so what one call waits for holds up no other. Where gets have lanes of
- * their own, so have they a worker: who only wants to read does not wait for the disk.
+ * Submitted calls on their way. A worker takes all jobs that are ready, up to a batch, has one
+ * operation of each carried out together, and sorts them: answered, ready for the next operation,
+ * or due later. It sleeps for none of them, so what one call waits for holds up no other. Where
+ * gets have lanes of their own, so have they a worker: who only wants to read does not wait for the
+ * disk.
  *
  * A worker may be held up inside the store until its batch's deadline. Time is therefore another
  * thread's: the watcher makes ready what is due, and answers what nobody was free to send in time.
  *
- * One lock guards it all; it is not held while the store is called. Under it the keepalive's lock may
- * be taken. Lock order: the list of stores (fork.c), this, the keepalive.
+ * One lock guards it all; it is not held while the store is called. Under it the keepalive's lock
+ * may be taken. Lock order: the list of stores (fork.c), this, the keepalive.
  */
 #include "queue.h"
 
@@ -25,7 +26,7 @@
 #define READS    1u
 #define GRAIN_MS 2u /* what is due so soon is taken along: the watcher looks so often at most */
 
-/* ------------------------------------------------------------------------------------------ lists */
+/* ---------------------------------------------------------------------------------------- lists */
 
 static void put_last(idem__jobs *list, idem__job *job)
 {
@@ -124,7 +125,7 @@ static void put(idem_async *async, idem__job *job, bool in_front)
                        : job->expires_ms);
 }
 
-/* ---------------------------------------------------------------------------------------- workers */
+/* -------------------------------------------------------------------------------------- workers */
 
 static size_t take_batch(idem__way *way, idem__job *jobs[IDEM_BATCH_MAX])
 {
@@ -148,8 +149,8 @@ static void send(idem_store *store, idem__job *const *jobs, size_t count, idem__
         states[i] = idem__job_step(store, jobs[i]);
 }
 
-/* Carries out one operation of each job of a batch; the lock is held before and after. Those that go on
-   at once do so in front, in their order. */
+/* Carries out one operation of each job of a batch; the lock is held before and after. Those that
+   go on at once do so in front, in their order. */
 static void carry_batch(idem_async *async, idem__way *way)
 {
     idem__job *jobs[IDEM_BATCH_MAX];
@@ -202,7 +203,7 @@ void idem__queue_work(idem_async *async)
     idem__cancel_restore(cancel_state);
 }
 
-/* ------------------------------------------------------------------------------------------- time */
+/* ----------------------------------------------------------------------------------------- time */
 
 static void expire(idem_async *async, idem__jobs *list, uint64_t now, uint64_t *next_ms)
 {
@@ -257,7 +258,7 @@ static void *watch(void *argument)
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------- the threads */
+/* ---------------------------------------------------------------------------------- the threads */
 
 /* Lock held. Those that were started stay if another can't be. */
 static int start_threads(idem_async *async)
@@ -345,7 +346,7 @@ void idem__queue_calm(idem_async *async)
         idem__wake_lower(&async->wake);
 }
 
-/* ------------------------------------------------------------------------------------- cancelling */
+/* ----------------------------------------------------------------------------------- cancelling */
 
 /* Lock held. */
 static bool cancel(idem_async *async, idem__job *job, const char *why)
@@ -404,7 +405,7 @@ void idem__queue_stop(idem_async *async)
     idem__cancel_restore(cancel_state);
 }
 
-/* -------------------------------------------------------------------------------- making, fork() */
+/* ------------------------------------------------------------------------------- making, fork() */
 
 static size_t workers_for(const idem_store *store)
 {
@@ -461,8 +462,8 @@ static void orphan(idem_async *async, idem__jobs *list)
     }
 }
 
-/* The threads are the parent's, and so are the calls. Nothing is freed here: another thread may have had
-   the allocator in hand. */
+/* The threads are the parent's, and so are the calls. Nothing is freed here: another thread may
+   have had the allocator in hand. */
 static void become_child(idem_async *async)
 {
     int failed = 0;

@@ -2,19 +2,21 @@
 /*
  * Tokens and versions from the system's random source.
  *
- * Where others share the records, each is drawn when it is needed. What lies in memory ahead of that is copied
- * with the memory: two machines out of one snapshot would go on with the same tokens, and each would take the
- * other's claim for its own. A system call of 0.4 us stands beside a disk or a network there.
+ * Where others share the records, each is drawn when it is needed. What lies in memory ahead of
+ * that is copied with the memory: two machines out of one snapshot would go on with the same
+ * tokens, and each would take the other's claim for its own. A system call of 0.4 us stands beside
+ * a disk or a network there.
  *
- * Where the records are in the same memory, the call would cost as much as half a claim, so bits are drawn in
- * bulk into a few pools: 8 KiB in one call cost a quarter of what they cost in portions of 256 bytes. The pools
- * lie in memory that the kernel wipes in a child after fork(): there a pool is empty and unlocked, so that no
- * two processes can ever use the same bits. Where the kernel can't promise that, there are no pools. Bits are
- * wiped as they are handed out. A pool is locked by trying: a thread that finds its pool taken goes to the
- * next, and in the end to the system.
+ * Where the records are in the same memory, the call would cost as much as half a claim, so bits
+ * are drawn in bulk into a few pools: 8 KiB in one call cost a quarter of what they cost in
+ * portions of 256 bytes. The pools lie in memory that the kernel wipes in a child after fork():
+ * there a pool is empty and unlocked, so that no two processes can ever use the same bits. Where
+ * the kernel can't promise that, there are no pools. Bits are wiped as they are handed out. A pool
+ * is locked by trying: a thread that finds its pool taken goes to the next, and in the end to the
+ * system.
  *
- * Early after boot the source may have nothing to give yet. It is asked without waiting, again and again until
- * the caller's deadline.
+ * Early after boot the source may have nothing to give yet. It is asked without waiting, again and
+ * again until the caller's deadline.
  */
 #include "random.h"
 

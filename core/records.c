@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators do with records and their store: get, forget, settle, scan, purge, check. A scan collects a
- * page while it is on a lane, and gives it to the caller after it has left, so that the caller may
- * call the store.
+ * What operators do with records and their store: get, forget, settle, scan, purge, check. A scan
+ * collects a page while it is on a lane, and gives it to the caller after it has left, so that the
+ * caller may call the store.
  */
 #include "call_key.h"
 #include "cancel.h"
@@ -153,8 +153,8 @@ static walk begin_walk(void)
     return (walk){.moved_ms = idem_monotonic_ms()};
 }
 
-/* Goes on to where a step has left off. A store that stays where it is for as long as a call may take would
-   keep its caller for ever. */
+/* Goes on to where a step has left off. A store that stays where it is for as long as a call may
+   take would keep its caller for ever. */
 static int get_on(const idem_store *store, walk *way, uint64_t *cursor, uint64_t next,
                   idem_error *error)
 {
@@ -186,7 +186,8 @@ static bool begins_with(const idem_bytes *key, const idem_bytes *prefix)
     return prefix->len == 0 || memcmp(key->data, prefix->data, prefix->len) == 0;
 }
 
-/* What can't be believed is shown by its key alone, and what has no key of this store is not shown. */
+/* What can't be believed is shown by its key alone, and what has no key of this store is not
+   shown. */
 static int collect(void *user, const idem_record *record, idem_error *error)
 {
     collection *page = user;
@@ -324,8 +325,8 @@ static int purge_portion(idem_store *store, idem_backend *backend, void *user, u
     return store->ops.purge(backend, portion, deadline_ms, error);
 }
 
-/* Portion by portion, so that other callers of the store get their turns in between. A try whose reply was
-   lost is made again from where it began, and counts for nothing. */
+/* Portion by portion, so that other callers of the store get their turns in between. A try whose
+   reply was lost is made again from where it began, and counts for nothing. */
 static int purge_portions(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
 {
     idem_purge_portion portion = {.limit = limit};

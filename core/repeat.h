@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Something that is done with a backend as a whole (open, scan, purge, check), repeated as calls are. */
+/* Something that is done with a backend as a whole (open, scan, purge, check), repeated as calls
+   are. */
 #ifndef IDEM_CORE_REPEAT_H
 #define IDEM_CORE_REPEAT_H
 

@@ -35,7 +35,8 @@ struct idem_store {
     idem_store *next;          /* in the list that fork() walks */
 };
 
-/** An id for a store, never given before: a store that is made where a closed one was is another one. */
+/** An id for a store, never given before: a store that is made where a closed one was is another
+ *  one. */
 uint64_t idem__store_id(void);
 
 #endif

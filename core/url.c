@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What no keyboard gives on purpose: white space of Unicode, the invisible, and the upper control characters,
-   in UTF-8. */
+/* What no keyboard gives on purpose: white space of Unicode, the invisible, and the upper control
+   characters, in UTF-8. */
 static const char *const unseen[] = {
     "\xc2\xa0",     "\xc2\xad",     "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9",
     "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xa0", "\xe3\x80\x80", "\xef\xbb\xbf",
@@ -119,8 +119,8 @@ static int parse_port(const char *text, uint32_t *port, idem_error *error)
     return IDEM_OK;
 }
 
-/* One of a list of hosts: `host`, `host:port`, `[IPv6]`, `[IPv6]:port`. What does not look like it may be a
-   password. */
+/* One of a list of hosts: `host`, `host:port`, `[IPv6]`, `[IPv6]:port`. What does not look like it
+   may be a password. */
 static bool is_listed_host(const char *at, size_t len)
 {
     const char *close = at[0] == '[' ? memchr(at, ']', len) : NULL;

@@ -18,8 +18,9 @@ typedef struct {
     char *memory;
 } idem__url;
 
-/** Refuses white space and control characters that are not percent-encoded: a line break behind a URL that
- *  came from a file would lead to another store. @param what  what the text is, in the message
+/** Refuses white space and control characters that are not percent-encoded: a line break behind a
+ *  URL that came from a file would lead to another store. @param what  what the text is, in the
+ *  message
  *  @return IDEM_ERR_ARGUMENT */
 int idem__url_check_bytes(const char *text, const char *what, idem_error *error);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing is believed because a backend returned it: a file may have been written by hand, a server may hold
- * another program's data, a backend of somebody's own may have a bug. What is handed on from here is what its
- * fields say it is; callers put a checkpoint into an environment and a response between other members of a
- * JSON text on that.
+ * Nothing is believed because a backend returned it: a file may have been written by hand, a server
+ * may hold another program's data, a backend of somebody's own may have a bug. What is handed on
+ * from here is what its fields say it is; callers put a checkpoint into an environment and a
+ * response between other members of a JSON text on that.
  */
 #include "verify.h"
 
@@ -107,8 +107,8 @@ static void refuse(idem_op *op, const char *wrong)
         idem_quote(op->key, quoted), wrong);
 }
 
-/* An answer that contradicts itself is none, and a change that a read has made is none either: nobody is told
-   that a key is New on the word of such a backend. */
+/* An answer that contradicts itself is none, and a change that a read has made is none either:
+   nobody is told that a key is New on the word of such a backend. */
 static void check_answer(idem_op *op)
 {
     if (op->error.code != IDEM_OK)

@@ -61,8 +61,8 @@ void idem__wake_close(idem__wake *wake)
     wake->writer = -1;
 }
 
-/* Either end is non-blocking, and neither full nor empty when it comes to it: it can't fail but for a
-   signal. */
+/* Either end is non-blocking, and neither full nor empty when it comes to it: it can't fail but for
+   a signal. */
 void idem__wake_raise(idem__wake *wake)
 {
     static const uint64_t one = 1;

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A begin and a complete whose replies may be lost beyond the library's own repeats: begin_again URL KEY.
+ * A begin and a complete whose replies may be lost beyond the library's own repeats: begin_again
+ * URL KEY.
  *
- * IDEM_ERR_UNCERTAIN from a begin means that a claim may have been made. A begin with a fresh token would
- * meet that claim as another caller's, in progress until its lease ends. The token of the first try makes
- * it the same caller, who is told IDEM_NEW: so the token is made before anything is sent.
+ * IDEM_ERR_UNCERTAIN from a begin means that a claim may have been made. A begin with a fresh token
+ * would meet that claim as another caller's, in progress until its lease ends. The token of the
+ * first try makes it the same caller, who is told IDEM_NEW: so the token is made before anything is
+ * sent.
  */
 #include <idem/idem.h>
 #include <stdio.h>
 
 #define TRIES 5 /* each lasts up to the store's timeout */
 
-/* After an uncertain try the next one may not reach the store: the claim may be there all the same. */
+/* After an uncertain try the next one may not reach the store: the claim may be there all the
+   same. */
 static bool may_succeed_later(int rc)
 {
     return rc == IDEM_ERR_UNCERTAIN || rc == IDEM_ERR_UNAVAILABLE;

@@ -79,9 +79,10 @@ static void lock_leave(int lock)
 
 /* ------------------------------------------------------------------------------------ one file */
 
-/* Not to be copied where it matters: whoever sets the time of day forward ends leases early, and another caller
-   takes the key over. It is here because files outlive a reboot and one line has to do. A backend for more than
-   an example uses its server's clock, or CLOCK_BOOTTIME with the boot's id (backends/sqlite/clock.c). */
+/* Not to be copied where it matters: whoever sets the time of day forward ends leases early, and
+   another caller takes the key over. It is here because files outlive a reboot and one line has to
+   do. A backend for more than an example uses its server's clock, or CLOCK_BOOTTIME with the boot's
+   id (backends/sqlite/clock.c). */
 static uint64_t now_ms(const dir_backend *dir)
 {
     return dir->clock.now_ms ? dir->clock.now_ms(dir->clock.user) : (uint64_t)idem_wall_ms();
@@ -353,7 +354,8 @@ static void close_backend(idem_backend *backend)
     free(dir);
 }
 
-/* The path is made absolute here, once: an instance may be opened long after, and from elsewhere. */
+/* The path is made absolute here, once: an instance may be opened long after, and from
+   elsewhere. */
 static int prepare(const idem_config *config, void **prepared, idem_error *error)
 {
     char here[4096] = "";

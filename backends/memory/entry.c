@@ -226,7 +226,8 @@ void idem__entry_view(const idem__entry *entry, uint64_t now_ms, int64_t epoch_m
     point(view, &parts, entry->key_len, entry->bytes);
 }
 
-/* The numbers lie between the key and the rest: to copy them along costs less than a second copy. */
+/* The numbers lie between the key and the rest: to copy them along costs less than a second
+   copy. */
 int idem__entry_copy(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms, idem_record *copy,
                      idem_error *error)
 {

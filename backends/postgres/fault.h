@@ -25,7 +25,8 @@ int idem__postgres_fault_set(idem__postgres_fault *fault, bool permanent, int co
 #endif
     ;
 
-/** Hands a fault on as what a slot returns. @return its code, with IDEM_PERMANENT where that says something */
+/** Hands a fault on as what a slot returns. @return its code, with IDEM_PERMANENT where that says
+ *  something */
 int idem__postgres_fault_report(const idem__postgres_fault *fault, idem_error *error);
 
 /**

@@ -157,7 +157,8 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
 /* Where a call began, as its ops carry it along. */
 enum { OUTSIDE = 1, INSIDE = 2 | IDEM_CONTEXT_REVOCABLE };
 
-/* A call that has lost the transaction that it began in must not go on outside of it, nor enter another one.
+/* A call that has lost the transaction that it began in must not go on outside of it, nor enter
+   another one.
    @return how many ops may be carried out */
 static size_t keep_in_place(const idem__postgres *self, idem_op *const *ops, size_t count,
                             idem_op **kept)

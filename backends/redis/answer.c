@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the answer to a job makes of it. Most are done with it. A job is sent again if the server has
- * forgotten its script, or knows no SET with NX and GET; if an insert has found a record in progress,
- * whose age only a second look can tell; and if its change was refused. Then it looks: a server that is
- * full, read-only or without its disk still has what was completed, and that is the answer to a begin.
+ * What the answer to a job makes of it. Most are done with it. A job is sent again if the server
+ * has forgotten its script, or knows no SET with NX and GET; if an insert has found a record in
+ * progress, whose age only a second look can tell; and if its change was refused. Then it looks: a
+ * server that is full, read-only or without its disk still has what was completed, and that is the
+ * answer to a begin.
  *
- * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL could seem
- * expired. A user without scripts reads the record, its PTTL, and the record once more; if it is the same
- * text, then the PTTL is its own, since every write bears a version of its own.
+ * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL
+ * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
+ * if it is the same text, then the PTTL is its own, since every write bears a version of its own.
  */
 #include "job.h"
 #include "reading.h"
@@ -21,9 +22,9 @@ static bool would_be_new(const idem_op *op, const idem_record *found)
            memcmp(found->token, op->record->token, IDEM_TOKEN_SIZE) == 0;
 }
 
-/* Whether a record answers an op whose change was refused. One of the version that was expected does
-   not: only the refusal stood against the change. Old ones prove nothing to a claim's owner, but for a
-   completion that bears its token. */
+/* Whether a record answers an op whose change was refused. One of the version that was expected
+   does not: only the refusal stood against the change. Old ones prove nothing to a claim's owner,
+   but for a completion that bears its token. */
 static bool settles(const idem__redis_job *at, const idem_record *found)
 {
     const idem_op *op = at->op;
@@ -142,7 +143,7 @@ static idem__redis_verdict take_error(idem__redis *self, idem__redis_job *at, id
     return read_instead(self, at);
 }
 
-/* --------------------------------------------------------------------------------------- commands */
+/* ------------------------------------------------------------------------------------- commands */
 
 /* SET with NX and GET gives no PTTL. Of a completed record nobody asks the age; of one in progress
    it says whether the lease is live. */
@@ -173,7 +174,7 @@ static idem__redis_verdict take_command(const idem__redis *self, idem__redis_job
     return IDEM__REDIS_DONE;
 }
 
-/* ---------------------------------------------------------------------------------------- scripts */
+/* -------------------------------------------------------------------------------------- scripts */
 
 /* True if a script says that it made the change: SET's OK, or DEL's 1. */
 static bool says_applied(idem__redis_script script, const redisReply *reply)
@@ -185,8 +186,8 @@ static bool says_applied(idem__redis_script script, const redisReply *reply)
     return reply->type == REDIS_REPLY_STATUS && reply->len == 2 && memcmp(reply->str, "OK", 2) == 0;
 }
 
-/* What PROVE has found. A claim of this caller's own, and one that it would take over, are of no use to a
-   user that could not complete them. */
+/* What PROVE has found. A claim of this caller's own, and one that it would take over, are of no
+   use to a user that could not complete them. */
 static idem__redis_verdict take_proof(idem__redis *self, idem__redis_job *at, idem_bytes text,
                                       long long pttl, long long rights)
 {
@@ -228,7 +229,7 @@ static idem__redis_verdict take_scripted(idem__redis *self, idem__redis_job *at,
     return take_absence(at);
 }
 
-/* ----------------------------------------------------------------------------------------- reads */
+/* ---------------------------------------------------------------------------------------- reads */
 
 static bool is_same_text(const redisReply *a, const redisReply *b)
 {
@@ -245,7 +246,8 @@ static idem__redis_verdict read_again(const idem__redis *self, idem__redis_job *
     return IDEM__REDIS_DONE;
 }
 
-/* A user may have the right to read a key and none to ask how long it lives: a response can do without. */
+/* A user may have the right to read a key and none to ask how long it lives: a response can do
+   without. */
 static idem__redis_verdict take_without_life(idem__redis *self, idem__redis_job *at,
                                              redisReply *const *replies, idem__redis_fault *whole)
 {

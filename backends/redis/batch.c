@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch of ops as one pipeline, in rounds: nearly always there is one. What `answer.c` sends again goes
- * into the next.
+ * A batch of ops as one pipeline, in rounds: nearly always there is one. What `answer.c` sends
+ * again goes into the next.
  *
  * Ops on the same key have to be carried out in their order, so one that is followed by another on
  * its key is sent in the form that nothing but a refusal can send into a second round.
  *
- * A pipeline is cut into slices by what it sends, and by what it may answer: a server keeps all answers in
- * its memory until they are taken, and beside a `maxmemory` they would make it full. How long an answer is
- * nobody knows before. It is reckoned from those before and from what was written: at once as long as the
- * longest, then an eighth less with each that is shorter, and longer again when a connection has failed.
+ * A pipeline is cut into slices by what it sends, and by what it may answer: a server keeps all
+ * answers in its memory until they are taken, and beside a `maxmemory` they would make it full. How
+ * long an answer is nobody knows before. It is reckoned from those before and from what was
+ * written: at once as long as the longest, then an eighth less with each that is shorter, and
+ * longer again when a connection has failed.
  *
  * When a connection fails, a job of which no byte was sent was not carried out; one that was sent,
- * and could change something, is uncertain. Jobs that wait for another round have changed nothing. Where
- * answers were out of step (one too many, one of the wrong kind), those before may have belonged to
- * others: none of the batch counts.
+ * and could change something, is uncertain. Jobs that wait for another round have changed nothing.
+ * Where answers were out of step (one too many, one of the wrong kind), those before may have
+ * belonged to others: none of the batch counts.
  */
 #include "batch.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Settings of a server that could lose records or run work twice, and whether a claim can be made and
- * completed there, which is tried. Everything is asked in one pipeline; what a server will not tell
- * (managed ones forbid CONFIG) is a finding of its own, since nobody has looked at it then. INFO tells
- * some of it too. No setting is changed.
+ * Settings of a server that could lose records or run work twice, and whether a claim can be made
+ * and completed there, which is tried. Everything is asked in one pipeline; what a server will not
+ * tell (managed ones forbid CONFIG) is a finding of its own, since nobody has looked at it then.
+ * INFO tells some of it too. No setting is changed.
  */
 #include "check.h"
 

@@ -239,8 +239,8 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 
 /* ------------------------------------------------------------------------------- open again */
 
-/* Redis without TLS waits for the end of what it takes for a command, so it is asked by a connection of its
-   own, which no secret is sent on. */
+/* Redis without TLS waits for the end of what it takes for a command, so it is asked by a
+   connection of its own, which no secret is sent on. */
 static bool is_plain(const idem__redis *self, uint64_t deadline_ms)
 {
     static const char ping[] = "PING\r\n";

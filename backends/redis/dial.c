@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From an address to a connected socket: TCP, trying the addresses of a host one after the other
- * with a fair share of the time each, or a unix socket. No descriptor outlives exec(), and none is below
- * 3. What getaddrinfo() opens while it looks a name up is the C library's, and closed when it returns; a
- * host that is written as a number opens nothing.
+ * with a fair share of the time each, or a unix socket. No descriptor outlives exec(), and none is
+ * below
+ * 3. What getaddrinfo() opens while it looks a name up is the C library's, and closed when it
+ * returns; a host that is written as a number opens nothing.
  *
- * A name may take until the deadline, and a connection no longer than connect_timeout behind that: a lookup
- * that is slower than connect_timeout would else never be waited for.
+ * A name may take until the deadline, and a connection no longer than connect_timeout behind that:
+ * a lookup that is slower than connect_timeout would else never be waited for.
  */
 #include "dial.h"
 
@@ -87,7 +88,8 @@ static int connect_to(int family, const struct sockaddr *address, socklen_t len,
     return number;
 }
 
-/* What a person can do. A process without descriptors looks no better for a server that is started. */
+/* What a person can do. A process without descriptors looks no better for a server that is
+   started. */
 static const char *advice(int number)
 {
     switch (number) {

@@ -36,7 +36,8 @@ int idem__redis_fault_set(idem__redis_fault *fault, bool permanent, int code, co
 int idem__redis_fault_take(idem__redis_fault *fault, const char *name, idem_bytes key,
                            idem_bytes text);
 
-/** The same for an answer to the greeting, which may repeat the password: its words are not shown. */
+/** The same for an answer to the greeting, which may repeat the password: its words are not
+ *  shown. */
 int idem__redis_fault_take_unquoted(idem__redis_fault *fault, const char *name, idem_bytes text);
 
 /** True if the server's words begin with these, behind what scripts put in front of them. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One op on its way out: the form that it is sent in, and what is said of it when the connection fails.
+ * One op on its way out: the form that it is sent in, and what is said of it when the connection
+ * fails.
  *
- * The first inserts of a connection are sent as the script PROVE, which refuses where this user could not
- * complete or release what it claims; so nobody is told New in vain. From then on SET does it.
+ * The first inserts of a connection are sent as the script PROVE, which refuses where this user
+ * could not complete or release what it claims; so nobody is told New in vain. From then on SET
+ * does it.
  */
 #include "job.h"
 
@@ -136,7 +138,7 @@ bool idem__redis_job_append(idem__redis *self, idem__redis_job *at)
     return rc == IDEM_OK;
 }
 
-/* ------------------------------------------------------------------------- no answer, or a wrong one */
+/* -------------------------------------------------------------------- no answer, or a wrong one */
 
 static void take_back(idem_op *op)
 {

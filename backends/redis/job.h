@@ -34,8 +34,8 @@ typedef enum { IDEM__REDIS_DONE, IDEM__REDIS_AGAIN, IDEM__REDIS_BROKEN } idem__r
 
 idem__redis_job idem__redis_job_make(const idem__redis *self, idem_op *op);
 
-/** Makes a job that is followed by another on its key one that no answer sends again, as far as that
- *  can be known. */
+/** Makes a job that is followed by another on its key one that no answer sends again, as far as
+ *  that can be known. */
 void idem__redis_job_settle(idem__redis_job *at);
 
 /** How many replies its form has. */

@@ -47,7 +47,8 @@ int idem__redis_read_record(idem_bytes key, idem_bytes text, long long pttl, ide
     return IDEM_OK;
 }
 
-/* A text and how long it lives, at the front of an array. What is there has a life, or one without end. */
+/* A text and how long it lives, at the front of an array. What is there has a life, or one without
+   end. */
 static bool read_pair(const redisReply *reply, size_t elements, idem_bytes *text, long long *pttl)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != elements ||

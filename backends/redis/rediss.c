@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Redis backend over TLS, by URL. It is apart from redis.c, and core refers to it weakly: so the archive can be
- * linked without libssl, and a program takes this in by naming the symbol (-u idem__redis_tls_backend), as
- * the CMake targets and pkg-config do.
+ * The Redis backend over TLS, by URL. It is apart from redis.c, and core refers to it weakly: so
+ * the archive can be linked without libssl, and a program takes this in by naming the symbol (-u
+ * idem__redis_tls_backend), as the CMake targets and pkg-config do.
  */
 #include "table.h"
 

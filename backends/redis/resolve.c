@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getaddrinfo() knows no deadline: with a name server that never answers it takes tens of seconds. So a thread
- * calls it, and whoever waits for it leaves at the deadline. A host that is written as a number needs no thread.
+ * getaddrinfo() knows no deadline: with a name server that never answers it takes tens of seconds.
+ * So a thread calls it, and whoever waits for it leaves at the deadline. A host that is written as
+ * a number needs no thread.
  *
- * Callers who ask for a name while it is being looked up share that thread, and nothing is kept: whoever
- * comes later asks again. No more than LOOKUPS_MAX threads are at it. One that takes longer than FRESH_MS is not
- * joined any more, since the name servers may have been replaced meanwhile.
+ * Callers who ask for a name while it is being looked up share that thread, and nothing is kept:
+ * whoever comes later asks again. No more than LOOKUPS_MAX threads are at it. One that takes longer
+ * than FRESH_MS is not joined any more, since the name servers may have been replaced meanwhile.
  *
- * A thread that was left belongs to the process that made it. The child of a fork() begins with a pool of its
- * own, whatever state the parent's was in: no lock of that is ever touched again.
+ * A thread that was left belongs to the process that made it. The child of a fork() begins with a
+ * pool of its own, whatever state the parent's was in: no lock of that is ever touched again.
  */
 #include "resolve.h"
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing records: SCAN gives keys, their values are measured, and what may be a record is read. SCAN
- * walks over the whole database, whatever the prefix; a page therefore takes several steps, until it has
- * enough records or half of its time is gone. Its cursor is the page's.
+ * Listing records: SCAN gives keys, their values are measured, and what may be a record is read.
+ * SCAN walks over the whole database, whatever the prefix; a page therefore takes several steps,
+ * until it has enough records or half of its time is gone. Its cursor is the page's.
  *
  * What stands under the store's prefix and can't be read as a record is given as corrupt: a key of
- * another type, a text that is none. Keys that the user may not touch are passed over. A long value that does not begin like a record is not fetched for
- * that. A step whose records are long together is done again with fewer keys, since core keeps a page.
+ * another type, a text that is none. Keys that the user may not touch are passed over. A long value
+ * that does not begin like a record is not fetched for that. A step whose records are long together
+ * is done again with fewer keys, since core keeps a page.
  *
- * A server may answer anything. A cursor that is no number, or leads back to where the scan was, is an
- * error: a scan has no deadline of its own, and would go round for ever.
+ * A server may answer anything. A cursor that is no number, or leads back to where the scan was, is
+ * an error: a scan has no deadline of its own, and would go round for ever.
  */
 #include "scan.h"
 
@@ -274,8 +275,8 @@ static int give_all(walk *at, const redisReply *list)
     return rc;
 }
 
-/* Whether a cursor comes again (Brent's way: it is compared with a mark, which is set anew at steps that
-   are ever further apart). */
+/* Whether a cursor comes again (Brent's way: it is compared with a mark, which is set anew at steps
+   that are ever further apart). */
 static bool leads_back(idem__redis_trail *trail, uint64_t cursor, uint64_t next)
 {
     if (next == 0)

@@ -4,13 +4,14 @@
  * version. The server names a script by the SHA-1 of its text; the names are written out here, and
  * a test asks a server whether they are right.
  *
- * Errors of the commands inside are handed on as they are; PROVE names the command that a user lacks.
- * Nothing expires and nobody writes while a script runs, so a text and its PTTL belong together.
+ * Errors of the commands inside are handed on as they are; PROVE names the command that a user
+ * lacks. Nothing expires and nobody writes while a script runs, so a text and its PTTL belong
+ * together.
  *
- * PROVE tries what complete and release need before a connection's first claim. DEL is asked about, not
- * tried: a server that is out of memory takes the SET behind a script's first write. Redis before 7.0
- * can't be asked. There the DEL is tried on the new record, which is stored again behind it; if the user
- * has no right to DEL, the record is left to expire within a millisecond.
+ * PROVE tries what complete and release need before a connection's first claim. DEL is asked about,
+ * not tried: a server that is out of memory takes the SET behind a script's first write. Redis
+ * before 7.0 can't be asked. There the DEL is tried on the new record, which is stored again behind
+ * it; if the user has no right to DEL, the record is left to expire within a millisecond.
  */
 #include "scripts.h"
 

@@ -23,8 +23,9 @@ typedef struct {
 } idem__redis_source;
 
 /** Each takes one key, and answers with a status or 1 if it made the change, with nothing if the
- *  key is absent, with the text there and its PTTL, or with an error. PROVE adds a number to what it
- *  found: 1 if this user has the rights to complete and release, 0 if not, -1 if the server can't tell. */
+ *  key is absent, with the text there and its PTTL, or with an error. PROVE adds a number to what
+ *  it found: 1 if this user has the rights to complete and release, 0 if not, -1 if the server
+ *  can't tell. */
 extern const idem__redis_source idem__redis_sources[IDEM__REDIS_SCRIPTS];
 
 #endif

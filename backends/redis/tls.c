@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OpenSSL over a socket of our own: its own BIO raises SIGPIPE, and knows no deadline. Our BIO never waits, but
- * for one nap where the wire takes one, and hands on a bounded number of pieces at a time: whoever sends
- * without end comes back to the wire, which looks at the clock.
+ * OpenSSL over a socket of our own: its own BIO raises SIGPIPE, and knows no deadline. Our BIO
+ * never waits, but for one nap where the wire takes one, and hands on a bounded number of pieces at
+ * a time: whoever sends without end comes back to the wire, which looks at the clock.
  *
- * The program's openssl.cnf counts, as for all of its TLS; but TLS 1.2 is the least. The thread's queue of
- * OpenSSL errors is emptied before each call, since OpenSSL would take an old error for ours, and after it.
+ * The program's openssl.cnf counts, as for all of its TLS; but TLS 1.2 is the least. The thread's
+ * queue of OpenSSL errors is emptied before each call, since OpenSSL would take an old error for
+ * ours, and after it.
  */
 #include "tls.h"
 
@@ -408,8 +409,8 @@ static bool shake_hands(secure *tls, uint64_t deadline_ms, bool *late)
     }
 }
 
-/* A connection that ended without the farewell of TLS would not let its session be resumed. In the child of a
-   fork() a farewell would end the parent's. */
+/* A connection that ended without the farewell of TLS would not let its session be resumed. In the
+   child of a fork() a farewell would end the parent's. */
 static void stop(idem__redis_tls *base)
 {
     secure *tls = (secure *)base;
@@ -458,7 +459,7 @@ static void free_all(idem__redis_tls *base)
     free(tls);
 }
 
-/* ---------------------------------------------------------------------------------- what travels */
+/* --------------------------------------------------------------------------------- what travels */
 
 /* What recv() and send() would have said. */
 static ssize_t end_call(secure *tls, int done)

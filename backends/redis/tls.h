@@ -10,15 +10,16 @@
 typedef struct idem__redis_tls_ops idem__redis_tls_ops;
 
 /** One connection's TLS, and what is kept for the next: certificates, and a session to resume. Only
- *  rediss.c names its functions: a program that is linked from the archive without libssl does without. */
+ *  rediss.c names its functions: a program that is linked from the archive without libssl does
+ *  without. */
 typedef struct {
     const idem__redis_tls_ops *ops;
 } idem__redis_tls;
 
 struct idem__redis_tls_ops {
     /**
-     * Shakes hands over a connected socket. Certificates are read anew when a file has changed, or when the
-     * last time failed.
+     * Shakes hands over a connected socket. Certificates are read anew when a file has changed, or
+     * when the last time failed.
      *
      * @param[out] silent  the peer has said nothing, or something that is no TLS
      * @return IDEM_ERR_UNAVAILABLE; IDEM_ERR_NO_MEMORY; `fault` is left alone where `silent` is set
@@ -29,8 +30,8 @@ struct idem__redis_tls_ops {
     /** Forgets the connection, without a word to the server. */
     void (*stop)(idem__redis_tls *tls);
 
-    /** As send(), recv() and recv() with MSG_PEEK: -1 with EAGAIN is "not now". What counts as sent is a
-     *  whole TLS record: of one that is cut, the server can't read a byte. */
+    /** As send(), recv() and recv() with MSG_PEEK: -1 with EAGAIN is "not now". What counts as sent
+     *  is a whole TLS record: of one that is cut, the server can't read a byte. */
     ssize_t (*send)(idem__redis_tls *tls, const void *data, size_t len);
     ssize_t (*receive)(idem__redis_tls *tls, void *data, size_t len, int flags);
     ssize_t (*peek)(idem__redis_tls *tls, void *data, size_t len);
@@ -38,7 +39,8 @@ struct idem__redis_tls_ops {
     /** What to poll for besides POLLIN. */
     short (*events)(const idem__redis_tls *tls);
 
-    /** Takes down why the server has ended the connection, if it told by TLS. @return false: it did not */
+    /** Takes down why the server has ended the connection, if it told by TLS. @return false: it did
+     *  not */
     bool (*tell)(const idem__redis_tls *tls, idem__redis_fault *fault);
 
     void (*free)(idem__redis_tls *tls);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A claim that is made, completed and forgotten. Rights, scripts, memory, disk and role of a server all
- * show in what it answers to that, whatever its settings say. The key is one that nobody else uses, and
- * lives for some seconds at most, should this process end in between.
+ * A claim that is made, completed and forgotten. Rights, scripts, memory, disk and role of a server
+ * all show in what it answers to that, whatever its settings say. The key is one that nobody else
+ * uses, and lives for some seconds at most, should this process end in between.
  */
 #include "trial.h"
 
@@ -50,14 +50,16 @@ static int prepare(attempt *at)
     return IDEM_OK;
 }
 
-/* Carries out one op, and notes what can't be done if it was not applied. @return the connection's code */
+/* Carries out one op, and notes what can't be done if it was not applied. @return the connection's
+   code */
 static int carry_out(attempt *at, idem_op op, const char *what, bool *applied)
 {
     idem_op *pointer = &op;
     op.key = at->record.key;
     op.live_ms = LIFE_MS;
     *applied = false;
-    /* The op before may have failed on its own, for want of memory, and have closed the connection. */
+    /* The op before may have failed on its own, for want of memory, and have closed the
+       connection. */
     int rc = idem__redis_ready(at->self, at->deadline_ms, at->fault);
     if (rc)
         return rc;

@@ -11,8 +11,8 @@ typedef struct {
 } idem__redis_trial;
 
 /**
- * Tries it on a key of its own under the store's prefix, which is gone afterwards, or after some seconds
- * if it can't be removed.
+ * Tries it on a key of its own under the store's prefix, which is gone afterwards, or after some
+ * seconds if it can't be removed.
  *
  * @return IDEM_OK: see `trial`; else the connection failed
  */

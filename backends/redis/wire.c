@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands out, replies in. hiredis parses the replies; the socket is ours, so that no wait outlasts
- * the deadline and no signal is raised by a server that has gone.
+ * Commands out, replies in. hiredis parses the replies; the socket is ours, so that no wait
+ * outlasts the deadline and no signal is raised by a server that has gone.
  *
  * A reply is waited for in three ways: awake, by yielding, while patience lasts; then asleep in
  * recv(), a nap at a time, which saves a call of poll(); and in poll() where there is something to
@@ -13,8 +13,9 @@
  * What comes may be anything. What it can make us allocate is limited, in bytes, in elements and in
  * depth of arrays, and a line or a length that no answer can have is not waited for. Whoever sends
  * without end is not listened to beyond the deadline. What comes behind the last answer that was
- * asked for would be taken for the next one's, so it ends the connection. One that comes before, from a
- * proxy that is out of step, shows when the seal at the pipeline's end is not what it has to be.
+ * asked for would be taken for the next one's, so it ends the connection. One that comes before,
+ * from a proxy that is out of step, shows when the seal at the pipeline's end is not what it has to
+ * be.
  *
  * Invariant: `sent` bytes of `out` were given to the system, in order. A command of which not even
  * the first byte was given to it was never carried out.
@@ -41,8 +42,8 @@
 #define SEAL_LEN     16u
 #define FED_MAX      4096u /* handed to the reader at a time */
 
-/* What says a text again, by preference: ECHO also works while a server loads its data; a user may lack it, and
-   PING. Who may claim a key has EVAL. */
+/* What says a text again, by preference: ECHO also works while a server loads its data; a user may
+   lack it, and PING. Who may claim a key has EVAL. */
 enum { NO_SEALS, BY_ECHO, BY_PING, BY_EVAL };
 
 /* --------------------------------------------------------------------------------- commands */
@@ -65,8 +66,8 @@ void idem__redis_wire_begin(idem__redis_wire *wire, bool secret)
     wire->sent = 0;
 }
 
-/* Room for so much more. Growing leaves a copy behind, so a pipeline with a password in it, which is
-   short otherwise, is given all its room at once. */
+/* Room for so much more. Growing leaves a copy behind, so a pipeline with a password in it, which
+   is short otherwise, is given all its room at once. */
 static int reserve(idem__redis_wire *wire, size_t len)
 {
     idem_buffer *out = &wire->out;
@@ -145,8 +146,8 @@ static void *create_limited_array(const redisReadTask *task, idem__redis_count c
     return wire->create_array(task, count);
 }
 
-/* An array that is nothing would be taken for a key that is absent. Nothing that we ask for is answered
-   with one, nor with RESP3's nothing. */
+/* An array that is nothing would be taken for a key that is absent. Nothing that we ask for is
+   answered with one, nor with RESP3's nothing. */
 static void *create_nil_text(const redisReadTask *task)
 {
     idem__redis_wire *wire = task->privdata;
@@ -378,8 +379,9 @@ static bool is_hopeless(const redisReader *reader)
     return strtoull(at, NULL, 10) > VALUE_MAX;
 }
 
-/* Hands on a portion of what was received. The reader moves what it has not read to its beginning again and
-   again, which would be most of the work if that were much. False: there is nothing more. */
+/* Hands on a portion of what was received. The reader moves what it has not read to its beginning
+   again and again, which would be most of the work if that were much. False: there is nothing
+   more. */
 static bool feed(idem__redis_wire *wire)
 {
     size_t left = wire->chunk_len - wire->fed;
@@ -435,7 +437,7 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------ seals */
+/* ---------------------------------------------------------------------------------------- seals */
 
 static idem_bytes seal_text(const idem__redis_wire *wire, char text[SEAL_LEN])
 {

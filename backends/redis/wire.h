@@ -27,8 +27,8 @@ typedef struct {
     bool broken;          /**< nothing more can be sent; replies may still come */
     bool secret;          /**< the pipeline has to be overwritten when it is done */
     bool naps;            /**< recv() sleeps, for a bounded time */
-    bool
-        excessive; /**< an array of the server's was refused for its length, or a nothing for its kind */
+    bool excessive; /**< an array of the server's was refused for its length, or a nothing for its
+                        kind */
     redisReader *reader;
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, idem__redis_count count);
@@ -54,12 +54,13 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 /** Closes it without a word to the server. */
 void idem__redis_wire_close(idem__redis_wire *wire);
 
-/** Looks whether the server has closed it, or has sent what nobody asked for, while no answer is due.
+/** Looks whether the server has closed it, or has sent what nobody asked for, while no answer is
+ *  due.
  *  @return IDEM_OK: neither; IDEM_ERR_UNAVAILABLE */
 int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault);
 
-/** True if it is open, and the server has neither closed it nor sent what nobody asked for. That takes a
- *  system call. */
+/** True if it is open, and the server has neither closed it nor sent what nobody asked for. That
+ *  takes a system call. */
 bool idem__redis_wire_usable(idem__redis_wire *wire);
 
 /** Begins a pipeline and forgets the last one. `secret`: a password will be in it. */
@@ -87,13 +88,14 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
  *  @return as append */
 int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault);
 
-/** Takes the seal's reply, when all others were taken. Where it is another one, the answers before it were
- *  not those to this pipeline. @return as reply */
+/** Takes the seal's reply, when all others were taken. Where it is another one, the answers before
+ *  it were not those to this pipeline. @return as reply */
 int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms,
                              idem__redis_fault *fault);
 
-/** The same for the greeting, where a server may say that it has no such command, or none for this user. Then
- *  the others are tried, each in a pipeline of its own; if all are refused, there are no seals. */
+/** The same for the greeting, where a server may say that it has no such command, or none for this
+ *  user. Then the others are tried, each in a pipeline of its own; if all are refused, there are no
+ *  seals. */
 int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault);
 
 /** Waits for the descriptor. @return false: the deadline has come */

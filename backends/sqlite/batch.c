@@ -279,9 +279,9 @@ static bool may_date(idem__sqlite *self)
     return !self->nested || sqlite3_txn_state(self->db, "main") == SQLITE_TXN_WRITE;
 }
 
-/* Dates the strays anew that were found. It may as well be done by the next one that finds them: so it
-   waits for no lock, and it is no matter if it fails, unless the caller's transaction fails with it: then what
-   was answered does not stand. */
+/* Dates the strays anew that were found. It may as well be done by the next one that finds them: so
+   it waits for no lock, and it is no matter if it fails, unless the caller's transaction fails with
+   it: then what was answered does not stand. */
 static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
 {
     idem__sqlite_fault lost = {0};

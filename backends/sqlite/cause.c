@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cause of a failure in the words of what a person can do. SQLite has one code for a folder that is
- * not there, for rights that are missing and for a process that has no more descriptors; and it takes a
- * limit on the size of files for a full disk.
+ * The cause of a failure in the words of what a person can do. SQLite has one code for a folder
+ * that is not there, for rights that are missing and for a process that has no more descriptors;
+ * and it takes a limit on the size of files for a full disk.
  */
 #include "cause.h"
 

@@ -12,8 +12,8 @@
  * seen. So its age is 0 at first, and it is dated anew by whoever sees it: it lives at most as
  * long again, and no claim is taken from an owner who works.
  *
- * A row of this boot that is dated far into the future is a stray too: the machine was set back to a
- * snapshot and the file was not, or a process was shown a false clock.
+ * A row of this boot that is dated far into the future is a stray too: the machine was set back to
+ * a snapshot and the file was not, or a process was shown a false clock.
  */
 #include "clock.h"
 
@@ -34,8 +34,8 @@
 /* The inode number of the kernel's own time namespace, which has no offset. */
 #define INITIAL_NAMESPACE 0xEFFFFFFAu
 
-/* Who writes a row reads the clock before others see it; beyond so much it was another clock. statements.c has
-   it in SQL. */
+/* Who writes a row reads the clock before others see it; beyond so much it was another clock.
+   statements.c has it in SQL. */
 #define AHEAD_MAX_MS INT64_C(10000)
 
 /* "injected": rows that were dated by a test's clock are dated by it alone. */

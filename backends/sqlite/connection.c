@@ -70,8 +70,8 @@ static int open_file(idem__sqlite *self, idem__sqlite_fault *fault)
     return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
 
-/* Up to 8 MB: the inner pages of both trees of a million records stay in it while leaves pass through,
-   where SQLite's 2 MB lose them. */
+/* Up to 8 MB: the inner pages of both trees of a million records stay in it while leaves pass
+   through, where SQLite's 2 MB lose them. */
 #define SET_CACHE "PRAGMA cache_size = -8000"
 
 /* A log that one large transaction has made long becomes so short when it begins anew. */
@@ -154,8 +154,8 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
     return idem__sqlite_place_look(self, fault);
 }
 
-/* SQLite makes a log for whoever reads, and one who may only look can't write the folder. Where there
-   is no log, nobody has the file open, and it can be read as it is. */
+/* SQLite makes a log for whoever reads, and one who may only look can't write the folder. Where
+   there is no log, nobody has the file open, and it can be read as it is. */
 int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     name_it(self);

@@ -134,7 +134,8 @@ static int refine(idem__sqlite *self, int code)
     return code;
 }
 
-/* Whatever the cause was: nothing of the transaction is left, what others in the batch did included. */
+/* Whatever the cause was: nothing of the transaction is left, what others in the batch did
+   included. */
 static int take_cut_off(idem__sqlite *self, const translation *row, int code,
                         idem__sqlite_fault *fault)
 {

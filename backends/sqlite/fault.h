@@ -25,7 +25,8 @@ int idem__sqlite_fault_take(struct idem__sqlite *self, int code, idem__sqlite_fa
 /** The same for a COMMIT, after which the change may be there all the same. */
 int idem__sqlite_fault_take_commit(struct idem__sqlite *self, int code, idem__sqlite_fault *fault);
 
-/** Hands a fault on as what a slot returns. @return its code, with IDEM_PERMANENT where that says something */
+/** Hands a fault on as what a slot returns. @return its code, with IDEM_PERMANENT where that says
+ *  something */
 int idem__sqlite_fault_report(const idem__sqlite_fault *fault, idem_error *error);
 
 /** Takes down a fault that is not SQLite's. @return `code` */

@@ -6,9 +6,9 @@
  * that pauses in the same way. Neither ever gives up before the call's deadline.
  *
  * Before it reports that a reader finds no place in the log's index, SQLite tries a hundred times,
- * with pauses of 10 s in all and asking nobody. It pauses by its VFS; so connections are opened on a
- * copy of the default one whose pauses end with the deadline. The VFS is known to SQLite only while
- * a connection is opened: nothing of ours stays in its list if the library is unloaded.
+ * with pauses of 10 s in all and asking nobody. It pauses by its VFS; so connections are opened on
+ * a copy of the default one whose pauses end with the deadline. The VFS is known to SQLite only
+ * while a connection is opened: nothing of ours stays in its list if the library is unloaded.
  */
 #include "lock.h"
 

@@ -104,8 +104,9 @@ static int write_again(const log_file *log)
     return code;
 }
 
-/* Holds the write lock: nobody adds to the log or begins it anew. Who can't have it at once need not
-   wait: the one who has it is in the middle of the log, and has secured it when he opened it. */
+/* Holds the write lock: nobody adds to the log or begins it anew. Who can't have it at once need
+   not wait: the one who has it is in the middle of the log, and has secured it when he opened
+   it. */
 static int lock_log(idem__sqlite *self)
 {
     self->hurried = true;

@@ -6,8 +6,8 @@
  * a file is opened under another name than before the crash, its log is not found. Neither is to
  * be seen in what SQLite writes.
  *
- * So both bear an attribute. The log's has the inode of its database, its own, and the time that its database
- * was made, since an inode's number may be given again: a log that is
+ * So both bear an attribute. The log's has the inode of its database, its own, and the time that
+ * its database was made, since an inode's number may be given again: a log that is
  * where it was written, beside a file that it was not written for, is refused. Both inodes are
  * new where file and log were copied together, and then the log belongs. The database's has its
  * own inode, its name as guard.c has it, and the log's path; it is taken off by whoever closes

@@ -6,8 +6,8 @@
  * and a log beside another file would be taken for that one's. So a file that was replaced is not
  * even opened.
  *
- * While no connection is open, as behind a fork(), a file may be deleted, and a new one have its inode's
- * number. That one was made at another time, which nearly all file systems keep.
+ * While no connection is open, as behind a fork(), a file may be deleted, and a new one have its
+ * inode's number. That one was made at another time, which nearly all file systems keep.
  *
  * A file is created here, not by SQLite, since its mode is to be right from the start; SQLite
  * gives the log the same.

@@ -8,8 +8,8 @@
 /* No store takes a response or a checkpoint that is longer. */
 #define TEXT_MAX ((size_t)256 * 1024 * 1024)
 
-/* The status of what is completed with a response of any bytes. A version that does not know it calls the
-   row corrupt and leaves it; a column more would make it refuse the file. */
+/* The status of what is completed with a response of any bytes. A version that does not know it
+   calls the row corrupt and leaves it; a column more would make it refuse the file. */
 #define STATUS_COMPLETED_BYTES 3
 
 int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_bytes bytes)

@@ -21,8 +21,9 @@
     " version INTEGER NOT NULL) STRICT"
 
 /* version is 64 random bits; status is 1 in progress, 2 completed, 3 completed with a response that
-   need not be JSON; a row is absent when its age has reached live_ms. at_: when it was last written, by the clock of this boot, and by the wall
-   clock for after another boot. created_at and updated_at are to be shown. */
+   need not be JSON; a row is absent when its age has reached live_ms. at_: when it was last
+   written, by the clock of this boot, and by the wall clock for after another boot. created_at and
+   updated_at are to be shown. */
 #define RECORD_TABLE                   \
     "idem_record ("                    \
     " id INTEGER PRIMARY KEY,"         \

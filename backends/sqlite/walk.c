@@ -364,8 +364,8 @@ static void pause_after(const idem__sqlite *self, uint64_t since_ms)
         (void)nanosleep(&pause, NULL);
 }
 
-/* Where a walk through all rows goes on. SQLite gives ids above 0; who writes the file by hand may give others,
-   and no row is passed over for that. */
+/* Where a walk through all rows goes on. SQLite gives ids above 0; who writes the file by hand may
+   give others, and no row is passed over for that. */
 static int64_t behind(uint64_t cursor)
 {
     return cursor == 0 ? INT64_MIN : (int64_t)cursor;

@@ -18,8 +18,8 @@
  *    A batch has at least one op and at most IDEM_BATCH_MAX. Two ops of one batch may name the
  *    same key: they are carried out in their order.
  * -# A record to be stored has a fresh version, a token that is not zero, a response only if it is
- *    completed (an insert may store a completed one), and `live_ms` at least 1. No duration is longer
- *    than IDEM_DURATION_MAX_MS.
+ *    completed (an insert may store a completed one), and `live_ms` at least 1. No duration is
+ *    longer than IDEM_DURATION_MAX_MS.
  * -# An operation that failed with IDEM_ERR_UNAVAILABLE or IDEM_ERR_UNCERTAIN is repeated by the
  *    store until the caller's deadline, unless the backend said that this can't help: by
  *    idem_op_fail(), or by IDEM_PERMANENT where a slot fails as a whole.
@@ -41,11 +41,12 @@
  * -# *On time.* submit returns by its deadline, and leaves no op half done in its own memory.
  * -# *Careful with what it can't read.* A record that can't be understood gives IDEM_ERR_CORRUPT
  *    for that op, with its key in the message (idem_quote()), and is left as it is; only a remove
- *    with `any_version` takes it away. One that can be read but whose version can't be compared (a text that
- *    was rewritten by hand) is found, not changed: the store tells its callers that it is corrupt.
- * -# *Believed only as far as it fits.* A record that is given is checked: its key is the one asked for, a
- *    completed one has a response that is JSON or has IDEM_ENCODING_BYTES, a checkpoint is JSON, lengths have
- *    bytes, a token is there.
+ *    with `any_version` takes it away. One that can be read but whose version can't be compared (a
+ *    text that was rewritten by hand) is found, not changed: the store tells its callers that it is
+ *    corrupt.
+ * -# *Believed only as far as it fits.* A record that is given is checked: its key is the one asked
+ *    for, a completed one has a response that is JSON or has IDEM_ENCODING_BYTES, a checkpoint is
+ *    JSON, lengths have bytes, a token is there.
  *    Else the store makes it IDEM_ERR_CORRUPT, with the key in the message.
  * -# *Quiet.* No output, no signals, no exit; no secret in a message.
  * -# *Apart.* Its descriptors are close-on-exec, and 3 or above (idem_descriptor_raise()).
@@ -106,9 +107,9 @@ typedef struct {
     idem_error error;  /**< use idem_op_fail() */
 } idem_op;
 
-/** A bit of idem_op.context: what the op writes is part of a transaction of the caller's, which may roll it
- *  back. A claim that is made so is never put back (IDEM_REINSTATE): where its record is gone, so are the rows
- *  that were to stand or fall with it. */
+/** A bit of idem_op.context: what the op writes is part of a transaction of the caller's, which may
+ *  roll it back. A claim that is made so is never put back (IDEM_REINSTATE): where its record is
+ *  gone, so are the rows that were to stand or fall with it. */
 #define IDEM_CONTEXT_REVOCABLE 0x80u
 
 /** Makes an op fail: sets its error unless it has one already. `permanent`: the store shall not
@@ -120,7 +121,8 @@ IDEM_API void idem_op_fail(idem_op *op, bool permanent, int code, const char *fo
     ;
 
 /** Sets an error unless it holds one already (the first message wins). `error` may be NULL, else it
- *  has to be cleared (its code 0) before it is first used; that goes for all functions of this header.
+ *  has to be cleared (its code 0) before it is first used; that goes for all functions of this
+ *  header.
  *  @return `code`, so that `return idem_error_set(…)` reads well. */
 IDEM_API int idem_error_set(idem_error *error, int code, const char *format, ...)
 #if defined(__GNUC__)
@@ -140,8 +142,8 @@ IDEM_API const char *idem_quote(idem_bytes bytes, char buf[IDEM_QUOTE_SIZE]);
 
 /* --------------------------------------------------------------------------------- records */
 
-/** How long a record lives from its last write: its ttl_ms, and while it is in progress its lease_ms
- *  before that, so that a crash leaves a trace for as long as a response would. At most
+/** How long a record lives from its last write: its ttl_ms, and while it is in progress its
+ *  lease_ms before that, so that a crash leaves a trace for as long as a response would. At most
  *  IDEM_DURATION_MAX_MS. */
 IDEM_API uint64_t idem_record_live_ms(const idem_record *record);
 
@@ -247,9 +249,10 @@ typedef struct {
 typedef struct idem_backend_ops idem_backend_ops;
 
 /** May be added to the code that `open`, `submit`, `scan`, `purge` and `check` return, as in
- *  `return idem_error_set(error, IDEM_ERR_UNAVAILABLE, …) | IDEM_PERMANENT`: repeating does not help (wrong
- *  password, no such file, no right). Without it IDEM_ERR_UNAVAILABLE and IDEM_ERR_UNCERTAIN are repeated
- *  until the caller's deadline; no other code is, with or without it. `error` has the code alone. */
+ *  `return idem_error_set(error, IDEM_ERR_UNAVAILABLE, …) | IDEM_PERMANENT`: repeating does not
+ *  help (wrong password, no such file, no right). Without it IDEM_ERR_UNAVAILABLE and
+ *  IDEM_ERR_UNCERTAIN are repeated until the caller's deadline; no other code is, with or without
+ *  it. `error` has the code alone. */
 #define IDEM_PERMANENT 0x10000
 
 /** What every instance begins with; `open` sets it. */
@@ -339,10 +342,10 @@ struct idem_backend_ops {
                 idem_error *error);
 
     /**
-     * Drops expired records, one portion of them. It returns after some 20 ms whatever is left, since
-     * others wait for the instance and for its locks meanwhile; the store calls it again until `next`
-     * is 0. May be provided; without it idem_purge() is unsupported, as for stores that drop them by
-     * themselves.
+     * Drops expired records, one portion of them. It returns after some 20 ms whatever is left,
+     * since others wait for the instance and for its locks meanwhile; the store calls it again
+     * until `next` is 0. May be provided; without it idem_purge() is unsupported, as for stores
+     * that drop them by themselves.
      */
     int (*purge)(idem_backend *backend, idem_purge_portion *portion, uint64_t deadline_ms,
                  idem_error *error);
@@ -373,18 +376,19 @@ struct idem_backend_ops {
     void (*dispose)(void *prepared);
 };
 
-/** A get costs much less than an insert that finds something: begin looks before it inserts, unless the
- *  last keys that it began were all new. */
+/** A get costs much less than an insert that finds something: begin looks before it inserts, unless
+ *  the last keys that it began were all new. */
 #define IDEM_BACKEND_LOOK_FIRST (UINT64_C(1) << 32)
 /** Ops may be submitted by the calling thread only: no keepalive. */
 #define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)
-/** With IDEM_TRAIT_CONCURRENT: ops are answered from this process's memory, without a system call or a wait,
- *  and deadlines are ignored. begin looks for a response before it prepares to claim. What is found is what
- *  this process has stored: its response and its checkpoint are not checked to be JSON once more. */
+/** With IDEM_TRAIT_CONCURRENT: ops are answered from this process's memory, without a system call
+ *  or a wait, and deadlines are ignored. begin looks for a response before it prepares to claim.
+ *  What is found is what this process has stored: its response and its checkpoint are not checked
+ *  to be JSON once more. */
 #define IDEM_BACKEND_INSTANT (UINT64_C(1) << 34)
 
-/** A URL's host may be a list, `h1:p1,h2:p2`: it is then the configuration's `host` as a whole, and its
- *  `port` is 0. Without it such a URL is refused. */
+/** A URL's host may be a list, `h1:p1,h2:p2`: it is then the configuration's `host` as a whole, and
+ *  its `port` is 0. Without it such a URL is refused. */
 #define IDEM_BACKEND_HOST_LIST (UINT64_C(1) << 35)
 
 /** Reads a duration such as `500ms`, `30s`, `5m`, `24h`, from 1 ms to IDEM_DURATION_MAX_MS.
@@ -436,12 +440,12 @@ IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const cha
 
 /** Milliseconds of the system's monotonic clock: deadlines are points in it. */
 IDEM_API uint64_t idem_monotonic_ms(void);
-/** The same by the coarse clock where there is one: never ahead of idem_monotonic_ms(), and behind it by about
- *  a tick of the timer. For what a moment does not decide. */
+/** The same by the coarse clock where there is one: never ahead of idem_monotonic_ms(), and behind
+ *  it by about a tick of the timer. For what a moment does not decide. */
 IDEM_API uint64_t idem_monotonic_coarse_ms(void);
-/** Milliseconds of Unix time, by the coarse clock where there is one: a tick of the timer late at most.
- *  For people to read; it decides nothing: a lease that is judged by it runs out when somebody sets the clock
- *  forward, and the work is done twice. */
+/** Milliseconds of Unix time, by the coarse clock where there is one: a tick of the timer late at
+ *  most. For people to read; it decides nothing: a lease that is judged by it runs out when
+ *  somebody sets the clock forward, and the work is done twice. */
 IDEM_API int64_t idem_wall_ms(void);
 
 /**
@@ -462,8 +466,8 @@ typedef struct {
 } idem_patience;
 
 /** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
- *  millisecond of it, or sixteen times if that is longer; less beside busy processes, nothing where it seldom
- *  helped.
+ *  millisecond of it, or sixteen times if that is longer; less beside busy processes, nothing where
+ *  it seldom helped.
  *  @return false: sleep now */
 IDEM_API bool idem_patience_yield(idem_patience *patience);
 
@@ -471,16 +475,18 @@ IDEM_API bool idem_patience_yield(idem_patience *patience);
 IDEM_API void idem_patience_end(idem_patience *patience);
 
 /**
- * Moves a descriptor that the backend has just made to 3 or above. Every one goes through it before it is
- * used: where the program has closed its own 0, 1 or 2, the system gives these numbers out again, and what
- * the program prints would go into the backend's socket or file. Make the descriptor close-on-exec; what it
- * is moved to is so too. Safe to be called with what the system gave: -1 is given back as it is, errno too.
+ * Moves a descriptor that the backend has just made to 3 or above. Every one goes through it before
+ * it is used: where the program has closed its own 0, 1 or 2, the system gives these numbers out
+ * again, and what the program prints would go into the backend's socket or file. Make the
+ * descriptor close-on-exec; what it is moved to is so too. Safe to be called with what the system
+ * gave: -1 is given back as it is, errno too.
  * @return the descriptor; -1 with errno: none was left, and `fd` is closed
  */
 IDEM_API IDEM_MUST_CHECK int idem_descriptor_raise(int fd);
 
 /** Fills a buffer from the system's random source, never from bits that were drawn ahead.
- *  @return IDEM_ERR_UNAVAILABLE: it was not ready within 5 s, as early after boot; IDEM_ERR_INTERNAL */
+ *  @return IDEM_ERR_UNAVAILABLE: it was not ready within 5 s, as early after boot;
+ *  IDEM_ERR_INTERNAL */
 IDEM_API IDEM_MUST_CHECK int idem_random(void *buf, size_t len, idem_error *error);
 
 /** The same, by a deadline. */

@@ -25,11 +25,12 @@
  *   ::idem_error as its last argument, which may be NULL. The error is cleared at the start of
  *   each call, and on failure holds one line that names the thing and says what to do. It never
  *   holds a password, a token, or a response.
- * - *Outputs.* Out-parameters are written on success only, outcomes apart, which are zeroed first. What
- *   an out-parameter receives is the caller's to free or clear; a pointer that is returned is borrowed.
- * - *Claims belong to their store.* A call on a claim with another ::idem_store than the one that made it is
- *   IDEM_ERR_ARGUMENT and changes nothing, even if both are on the same records: idem_resume() takes a
- *   claim up on another one.
+ * - *Outputs.* Out-parameters are written on success only, outcomes apart, which are zeroed first.
+ *   What an out-parameter receives is the caller's to free or clear; a pointer that is returned is
+ *   borrowed.
+ * - *Claims belong to their store.* A call on a claim with another ::idem_store than the one that
+ *   made it is IDEM_ERR_ARGUMENT and changes nothing, even if both are on the same records:
+ *   idem_resume() takes a claim up on another one.
  * - *What happened to the key is no error.* That a key is in progress, or completed, or was used
  *   with other content, is an outcome of idem_begin().
  * - *Threads.* An ::idem_store may be used by any number of threads at once. An ::idem_claim, an
@@ -38,11 +39,12 @@
  *   unless the URL says otherwise), plus the wait that idem_begin() was asked for.
  * - *Repeating.* Every call may be repeated when its reply was lost; the library does so itself
  *   until the deadline. A store that can't be reached is an error, never IDEM_NEW.
- * - *Cancellation.* No call is a cancellation point: a thread that is cancelled in one ends behind it.
+ * - *Cancellation.* No call is a cancellation point: a thread that is cancelled in one ends behind
+ * it.
  * - *The process is left alone.* No signal handlers, no output, no exit, no SIGPIPE. A store that
- *   was opened before fork() works on in the parent and in the child. (Not so where a signal handler forks in
- *   the midst of a call of its own thread: that child may exec or end, and every call on a store is
- *   IDEM_ERR_UNAVAILABLE there; the parent goes on as before.)
+ *   was opened before fork() works on in the parent and in the child. (Not so where a signal
+ *   handler forks in the midst of a call of its own thread: that child may exec or end, and every
+ *   call on a store is IDEM_ERR_UNAVAILABLE there; the parent goes on as before.)
  */
 #ifndef IDEM_IDEM_H
 #define IDEM_IDEM_H
@@ -179,9 +181,9 @@ typedef struct {
     const char *message; /**< one line */
 } idem_event;
 
-/** Opens for operators: nothing is created, no setting of what is there is changed, and the right to
- *  read is enough for what only reads. A store that does not exist is IDEM_ERR_UNAVAILABLE. A call that
- *  has to write, where that is not allowed, is an error of its own. */
+/** Opens for operators: nothing is created, no setting of what is there is changed, and the right
+ *  to read is enough for what only reads. A store that does not exist is IDEM_ERR_UNAVAILABLE. A
+ *  call that has to write, where that is not allowed, is an error of its own. */
 #define IDEM_OPEN_EXISTING UINT64_C(1)
 
 /** What can be given to a store besides its URL. Zero means the default. */
@@ -200,9 +202,9 @@ typedef struct {
  *
  * @param url    `memory://`, `sqlite:///path/to.db`, …, with `?name=value&…` behind it. Every
  *               store takes `lease`, `ttl`, `prefix`, `max_response`, `timeout` and `open`.
- *               White space and control characters are percent-encoded (`%20`), or refused. A prefix
- *               is put in front of the key as it is: `app` and the key `2x` are `app2` and `x`, so end
- *               it with a separator (`app:`).
+ *               White space and control characters are percent-encoded (`%20`), or refused. A
+ *               prefix is put in front of the key as it is: `app` and the key `2x` are `app2` and
+ *               `x`, so end it with a separator (`app:`).
  * @param[out] store  receives the handle; end it with idem_close().
  * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
  *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
@@ -210,8 +212,8 @@ typedef struct {
  *         created; IDEM_ERR_CORRUPT: what is there is no store; IDEM_ERR_UNSUPPORTED: it was
  *         written by a newer version; IDEM_ERR_NO_MEMORY.
  * A store that can't be reached is tried again until the `timeout`, unless that can't help (a wrong
- * password, a file that may not be read). With `open=lazy` the first call connects instead, and what
- * is wrong with the URL is told here all the same.
+ * password, a file that may not be read). With `open=lazy` the first call connects instead, and
+ * what is wrong with the URL is told here all the same.
  *
  * @par Blocking   up to the store's `timeout`.
  */
@@ -253,21 +255,21 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
 /* ----------------------------------------------------------------------------------- begin */
 
 /** The store renews the claim's lease until the claim ends; one thread per store does it, with all
- *  signals blocked. After fork() that thread is the parent's: in a child idem_renew() starts one for
- *  the claim anew. */
+ *  signals blocked. After fork() that thread is the parent's: in a child idem_renew() starts one
+ *  for the claim anew. */
 #define IDEM_KEEPALIVE UINT64_C(1)
 /** A claim whose lease ran out is reported (IDEM_IN_DOUBT), not taken over. */
 #define IDEM_NO_TAKEOVER UINT64_C(2)
-/** Should the store lose the record (a restart without persistence, a failover to a replica that lies
- *  behind), complete, renew, checkpoint and the keepalive put it back, where nobody else holds the key:
- *  an insert with the same token, attempt, checkpoint and created_at. IDEM_EVENT_REINSTATED tells. A
- *  record that an operator has forgotten, or that the owner has released in another process, is absent
- *  too and is put back likewise. It ends with the claim: what was completed or released, or found lost, is not
- *  put back. Both sides of a fork() have it; what idem_resume() gives has it not, nor has a claim that was begun
- *  within the caller's own transaction (idem_sqlite_open_on()): when that is rolled back, the record is to be
- *  gone. Where a network delivers
- *  such an insert late, after its owner has released the key, the claim is back, and is nobody's until its
- *  lease ends. */
+/** Should the store lose the record (a restart without persistence, a failover to a replica that
+ *  lies behind), complete, renew, checkpoint and the keepalive put it back, where nobody else holds
+ *  the key: an insert with the same token, attempt, checkpoint and created_at.
+ *  IDEM_EVENT_REINSTATED tells. A record that an operator has forgotten, or that the owner has
+ *  released in another process, is absent too and is put back likewise. It ends with the claim:
+ *  what was completed or released, or found lost, is not put back. Both sides of a fork() have it;
+ *  what idem_resume() gives has it not, nor has a claim that was begun within the caller's own
+ *  transaction (idem_sqlite_open_on()): when that is rolled back, the record is to be gone. Where a
+ *  network delivers such an insert late, after its owner has released the key, the claim is back,
+ *  and is nobody's until its lease ends. */
 #define IDEM_REINSTATE UINT64_C(4)
 
 /** What idem_begin() is asked. Zero means the store's default. Make one with IDEM_REQUEST(). */
@@ -293,8 +295,9 @@ IDEM__INLINE void idem_request_init(idem_request *request)
     request->size = sizeof *request;
 }
 
-/* IDEM_REQUEST(.key = …, .lease_ms = …) is what a call takes for a request with these fields set: in C a
-   pointer that is valid to the end of the enclosing block, in C++ a value. It is at the end of this file. */
+/* IDEM_REQUEST(.key = …, .lease_ms = …) is what a call takes for a request with these fields set:
+   in C a pointer that is valid to the end of the enclosing block, in C++ a value. It is at the end
+   of this file. */
 
 /** What idem_begin() found out about the key. */
 typedef enum {
@@ -334,8 +337,8 @@ typedef struct {
  * | record of the key | outcome |
  * |---|---|
  * | none | IDEM_NEW, attempt 1 |
- * | in progress, my own token, lease live | IDEM_NEW, the same attempt: an earlier reply of mine was
- *   lost |
+ * | in progress, my own token, lease live | IDEM_NEW, the same attempt: an earlier reply of mine
+ *   was lost |
  * | in progress, my own token, lease expired | IDEM_NEW, the same attempt and checkpoint; the lease
  *   starts anew |
  * | in progress, lease live | IDEM_IN_PROGRESS with retry_after_ms |
@@ -345,8 +348,8 @@ typedef struct {
  * | completed | IDEM_COMPLETED with the response |
  * | any, both fingerprints present and different | IDEM_MISMATCH |
  *
- * @param[out] outcome  zeroed before anything else, so that idem_outcome_clear() is right whatever the
- *                      call returned. What an outcome held before is to be cleared first.
+ * @param[out] outcome  zeroed before anything else, so that idem_outcome_clear() is right whatever
+ *                      the call returned. What an outcome held before is to be cleared first.
  * @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE: nothing was claimed; IDEM_ERR_UNCERTAIN: a
  *         claim may have been made: begin again with the same token, or wait for the lease to run
  *         out; IDEM_ERR_CORRUPT; IDEM_ERR_FULL; IDEM_ERR_UNSUPPORTED: IDEM_KEEPALIVE on a store
@@ -362,9 +365,9 @@ IDEM_API IDEM_MUST_CHECK int idem_begin(idem_store *store, const idem_request *r
  * Begins many keys: as many idem_begin(), in one round trip or one transaction where the store can.
  *
  * Each has an answer of its own, by its own deadline; the call returns when all have theirs. So a
- * request that waits for its key holds up the others' answers, whose leases are running: make a lease
- * longer than the waits beside it, or use IDEM_KEEPALIVE. A key that stands in two requests is begun
- * twice, and one of the two finds the claim of the other.
+ * request that waits for its key holds up the others' answers, whose leases are running: make a
+ * lease longer than the waits beside it, or use IDEM_KEEPALIVE. A key that stands in two requests
+ * is begun twice, and one of the two finds the claim of the other.
  *
  * @param requests       `count` of them, each made with idem_request_init().
  * @param[out] outcomes  one for each, zeroed where its request has an error: all can be cleared,
@@ -396,9 +399,9 @@ IDEM_API void idem_outcome_clear(idem_outcome *outcome);
  *                  byte; at most idem_max_response() bytes.
  * @return IDEM_ERR_LOST: another caller took the claim over, or completed it; IDEM_ERR_NOT_FOUND:
  *         the record is gone (released, forgotten, or its retention ended); IDEM_ERR_ARGUMENT: not
- *         a JSON text (the message says where), or a claim of another store; IDEM_ERR_TOO_LARGE; IDEM_ERR_UNAVAILABLE: not
- *         stored; IDEM_ERR_UNCERTAIN: may be stored; complete again; IDEM_ERR_CORRUPT;
- *         IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
+ *         a JSON text (the message says where), or a claim of another store; IDEM_ERR_TOO_LARGE;
+ *         IDEM_ERR_UNAVAILABLE: not stored; IDEM_ERR_UNCERTAIN: may be stored; complete again;
+ *         IDEM_ERR_CORRUPT; IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
  * @par Ownership  the claim stays the caller's (or the outcome's) to free.
  * @par Threads    one at a time per claim.
  * @par Blocking   up to the store's timeout.
@@ -407,8 +410,9 @@ IDEM_API int idem_complete(idem_store *store, idem_claim *claim, idem_bytes resp
                            idem_error *error);
 
 /**
- * The same with a response of any bytes, which need not be JSON: an image, a serialised message, nothing
- * at all. The outcome of a later begin has IDEM_ENCODING_BYTES, even if the bytes happen to be JSON.
+ * The same with a response of any bytes, which need not be JSON: an image, a serialised message,
+ * nothing at all. The outcome of a later begin has IDEM_ENCODING_BYTES, even if the bytes happen to
+ * be JSON.
  *
  * @param response  any bytes, kept byte for byte; at most idem_max_response(); may be empty.
  * @return as idem_complete()
@@ -472,11 +476,12 @@ IDEM_API IDEM_MUST_CHECK int idem_resume(idem_store *store, idem_bytes key, cons
                                          idem_claim **claim, idem_error *error);
 
 /**
- * Has the store keep a claim alive from now on, as IDEM_KEEPALIVE does: for a claim of idem_resume(), or one that
- * was begun without. The lease starts anew, and is renewed until the claim ends.
+ * Has the store keep a claim alive from now on, as IDEM_KEEPALIVE does: for a claim of
+ * idem_resume(), or one that was begun without. The lease starts anew, and is renewed until the
+ * claim ends.
  *
- * @return as idem_renew(); IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_KEEPALIVE. Where it fails, the claim
- *         is as before, and not kept alive unless it was.
+ * @return as idem_renew(); IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_KEEPALIVE. Where it
+ *         fails, the claim is as before, and not kept alive unless it was.
  */
 IDEM_API int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *error);
 
@@ -526,7 +531,8 @@ typedef struct {
     uint64_t reserved[1];
 } idem_record;
 
-/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or NULL. */
+/** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or
+ *  NULL. */
 IDEM_API uint64_t idem_record_lease_left_ms(const idem_record *record);
 
 /** What is left of the record's retention; 0 if it is NULL. */
@@ -547,8 +553,8 @@ IDEM_API IDEM_MUST_CHECK int idem_get(idem_store *store, idem_bytes key, idem_re
 
 /**
  * Removes the record of a key: for operators. An owner that is still at work will be told
- * IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST, unless it asked for IDEM_REINSTATE. A key without a record is
- * IDEM_OK.
+ * IDEM_ERR_NOT_FOUND or IDEM_ERR_LOST, unless it asked for IDEM_REINSTATE. A key without a record
+ * is IDEM_OK.
  *
  * @return IDEM_ERR_CORRUPT: what is stored there can't be read as a record, and may be another
  *         program's data; it is left as it is (idem_forget_any() removes it); IDEM_ERR_ARGUMENT;
@@ -564,8 +570,8 @@ IDEM_API int idem_forget(idem_store *store, idem_bytes key, idem_error *error);
 IDEM_API int idem_forget_any(idem_store *store, idem_bytes key, idem_error *error);
 
 /**
- * Removes the record of a key if it is unfinished and its lease has run out. A key without a record is
- * IDEM_OK.
+ * Removes the record of a key if it is unfinished and its lease has run out. A key without a record
+ * is IDEM_OK.
  *
  * @return IDEM_ERR_LOST: it has a live owner, or is completed (the message says which); else as
  *         idem_forget().
@@ -573,14 +579,14 @@ IDEM_API int idem_forget_any(idem_store *store, idem_bytes key, idem_error *erro
 IDEM_API int idem_forget_expired(idem_store *store, idem_bytes key, idem_error *error);
 
 /**
- * Completes a key whose owner crashed with an operator's answer: every later idem_begin() returns it, and
- * the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays.
+ * Completes a key whose owner crashed with an operator's answer: every later idem_begin() returns
+ * it, and the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays.
  *
  * @param response  as for idem_complete().
  * @return IDEM_ERR_LOST: it has a live owner, or is completed (the message says which);
  *         IDEM_ERR_NOT_FOUND; IDEM_ERR_ARGUMENT; IDEM_ERR_TOO_LARGE; IDEM_ERR_CORRUPT;
- *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_UNCERTAIN: may be settled; settle again: IDEM_ERR_LOST then
- *         says that it is completed; IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
+ *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_UNCERTAIN: may be settled; settle again: IDEM_ERR_LOST
+ *         then says that it is completed; IDEM_ERR_FULL; IDEM_ERR_NO_MEMORY.
  */
 IDEM_API int idem_settle(idem_store *store, idem_bytes key, idem_bytes response, idem_error *error);
 
@@ -673,9 +679,9 @@ IDEM_API IDEM_MUST_CHECK int idem_fingerprint(const idem_bytes *parts, size_t co
 } /* extern "C" */
 
 /* C++ has no pointer to a compound literal: a lambda fills a request field by field (`.key = k`
-   is pasted behind the object's name), in any order of the fields, from C++11 on. The result is a value,
-   which the calls take by reference: a pointer kept beyond the expression would point to nothing, so there
-   is none. */
+   is pasted behind the object's name), in any order of the fields, from C++11 on. The result is a
+   value, which the calls take by reference: a pointer kept beyond the expression would point to
+   nothing, so there is none. */
 struct idem__request_value : idem_request {
     explicit idem__request_value(const idem_request &request) : idem_request(request)
     {

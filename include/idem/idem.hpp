@@ -15,14 +15,16 @@
  * @endcode
  *
  * @par Rules common to all types
- * - *Errors.* Each call comes twice: `begin()` throws idem::error, `try_begin()` is noexcept and returns an
- *   idem::result. What happened to the key is never an error, as in C.
- * - *Ownership.* A store, a claim and an outcome are moved, not copied, and free what they own. A claim
- *   knows its store, which has to outlive it for its calls; to destroy it later than its store is fine.
- *   The destructor of a claim leaves the record as it is, and ends a keepalive: complete or release first.
- * - *Bytes.* Keys, responses and checkpoints are std::string_view: any bytes, with their length. The views
- *   that an outcome or a record gives live as long as it does.
- * - *Callbacks* run inside C code, so they may not throw: the compiler refuses one that is not noexcept.
+ * - *Errors.* Each call comes twice: `begin()` throws idem::error, `try_begin()` is noexcept and
+ *   returns an idem::result. What happened to the key is never an error, as in C.
+ * - *Ownership.* A store, a claim and an outcome are moved, not copied, and free what they own. A
+ *   claim knows its store, which has to outlive it for its calls; to destroy it later than its
+ *   store is fine. The destructor of a claim leaves the record as it is, and ends a keepalive:
+ *   complete or release first.
+ * - *Bytes.* Keys, responses and checkpoints are std::string_view: any bytes, with their length.
+ *   The views that an outcome or a record gives live as long as it does.
+ * - *Callbacks* run inside C code, so they may not throw: the compiler refuses one that is not
+ * noexcept.
  * - *Threads, blocking, cancellation:* as in idem/idem.h.
  */
 #ifndef IDEM_IDEM_HPP
@@ -168,8 +170,8 @@ template <> class [[nodiscard]] result<void>
 
 /* ------------------------------------------------------------------------------------ claims */
 
-/** The right to do the work of one key, and the store that it was claimed from. One thread at a time.
- *  One that was moved from holds nothing: its calls are IDEM_ERR_ARGUMENT. */
+/** The right to do the work of one key, and the store that it was claimed from. One thread at a
+ *  time. One that was moved from holds nothing: its calls are IDEM_ERR_ARGUMENT. */
 class claim
 {
   public:
@@ -445,7 +447,8 @@ class in_doubt : public outcome_base
     std::string_view checkpoint() const && = delete;
 };
 
-/** What begin found out about the key: std::visit, std::get_if and std::holds_alternative serve it. */
+/** What begin found out about the key: std::visit, std::get_if and std::holds_alternative serve
+ *  it. */
 using outcome = std::variant<fresh, completed, in_progress, mismatch, in_doubt>;
 
 /** For std::visit: one function object out of several lambdas. */

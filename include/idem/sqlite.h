@@ -23,10 +23,11 @@ struct sqlite3;
  * own. Begin yours with `BEGIN IMMEDIATE`: a transaction that starts as a reader can find that it
  * may no longer write, and has to be rolled back.
  *
- * If SQLite rolls your transaction back in the middle of a call (sqlite3_interrupt(), a full or failing
- * disk, no memory), the call fails for good, nothing is written, and the message says so: a call
- * never goes on in another transaction, or in none. A claim that was begun in a transaction is gone with
- * it, whatever flags it has: IDEM_REINSTATE puts back only one that was begun outside of any.
+ * If SQLite rolls your transaction back in the middle of a call (sqlite3_interrupt(), a full or
+ * failing disk, no memory), the call fails for good, nothing is written, and the message says so: a
+ * call never goes on in another transaction, or in none. A claim that was begun in a transaction is
+ * gone with it, whatever flags it has: IDEM_REINSTATE puts back only one that was begun outside of
+ * any.
  *
  * The store's tables (their names begin with `idem_`) are created if they are not there. Journal
  * mode, synchronous level and busy handler stay as the caller set them.

@@ -118,7 +118,7 @@ void expect_begin(trial *t, const uint8_t *token, idem_outcome_kind kind, uint32
     idem_outcome_clear(&out);
 }
 
-/* ------------------------------------------------------------------------------------- one trial */
+/* ------------------------------------------------------------------------------------ one trial */
 
 static bool may_answer(const trial *t, const subject *what, int rc, heap_mode mode)
 {
@@ -247,8 +247,9 @@ static void try_on(const place *at, const subject *what)
 {
     static const heap_mode modes[] = {HEAP_ONCE, HEAP_FOR_GOOD};
     int64_t before = 0;
-    /* At first, libraries make what they keep for the rest of the process, and a caller's own connection to
-       SQLite keeps pages of a file that grows. A block that is lost is lost in every round. */
+    /* At first, libraries make what they keep for the rest of the process, and a caller's own
+       connection to SQLite keeps pages of a file that grows. A block that is lost is lost in every
+       round. */
     for (int round = 0; round < ROUNDS_MAX && !problem[0]; round++) {
         before = heap_live();
         for (size_t i = 0; i < sizeof modes / sizeof modes[0] && !problem[0]; i++) {

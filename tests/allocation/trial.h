@@ -47,7 +47,8 @@ typedef struct {
     void (*prepare)(trial *t);
     int (*call)(trial *t, idem_error *error);
 
-    /** Says what is wrong with wrong(). `rc`: IDEM_OK, IDEM_ERR_NO_MEMORY, or IDEM_ERR_UNCERTAIN. */
+    /** Says what is wrong with wrong(). `rc`: IDEM_OK, IDEM_ERR_NO_MEMORY, or
+     *  IDEM_ERR_UNCERTAIN. */
     void (*judge)(trial *t, int rc);
 } subject;
 

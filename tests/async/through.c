@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocking calls, made of submitted ones. Each store has one queue, made at its first call. One of the
- * threads that wait at a queue polls and dispatches, for itself and for the others; when its own answer
- * has come, another does.
+ * Blocking calls, made of submitted ones. Each store has one queue, made at its first call. One of
+ * the threads that wait at a queue polls and dispatches, for itself and for the others; when its
+ * own answer has come, another does.
  */
 #include "through.h"
 
@@ -96,8 +96,8 @@ static queue *find_or_add(idem_store *store, idem_async *made)
     return found;
 }
 
-/* A NULL store has a NULL queue, so that it is the queue that refuses it. The lock is not held while the
-   library is called: a fork() takes it behind the library's. */
+/* A NULL store has a NULL queue, so that it is the queue that refuses it. The lock is not held
+   while the library is called: a fork() takes it behind the library's. */
 static queue *queue_of(idem_store *store)
 {
     static queue none;
@@ -131,7 +131,7 @@ void through_close(idem_store *store)
     idem_close(store);
 }
 
-/* -------------------------------------------------------------------------------------- the calls */
+/* ------------------------------------------------------------------------------------ the calls */
 
 static void begun(void *user, idem_outcome *outcome, const idem_error *error)
 {

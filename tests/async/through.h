@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compiled in front of every file of the conformance suite: what it calls in the blocking way goes
- * through a queue, a poll() on its descriptor, and a dispatch. Nothing else in the suite is different.
+ * through a queue, a poll() on its descriptor, and a dispatch. Nothing else in the suite is
+ * different.
  */
 #ifndef IDEM_TESTS_ASYNC_THROUGH_H
 #define IDEM_TESTS_ASYNC_THROUGH_H

@@ -7,8 +7,8 @@
  * on_terminal ends-by NUMBER PROGRAM ARGUMENTS…: ends with 0 if the program dies of that signal and
  * leaves no core.
  *
- * on_terminal note-signals: prints the name of each signal that comes, as soon as it comes, until there
- * is a file `enough`. There is a file `ready` when it has begun.
+ * on_terminal note-signals: prints the name of each signal that comes, as soon as it comes, until
+ * there is a file `enough`. There is a file `ready` when it has begun.
  *
  * on_terminal count-interrupts: asks for that 8 times, and ends with the number of interrupts that
  * came.

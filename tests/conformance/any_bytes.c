@@ -75,7 +75,8 @@ START_TEST(every_byte_comes_back)
 }
 END_TEST
 
-/* The same bytes, stored as JSON, are JSON: also where the key had bytes before, and the other way round. */
+/* The same bytes, stored as JSON, are JSON: also where the key had bytes before, and the other way
+   round. */
 START_TEST(json_stays_json)
 {
     for (int i = 0; i < 2; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * idem_begin_many() and idem_complete_many(): every item has the answer that the single call would have
- * given, whatever stands beside it.
+ * idem_begin_many() and idem_complete_many(): every item has the answer that the single call would
+ * have given, whatever stands beside it.
  */
 #include "conformance.h"
 
@@ -76,7 +76,7 @@ static void expect_all(size_t count, idem_outcome_kind kind)
         expect_kind(i, kind);
 }
 
-/* --------------------------------------------------------------------------------------- outcomes */
+/* ------------------------------------------------------------------------------------- outcomes */
 
 enum { FRESH, TAKEN_OVER, LIVE, DONE, OTHER_CONTENT, STOPPED, MINE, OUTCOMES };
 
@@ -327,7 +327,7 @@ START_TEST(a_claim_that_stands_in_the_array_twice_is_completed_once)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------- the whole call */
+/* ------------------------------------------------------------------------------- the whole call */
 
 static void expect_all_refused(size_t count)
 {
@@ -379,7 +379,8 @@ START_TEST(errors_may_be_left_out)
 }
 END_TEST
 
-/* A request of a later header has fields behind those that are known, one of an earlier has fewer. */
+/* A request of a later header has fields behind those that are known, one of an earlier has
+   fewer. */
 START_TEST(requests_of_another_header_follow_each_other_by_their_own_size)
 {
     struct {
@@ -420,7 +421,7 @@ START_TEST(requests_of_another_header_follow_each_other_by_their_own_size)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------- time */
+/* ----------------------------------------------------------------------------------------- time */
 
 static void *complete_soon(void *argument)
 {

@@ -258,7 +258,7 @@ START_TEST(begin_expired_stores_the_new_owners_token)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------- told not to take over */
+/* ------------------------------------------------------------------------ told not to take over */
 
 START_TEST(begin_no_takeover_expired_is_in_doubt_with_attempt_and_checkpoint)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small timeouts. A call may fail for want of time only when its time is over: whoever gives it some
- * milliseconds gets them. How long it really took is measured here, on a clock finer than the library's.
+ * Small timeouts. A call may fail for want of time only when its time is over: whoever gives it
+ * some milliseconds gets them. How long it really took is measured here, on a clock finer than the
+ * library's.
  */
 #include "conformance.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What operators decide about a key: forget, only what has expired, whatever is there; settle. And tokens
-   that are made before a claim. */
+/* What operators decide about a key: forget, only what has expired, whatever is there; settle. And
+   tokens that are made before a claim. */
 #include "conformance.h"
 
 #include <string.h>
 
-/* ---------------------------------------------------------------------------------------- settle */
+/* --------------------------------------------------------------------------------------- settle */
 
 START_TEST(settle_answers_for_an_owner_that_crashed)
 {
@@ -96,7 +96,7 @@ START_TEST(a_settled_key_keeps_its_fingerprint)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- forget */
+/* --------------------------------------------------------------------------------------- forget */
 
 START_TEST(forget_expired_takes_what_no_live_owner_holds)
 {
@@ -142,7 +142,7 @@ START_TEST(forget_any_takes_every_record)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- tokens */
+/* --------------------------------------------------------------------------------------- tokens */
 
 START_TEST(a_token_that_was_made_makes_the_same_caller)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * IDEM_REINSTATE: a store that comes back without a claim's record is given it back, where nobody else
- * holds the key. A forget through another handle stands for the loss: absent is absent.
+ * IDEM_REINSTATE: a store that comes back without a claim's record is given it back, where nobody
+ * else holds the key. A forget through another handle stands for the loss: absent is absent.
  */
 #include "conformance.h"
 

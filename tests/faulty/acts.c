@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of public calls. My token is fixed, so that a call can be made again as the same caller;
-   another caller's is another one. Setting up never fails: the handle has no faults. */
+/* The table of public calls. My token is fixed, so that a call can be made again as the same
+   caller; another caller's is another one. Setting up never fails: the handle has no faults. */
 #include "acts.h"
 
 #include <stdio.h>

@@ -33,8 +33,8 @@ static const second_try second_tries[] = {
     {IDEM_ERR_UNAVAILABLE, IDEM_ERR_UNCERTAIN}, {IDEM_ERR_CORRUPT, IDEM_ERR_CORRUPT},
 };
 
-/* The first try claimed the key, or stored the response; whatever hindered the second, nobody may be
-   told that nothing was changed. */
+/* The first try claimed the key, or stored the response; whatever hindered the second, nobody may
+   be told that nothing was changed. */
 START_TEST(after_a_lost_reply_an_error_says_that_the_change_may_have_been_made)
 {
     const second_try *row = &second_tries[_i];

@@ -2,9 +2,9 @@
 /*
  * Every public call × every fault × every kind of operation × the n-th of it, once and always.
  *
- * Each run has a place of its own with two handles: a sound one, which makes the situation and looks
- * at what is stored, and a faulty one, through which the call is made. n goes up until the fault is
- * not reached any more. What is expected follows from the call's run without faults alone:
+ * Each run has a place of its own with two handles: a sound one, which makes the situation and
+ * looks at what is stored, and a faulty one, through which the call is made. n goes up until the
+ * fault is not reached any more. What is expected follows from the call's run without faults alone:
  *
  * - A fault that passes is not noticed: what is said and what is stored are the same.
  * - One that stays is an error by the deadline, with the code that is true, and what is stored is

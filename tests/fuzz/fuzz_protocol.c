@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Public calls of several callers on a store, against a model of the state machine's table that is
- * too simple to be wrong: one record per key, a clock that is a number, and the rows of the table as
- * they stand in the contract. Any difference in an answer, or in a record afterwards, ends it.
+ * too simple to be wrong: one record per key, a clock that is a number, and the rows of the table
+ * as they stand in the contract. Any difference in an answer, or in a record afterwards, ends it.
  *
  * The first byte chooses the store; every step takes a byte for the call and a few for what is
  * given. The store judges time by the model's clock, so nothing waits.
@@ -256,8 +256,8 @@ static void check_change(caller *who, int expected, int rc, const idem_error *er
         fuzz_check_message(error, rc);
 }
 
-/* A claim that asks for it puts back what is not there. A full store has no place for it. False: the call
-   fails with IDEM_ERR_FULL. */
+/* A claim that asks for it puts back what is not there. A full store has no place for it. False:
+   the call fails with IDEM_ERR_FULL. */
 static bool put_back(world *w, const caller *who, record *at)
 {
     if (at->state != ABSENT || !who->reinstates)

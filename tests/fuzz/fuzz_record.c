@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Records and their JSON form. An input that begins with a brace is a text that a store might hold:
- * it is refused with an error that names the key, or what was read comes back when it is written and
- * read again, and agrees with what jansson reads. Any other input is the making of a record, which
- * has to come back in every field.
+ * it is refused with an error that names the key, or what was read comes back when it is written
+ * and read again, and agrees with what jansson reads. Any other input is the making of a record,
+ * which has to come back in every field.
  */
 #include "fuzz.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keys that were chosen so that they collide must not slow the memory backend. They are made against
- * an unkeyed hash (FNV-1a of 32 bits, in which 2^17 keys can be made to collide in no time) and are
- * shown to fall into one bucket of a table that uses it. In the backend they are spread as any keys
- * are: that is counted in probes of the table, and measured.
+ * Keys that were chosen so that they collide must not slow the memory backend. They are made
+ * against an unkeyed hash (FNV-1a of 32 bits, in which 2^17 keys can be made to collide in no time)
+ * and are shown to fall into one bucket of a table that uses it. In the backend they are spread as
+ * any keys are: that is counted in probes of the table, and measured.
  *
- * The linker leads the backend's calls of idem_random_until() to this file, which notes the key of each
- * store's hash, or fixes it: with a key that is known the backend can be flooded, too, and this test
- * sees it.
+ * The linker leads the backend's calls of idem_random_until() to this file, which notes the key of
+ * each store's hash, or fixes it: with a key that is known the backend can be flooded, too, and
+ * this test sees it.
  */
 #include "memory/shards.h"
 #include "memory/siphash.h"

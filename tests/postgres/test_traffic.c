@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steady traffic of short-lived records: the dead never outgrow the living, and what they leave is used
- * again. How many records: the first argument.
+ * Steady traffic of short-lived records: the dead never outgrow the living, and what they leave is
+ * used again. How many records: the first argument.
  */
 #include "pg_test.h"
 

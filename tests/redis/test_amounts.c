@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Large answers, many at once: neither the server's memory nor this process's holds more than some of
- * them, and nobody else is told that the server is full because of them.
+ * Large answers, many at once: neither the server's memory nor this process's holds more than some
+ * of them, and nobody else is told that the server is full because of them.
  */
 #include "proxy.h"
 #include "redis_test.h"

@@ -171,7 +171,7 @@ START_TEST(replicas_that_may_be_behind_are_found)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- the trial */
+/* ------------------------------------------------------------------------------------ the trial */
 
 static void assert_nothing_left(void)
 {
@@ -303,7 +303,7 @@ START_TEST(a_server_that_refuses_writes_is_found)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ what is not told */
+/* ----------------------------------------------------------------------------- what is not told */
 
 START_TEST(what_a_server_does_not_tell_is_found)
 {
@@ -332,7 +332,7 @@ START_TEST(what_a_server_does_not_tell_is_found)
 }
 END_TEST
 
-/* ------------------------------------------------------------- what only another server would say */
+/* ----------------------------------------------------------- what only another server would say */
 
 static void look_through(const char *command, const char *answer)
 {

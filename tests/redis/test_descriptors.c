@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that has closed its own first three descriptors: a store takes none of these numbers, so
- * that what the program prints later goes to no server. The descriptors stay behind at exec(), too.
+ * A program that has closed its own first three descriptors: a store takes none of these numbers,
+ * so that what the program prints later goes to no server. The descriptors stay behind at exec(),
+ * too.
  */
 #include "redis_test.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of hosts: looked up within the deadline, by no more threads than there are names, and again for each
- * connection. The test answers for names that end in ".test" itself; all others are the system's affair.
+ * Names of hosts: looked up within the deadline, by no more threads than there are names, and again
+ * for each connection. The test answers for names that end in ".test" itself; all others are the
+ * system's affair.
  */
 #ifdef __linux__
 #define _GNU_SOURCE /* unshare() */
@@ -257,7 +258,7 @@ START_TEST(a_child_asks_for_itself)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------- the system's resolver */
+/* ------------------------------------------------------------------------ the system's resolver */
 
 #ifdef __linux__
 static bool write_file(const char *path, const char *text)
@@ -277,8 +278,8 @@ static bool raise_loopback(void)
     return raised;
 }
 
-/* A network of this process's own, with a name server that takes questions and never answers. False: this
-   user, or this container, may not make one. */
+/* A network of this process's own, with a name server that takes questions and never answers.
+   False: this user, or this container, may not make one. */
 static bool make_network(const char *folder)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(53)};
@@ -298,7 +299,8 @@ static bool make_network(const char *folder)
     return fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
 }
 
-/* In a child, which the network is for. Where none can be made, the tests above have shown the same. */
+/* In a child, which the network is for. Where none can be made, the tests above have shown the
+   same. */
 START_TEST(the_systems_resolver_is_left_at_the_deadline)
 {
     int status = -1;

@@ -54,7 +54,7 @@ static idem_outcome begin_with(uint64_t flags)
     return out;
 }
 
-/* --------------------------------------------------------------------- the first writer's records */
+/* ------------------------------------------------------------------- the first writer's records */
 
 START_TEST(a_record_of_the_seed_in_progress_is_in_progress_until_its_key_expires)
 {
@@ -376,8 +376,8 @@ static long long commands(void)
     return server_info(&redis, "stats", "total_commands_processed");
 }
 
-/* It was read, so it is shown and can be forgotten; no change of it can be compared, so all are refused
-   at once. */
+/* It was read, so it is shown and can be forgotten; no change of it can be compared, so all are
+   refused at once. */
 START_TEST(a_record_edited_by_hand_is_corrupt_at_once_and_can_be_forgotten)
 {
     idem_claim *held = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Servers that refuse writes: out of memory, without their replicas, unable to save, replicas themselves.
- * What was completed is replayed, what is in progress is said to be so, and only what would have to be
- * written is refused.
+ * Servers that refuse writes: out of memory, without their replicas, unable to save, replicas
+ * themselves. What was completed is replayed, what is in progress is said to be so, and only what
+ * would have to be written is refused.
  */
 #include "proxy.h"
 #include "redis_test.h"
@@ -30,7 +30,7 @@ static void pause_until(const char *section, const char *words)
     ck_abort_msg("%s does not come", words);
 }
 
-/* -------------------------------------------------------------------------------- ways to refuse */
+/* ------------------------------------------------------------------------------- ways to refuse */
 
 static void fill_up(void)
 {
@@ -109,7 +109,7 @@ static void assert_refused(int which, const char *key)
     assert_says(ways[which].says);
 }
 
-/* ----------------------------------------------------------------------------------------- begin */
+/* ---------------------------------------------------------------------------------------- begin */
 
 START_TEST(what_is_there_is_told_and_what_is_new_is_refused)
 {
@@ -198,7 +198,7 @@ START_TEST(what_can_never_be_written_is_refused_at_once)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- what owners ask for */
+/* -------------------------------------------------------------------------- what owners ask for */
 
 /* A claim's change with the deadline of a hasty store. */
 static idem_store *hasty(const char *url)

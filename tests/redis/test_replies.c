@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What networks do to commands and replies, done by a proxy: replies that are lost after the command
- * was carried out, connections that close, stalls; and what happens between two operations of one
- * call.
+ * What networks do to commands and replies, done by a proxy: replies that are lost after the
+ * command was carried out, connections that close, stalls; and what happens between two operations
+ * of one call.
  */
 #include "between.h"
 
@@ -119,8 +119,8 @@ START_TEST(a_connection_that_closes_under_a_write_does_not_end_the_process)
 }
 END_TEST
 
-/* Each is looked at before it is used. Where the server's end has not arrived yet, the reply is lost, and the
-   call repeated. */
+/* Each is looked at before it is used. Where the server's end has not arrived yet, the reply is
+   lost, and the call repeated. */
 static const bool idle[] = {true, false};
 
 START_TEST(a_connection_that_the_server_closed_is_replaced)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users with less than all rights. Whoever could not complete or release claims nothing; whoever may only
- * read is given what is there.
+ * Users with less than all rights. Whoever could not complete or release claims nothing; whoever
+ * may only read is given what is there.
  */
 #include "redis_test.h"
 
@@ -76,7 +76,7 @@ static long long calls_of(const char *command)
     return calls;
 }
 
-/* -------------------------------------------------------------------------------------- claiming */
+/* ------------------------------------------------------------------------------------- claiming */
 
 static const struct {
     const char *rules;
@@ -132,7 +132,8 @@ START_TEST(all_of_a_batch_claim_nothing)
 }
 END_TEST
 
-/* A claim that stopped is not taken over by who could not end it; nor does an own one count as new. */
+/* A claim that stopped is not taken over by who could not end it; nor does an own one count as
+   new. */
 START_TEST(a_claim_is_not_taken_over_without_the_right_to_end_it)
 {
     idem_outcome out;
@@ -243,7 +244,7 @@ START_TEST(a_replay_proves_the_rights_too)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 static int count_records(const idem_record *record, void *user)
 {

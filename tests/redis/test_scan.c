@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing: what is corrupt is listed as that, other programs' long values are not fetched, and a server
- * that leads round in circles is left.
+ * Listing: what is corrupt is listed as that, other programs' long values are not fetched, and a
+ * server that leads round in circles is left.
  */
 #include "between.h"
 
@@ -49,7 +49,7 @@ static int status_of(const char *key)
     return 0;
 }
 
-/* --------------------------------------------------------------------------------------- corrupt */
+/* -------------------------------------------------------------------------------------- corrupt */
 
 static const char *const broken[] = {
     "SET broken hello",
@@ -112,7 +112,7 @@ START_TEST(what_is_under_another_prefix_is_not_listed)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ long values */
+/* ---------------------------------------------------------------------------------- long values */
 
 static long long sent_by_server(void)
 {
@@ -151,7 +151,7 @@ START_TEST(long_records_are_listed_in_steps)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- cursors */
+/* -------------------------------------------------------------------------------------- cursors */
 
 static const char *const cursors[] = {
     "*2\r\n$3\r\nabc\r\n*0\r\n",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replies that nobody asked for, as a proxy that is out of step sends them: behind an answer, before one,
- * between those of a batch. None of them is ever taken for the answer to a call.
+ * Replies that nobody asked for, as a proxy that is out of step sends them: behind an answer,
+ * before one, between those of a batch. None of them is ever taken for the answer to a call.
  */
 #include "between.h"
 

@@ -262,7 +262,7 @@ START_TEST(a_server_that_dies_raises_no_signal)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- what travels */
+/* --------------------------------------------------------------------------------- what travels */
 
 START_TEST(eight_mebibytes_travel_there_and_back)
 {

@@ -2,8 +2,8 @@
 /*
  * What callers do: they begin, work, complete, renew, leave checkpoints, release, come back with
  * an old token, take up each other's claims, look, forget, crash. They know no more than a
- * program that uses the library: an idem_claim, made and updated as core/begin.c and core/change.c do it, and
- * the tokens they remember.
+ * program that uses the library: an idem_claim, made and updated as core/begin.c and core/change.c
+ * do it, and the tokens they remember.
  */
 #include "store.h"
 #include "world.h"

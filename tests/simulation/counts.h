@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a run of the simulator saw: a reader, and the program itself, check that it saw everything. */
+/* What a run of the simulator saw: a reader, and the program itself, check that it saw
+   everything. */
 #ifndef IDEM_SIMULATION_COUNTS_H
 #define IDEM_SIMULATION_COUNTS_H
 

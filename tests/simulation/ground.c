@@ -47,9 +47,9 @@ void ground_plant(ground *store, size_t key, const ground_record *record, uint64
 }
 
 /* A record of the older format has no version that could be named, and of a sealed one it can't be
-   compared. A replace that is told "any version" is obeyed here, on an absent key too: the contract knows
-   that for remove alone, but a protocol that stopped comparing versions shall be seen to fail, not saved
-   by its store. */
+   compared. A replace that is told "any version" is obeyed here, on an absent key too: the contract
+   knows that for remove alone, but a protocol that stopped comparing versions shall be seen to
+   fail, not saved by its store. */
 static bool may_change(const ground_request *request, const ground_record *there)
 {
     static const uint8_t none[IDEM_TOKEN_SIZE];

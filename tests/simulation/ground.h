@@ -40,7 +40,8 @@ typedef struct {
     ground_record at[GROUND_KEYS];
 } ground;
 
-/* An operation on its way: it owns all it carries, so that it can arrive after its caller has gone. */
+/* An operation on its way: it owns all it carries, so that it can arrive after its caller has
+   gone. */
 typedef struct {
     idem_op_kind kind;
     bool any_version;
@@ -77,7 +78,8 @@ short_text text_of(idem_bytes bytes);
 idem_bytes text_bytes(const short_text *text);
 bool text_equal(const short_text *one, const short_text *other);
 
-/** True if a record that the protocol gave back is the one in the ground; its age is not compared. */
+/** True if a record that the protocol gave back is the one in the ground; its age is not
+ *  compared. */
 bool ground_is(const ground_record *truth, const idem_record *given);
 
 #endif

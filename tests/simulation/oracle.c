@@ -65,8 +65,8 @@ static void count_change(world *made, const verdict *judged, const ground_record
         made->counts->situations[SAW_CHECKPOINT_PASSED_ON]++;
 }
 
-/* What has no version that could be named is forgotten whatever it is by then: also garbage that came
-   in its place after it was read. */
+/* What has no version that could be named is forgotten whatever it is by then: also garbage that
+   came in its place after it was read. */
 static bool forget_raced(const task *running, const letter *from, const ground_request *request,
                          const ground_record *before)
 {

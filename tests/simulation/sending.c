@@ -6,9 +6,9 @@
  * waits, a word of the history decides.
  *
  * A batch travels on one connection: once it broke, no reply of the rest arrives, and each of
- * these requests was carried out, or was not, or will be. The earliest deadline of its calls breaks it
- * too; those whose own deadline has not come go on. That is how the calls of idem_begin_many() and
- * idem_complete_many() travel, and those of many threads, or of a loop, that share a batch.
+ * these requests was carried out, or was not, or will be. The earliest deadline of its calls breaks
+ * it too; those whose own deadline has not come go on. That is how the calls of idem_begin_many()
+ * and idem_complete_many() travel, and those of many threads, or of a loop, that share a batch.
  */
 #include "world.h"
 
@@ -411,8 +411,9 @@ static task *running_call(world *made, const stray *late)
 
 /* A call that told its caller what became of it changes nothing afterwards. Three things can still
    come: a claim by a begin's insert, which was told of nothing at that moment, and which runs
-   out; a record that was put back once more, after its owner or an operator has ended it; and a forget of
-   what has no version to name: garbage, records of the older format, and those rewritten by hand. */
+   out; a record that was put back once more, after its owner or an operator has ended it; and a
+   forget of what has no version to name: garbage, records of the older format, and those rewritten
+   by hand. */
 static void check_late(world *made, const stray *late, const ground_reply *reply)
 {
     idem__call_kind kind = late->letter.asked.kind;

@@ -7,14 +7,15 @@
  *   simulation --from N            from seed N on
  *   simulation --seed N            this one history, step by step
  *     --seconds N, --steps N       how long
- *     --demand-all                 fail if a row of the table, a fault or a situation never occurred
+ *     --demand-all                 fail if a row of the table, a fault or a situation never
+ *     occurred
  *     --expect-breach              fail if nothing is found broken (for mutants)
  *     --guarantee N                look for a breach of this guarantee, and pass over others
  *     --reuse-stamps               let repeats keep their version, against the driver's rule
  *     --blind                      leave versions unjudged: find what follows from them
  *     --swap-answers, --error-for-all, --deadline-of-all
- *                                  mix up a batch: two calls get each other's answers; the first error
- *                                  stands for all; the earliest deadline ends all
+ *                                  mix up a batch: two calls get each other's answers; the first
+ *                                  error stands for all; the earliest deadline ends all
  */
 #include "history.h"
 

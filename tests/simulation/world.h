@@ -161,7 +161,8 @@ const char *world_record_text(const ground_record *record, char buf[160]);
 
 /* ------------------------------------------------------------------- oracle.c: what is right */
 
-/** Takes note of an operation that the store carried out; `running` is its call, if that goes on. */
+/** Takes note of an operation that the store carried out; `running` is its call, if that goes
+ *  on. */
 void oracle_op(world *made, task *running, const letter *from, const ground_request *request,
                const ground_reply *reply);
 

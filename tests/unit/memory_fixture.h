@@ -45,7 +45,8 @@ static inline idem_bytes number_key(char *buf, size_t size, const char *prefix, 
     return (idem_bytes){buf, (size_t)len};
 }
 
-/* Begins and leaves the claim to its lease. @return the outcome's kind, or minus the error's code */
+/* Begins and leaves the claim to its lease. @return the outcome's kind, or minus the error's
+   code */
 /* A claim is absent one millisecond after its lease has ended. */
 static inline int begin(idem_store *store, idem_bytes key, uint64_t lease_ms)
 {

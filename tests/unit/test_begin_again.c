@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* examples/begin_again.c where replies are lost: the work is done, and done once. A backend with one record carries
-   operations out and then says that it does not know whether it did. */
+/* examples/begin_again.c where replies are lost: the work is done, and done once. A backend with
+   one record carries operations out and then says that it does not know whether it did. */
 #include <idem/backend.h>
 
 #include "runner.h"

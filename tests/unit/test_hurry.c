@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls on memory:// with the smallest timeouts. It answers without a wait, so that no deadline can come in
- * between, however late the system's coarse clock is.
+ * Calls on memory:// with the smallest timeouts. It answers without a wait, so that no deadline can
+ * come in between, however late the system's coarse clock is.
  */
 #include "runner.h"
 

@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define CLAIMS 100
-/* A renewal may come two thirds of it late before anybody else is let in: a busy machine needs that. */
+/* A renewal may come two thirds of it late before anybody else is let in: a busy machine needs
+   that. */
 #define LEASE_MS  1000
 #define BEYOND_MS (LEASE_MS + LEASE_MS / 4)
 
@@ -262,8 +263,8 @@ END_TEST
 
 /* ----------------------------------------------------------- an owner that ends, and is renewed */
 
-/* Two records, "a" and "b". The first renewal of "a" waits until "a" was ended by its owner; and the
-   owner is not answered before the keeper came back, which it does with "b" at least, having
+/* Two records, "a" and "b". The first renewal of "a" waits until "a" was ended by its owner; and
+   the owner is not answered before the keeper came back, which it does with "b" at least, having
    taken in what became of that renewal. */
 typedef struct {
     pthread_mutex_t lock;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches as they arrive at a backend: how many of them there are, what is in them, by which deadline. The
- * backend is the one in memory behind a table that counts, remembers, and fails as it is told.
+ * Batches as they arrive at a backend: how many of them there are, what is in them, by which
+ * deadline. The backend is the one in memory behind a table that counts, remembers, and fails as it
+ * is told.
  */
 #include "registry.h"
 
@@ -193,7 +194,7 @@ START_TEST(what_is_not_valid_is_not_sent)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- failures */
+/* ------------------------------------------------------------------------------------- failures */
 
 START_TEST(an_item_whose_reply_is_lost_is_repeated_alone)
 {
@@ -252,7 +253,7 @@ START_TEST(a_store_that_is_gone_fails_every_item)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- deadlines */
+/* ------------------------------------------------------------------------------------ deadlines */
 
 /* The first submission is cut off by the shortest deadline: that one ends, the others go on. */
 START_TEST(a_short_deadline_does_not_fail_those_beside_it)
@@ -283,8 +284,8 @@ static void *begin_and_be_cancelled(void *argument)
     return &err; /* nobody cancelled it */
 }
 
-/* A thread is cancelled while its batch is in the backend, asleep: it ends behind the call, which is
-   done. */
+/* A thread is cancelled while its batch is in the backend, asleep: it ends behind the call, which
+   is done. */
 START_TEST(a_thread_that_is_cancelled_ends_behind_its_batch)
 {
     pthread_t thread;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program that was built for a newer library: its structs are longer than this one knows. What it leaves zero
-   has its default; what it sets cannot be done, and is not passed over in silence. */
+/* A program that was built for a newer library: its structs are longer than this one knows. What it
+   leaves zero has its default; what it sets cannot be done, and is not passed over in silence. */
 #include <idem/idem.h>
 
 #include "runner.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NULL in each place of each public function. Where the header does not say that it is fine, it is an argument
- * error or a harmless answer; the process lives on.
+ * NULL in each place of each public function. Where the header does not say that it is fine, it is
+ * an argument error or a harmless answer; the process lives on.
  */
 #include <idem/async.h>
 #include <idem/backend.h>

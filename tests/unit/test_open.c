@@ -159,7 +159,7 @@ START_TEST(what_repeating_does_not_help_fails_at_once)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- lazily */
+/* --------------------------------------------------------------------------------------- lazily */
 
 static const uint64_t kinds[] = {0, IDEM_TRAIT_CONCURRENT, IDEM_BACKEND_LOOK_FIRST};
 
@@ -273,7 +273,7 @@ START_TEST(white_space_in_the_options_is_refused)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------- descriptors */
+/* ---------------------------------------------------------------------------------- descriptors */
 
 /* What the program closed is its own all the same: what it prints must not go into the library. */
 START_TEST(descriptors_are_3_or_above_and_close_on_exec)

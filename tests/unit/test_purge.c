@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A purge of a slow store, portion by portion: others get their turns in between, a portion whose reply was lost
- * is made again from where it began, and the limit is kept.
+ * A purge of a slow store, portion by portion: others get their turns in between, a portion whose
+ * reply was lost is made again from where it began, and the limit is kept.
  */
 #include <idem/backend.h>
 

@@ -185,7 +185,7 @@ START_TEST(a_source_that_fails_is_an_error_and_gives_no_bits)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- before it is ready */
+/* --------------------------------------------------------------------------- before it is ready */
 
 START_TEST(a_source_that_is_not_ready_is_waited_for_until_the_deadline)
 {
@@ -249,7 +249,7 @@ START_TEST(no_call_waits_past_its_deadline_for_the_source)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ copies of the memory */
+/* ------------------------------------------------------------------------- copies of the memory */
 
 /* One record, which is shared with nobody, by a backend that says it is. */
 static int open_shared(const idem_config *config, idem_backend **backend, idem_error *error)
@@ -292,8 +292,8 @@ static const idem_backend_ops shared_ops = {
     .close = close_shared,
 };
 
-/* What a snapshot of a machine could have copied is in memory before the call. So the token has to be what
-   the source gave during the call, and each write has to ask it. */
+/* What a snapshot of a machine could have copied is in memory before the call. So the token has to
+   be what the source gave during the call, and each write has to ask it. */
 START_TEST(on_a_shared_store_nothing_is_drawn_ahead)
 {
     idem_store *store = NULL;

@@ -111,7 +111,8 @@ START_TEST(any_bytes_are_base64_beside_their_encoding)
 }
 END_TEST
 
-/* The member says nothing where there is no response, or no token: the format's first writer has none. */
+/* The member says nothing where there is no response, or no token: the format's first writer has
+   none. */
 START_TEST(an_encoding_without_a_response_of_ours_is_passed_over)
 {
     static const char *const texts[] = {

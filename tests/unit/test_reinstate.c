@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A keepalive that puts a record back while its owner gives the key back. The backend holds the insert up
- * until the owner's release has ended: what is released stays released.
+ * A keepalive that puts a record back while its owner gives the key back. The backend holds the
+ * insert up until the owner's release has ended: what is released stays released.
  */
 #include "registry.h"
 #include "runner.h"

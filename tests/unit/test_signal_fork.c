@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork() in a signal handler that has interrupted a call of its own thread: to wait for that call would be to
- * wait for itself. Nobody hangs: the parent goes on as before, and the child is told that it can use no store.
+ * fork() in a signal handler that has interrupted a call of its own thread: to wait for that call
+ * would be to wait for itself. Nobody hangs: the parent goes on as before, and the child is told
+ * that it can use no store.
  */
 #include <idem/async.h>
 #include <idem/backend.h>
@@ -75,7 +76,7 @@ static void handle(int number)
     ck_assert_int_eq(sigaction(number, &action, NULL), 0);
 }
 
-/* ---------------------------------------------------------------------------- in the midst of a call */
+/* ----------------------------------------------------------------------- in the midst of a call */
 
 static int open_raising(const idem_config *config, idem_backend **backend, idem_error *error)
 {
@@ -151,7 +152,7 @@ START_TEST(a_handler_that_interrupts_a_call_may_fork)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------- at any moment */
+/* -------------------------------------------------------------------------------- at any moment */
 
 static const char *const urls[] = {"memory://", "memory://shared?capacity=1000"};
 

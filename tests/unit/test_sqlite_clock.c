@@ -259,7 +259,8 @@ static void date_into_the_future(int boot_ms)
     file_exec(sql);
 }
 
-/* As by a machine that was set back to a snapshot of itself: its boot is the same, and its clock is behind. */
+/* As by a machine that was set back to a snapshot of itself: its boot is the same, and its clock is
+   behind. */
 static void date_ahead_of_this_boot(void)
 {
     file_exec("UPDATE idem_record SET at_boot_ms = at_boot_ms + 31536000000,"

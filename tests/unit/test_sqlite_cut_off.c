@@ -111,7 +111,8 @@ START_TEST(a_begin_that_is_interrupted_claims_nothing)
 }
 END_TEST
 
-/* A record that another clock dates is dated anew by whoever finds it. One of the batch is a new key. */
+/* A record that another clock dates is dated anew by whoever finds it. One of the batch is a new
+   key. */
 static int begin_with_a_stray(idem_error *error)
 {
     idem_outcome outcomes[2];
@@ -332,7 +333,7 @@ START_TEST(memory_that_runs_out_ends_the_call)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ a watchdog */
+/* ----------------------------------------------------------------------------------- a watchdog */
 
 static atomic_bool watched;
 

@@ -107,7 +107,8 @@ static void check_row(const row *expected, const idem__sqlite_fault *fault, int 
                   fault->error.message);
 }
 
-/* The call returns the primary code, as it does without extended ones; the connection knows more. */
+/* The call returns the primary code, as it does without extended ones; the connection knows
+   more. */
 START_TEST(each_code_says_what_it_is_and_what_to_do)
 {
     idem__sqlite_fault fault = {0};
@@ -191,7 +192,8 @@ START_TEST(only_locks_may_pass)
 }
 END_TEST
 
-/* A commit that failed where it could still have been made is uncertain; one that is void is not. */
+/* A commit that failed where it could still have been made is uncertain; one that is void is
+   not. */
 static const struct {
     int code;
     int number;

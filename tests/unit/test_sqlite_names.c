@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file under two names, in use or not; and who may use a file that the library creates, or that it
- * only looks at.
+ * A file under two names, in use or not; and who may use a file that the library creates, or that
+ * it only looks at.
  */
 #define _GNU_SOURCE /* unshare() */
 

@@ -338,7 +338,8 @@ END_TEST
 
 #define FILES_MAX 500
 
-/* Makes files until one has the number of an inode that is free again. @return false: none got it */
+/* Makes files until one has the number of an inode that is free again. @return false: none got
+   it */
 static bool make_with_inode(ino_t inode)
 {
     struct stat made = {0};

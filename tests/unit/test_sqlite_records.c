@@ -83,7 +83,8 @@ START_TEST(every_field_comes_back_exactly)
 }
 END_TEST
 
-/* In a status of its own: an older version, which knows 1 and 2, calls the row corrupt and leaves it. */
+/* In a status of its own: an older version, which knows 1 and 2, calls the row corrupt and leaves
+   it. */
 START_TEST(any_bytes_have_a_status_of_their_own)
 {
     instance on;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A backend that lies: it gives what a file, a server or a backend of somebody's own could hold, and no call
- * may believe it. Each lie is one field of a record that is otherwise right.
+ * A backend that lies: it gives what a file, a server or a backend of somebody's own could hold,
+ * and no call may believe it. Each lie is one field of a record that is otherwise right.
  */
 #include <idem/backend.h>
 
@@ -111,7 +111,7 @@ static void in_progress(void)
     given.age_ms = 70000; /* its lease ran out: it could be taken over */
 }
 
-/* ---------------------------------------------------------------------------------------- the lies */
+/* ------------------------------------------------------------------------------------- the lies */
 
 static void no_status(void)
 {
@@ -355,7 +355,7 @@ START_TEST(a_record_of_the_first_format_is_believed)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- the scan */
+/* ------------------------------------------------------------------------------------- the scan */
 
 typedef struct {
     unsigned count;
