@@ -286,7 +286,7 @@ START_TEST(a_record_rewritten_by_hand_is_corrupt_at_once_and_can_be_forgotten)
 {
     char rewritten[600];
     idem_outcome out;
-    (void)snprintf(rewritten, sizeof rewritten, "{ %s", OURS + 1);
+    (void)snprintf(rewritten, sizeof rewritten, "{ %s", &OURS[1]);
     server_do(&redis, "SET %s %s PX 29999", KEY, rewritten); /* its lease has run out */
     uint64_t began_ms = idem_monotonic_ms();
     assert_code(IDEM_ERR_CORRUPT,

@@ -5,12 +5,13 @@
 
 #include "runner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define main example_main
 #define puts count_work
 static int count_work(const char *text);
-#include "../../examples/begin_again.c"
+#include "../../examples/begin_again.c" // NOLINT(bugprone-suspicious-include)
 #undef main
 #undef puts
 

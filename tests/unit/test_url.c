@@ -147,7 +147,7 @@ static const char *const unseen[] = {
     "redis://u:hunter2@h\xc2\x85",
     "redis://u:hunter2@h\xc2\xa0",
     "redis://u:hunter2@h\xe2\x80\xa8",
-    "redis://u:hunter2@h\xe2\x80\xae",
+    "redis://u:hunter2@h\xe2\x80\xae\xe2\x80\xac",
     "redis://u:hunter2@h\xe3\x80\x80",
     "\xef\xbb\xbfredis://u:hunter2@h",
     "redis://u:hunter2@h\xe2\x80\x8b",
