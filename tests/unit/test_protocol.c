@@ -483,6 +483,19 @@ START_TEST(forget_takes_away_what_has_no_version)
 }
 END_TEST
 
+/* A claim whose record is not known, for want of memory, names version 0; and so does a record of
+   the older format. That is no refusal in vain: another caller's record is there. */
+START_TEST(a_record_of_the_older_format_in_a_claims_place_is_another_callers)
+{
+    static const uint8_t none[IDEM_TOKEN_SIZE];
+    idem__call call;
+    start_on_claim(&call, IDEM__CALL_RENEW, 0);
+    ck_assert_int_eq(answer_found(&call, record_of(none, 0, 0)), IDEM__STEP_DONE);
+    ck_assert_int_eq(call.code, IDEM_ERR_LOST);
+    idem__protocol_clear(&call);
+}
+END_TEST
+
 START_TEST(forget_leaves_what_is_no_record_unless_it_is_forced)
 {
     idem__call call;
@@ -807,6 +820,7 @@ int main(void)
     ADD(suite, release_is_fine_with_whatever_is_not_mine);
     ADD(suite, forget_takes_away_what_it_saw_and_nothing_that_came_later);
     ADD(suite, forget_takes_away_what_has_no_version);
+    ADD(suite, a_record_of_the_older_format_in_a_claims_place_is_another_callers);
     ADD(suite, forget_leaves_what_is_no_record_unless_it_is_forced);
     ADD(suite, operators_decide_only_about_what_no_live_owner_holds);
     ADD(suite, forget_expired_names_the_version_that_it_judged);
