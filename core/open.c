@@ -112,7 +112,7 @@ static bool is_lazy(const idem_store *store)
    for a server. */
 static int start(idem_store *store, const idem_config *config, idem_error *error)
 {
-    const idem__attempt first = {.once = try_to_open};
+    const idem__attempt first = {.once = try_to_open, .changes = true}; /* it may make tables */
     int rc = make_lanes(store, config, error);
     if (rc)
         return rc;

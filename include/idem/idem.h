@@ -210,7 +210,8 @@ typedef struct {
  *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
  *         (the message lists what does); IDEM_ERR_UNAVAILABLE: the store can't be reached or
  *         created; IDEM_ERR_CORRUPT: what is there is no store; IDEM_ERR_UNSUPPORTED: it was
- *         written by a newer version; IDEM_ERR_NO_MEMORY.
+ *         written by a newer version; IDEM_ERR_UNCERTAIN: its tables may have been made: open it
+ *         again; IDEM_ERR_NO_MEMORY.
  * A store that can't be reached is tried again until the `timeout`, unless that can't help (a wrong
  * password, a file that may not be read). With `open=lazy` the first call connects instead, and
  * what is wrong with the URL is told here all the same.
