@@ -25,7 +25,7 @@ typedef struct {
 static const kind kinds[] = {
     {idem_duration_parse,
      IDEM_DURATION_MAX_MS,
-     {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}}},
+     {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}}},
     {idem_size_parse,
      UINT64_C(1) << 40,
      {{"", 1}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}}},
