@@ -61,6 +61,8 @@ test  valgrind       command valgrind
 test  strace         command strace
 test  faketime       command faketime
 test  gcovr          command gcovr
+test  jq             command jq
+test  openssl        command openssl
 test  libclang-rt-dev linked -fsanitize=fuzzer
 END
 }
