@@ -457,7 +457,7 @@ END_TEST
 START_TEST(a_server_that_goes_away_is_asked_again_and_is_an_error_by_the_deadline)
 {
     proxy *between = proxy_start(redis.port);
-    idem_store *store = open_url(proxy_url(between), "timeout=300ms");
+    idem_store *store = open_url(proxy_url(between), "timeout=2s");
     proxy_add(between, (proxy_rule){.match = "appendfsync", .action = PROXY_CLOSE, .times = 1});
     finding_count = 0;
     assert_ok(idem_check(store, keep, NULL, &err));

@@ -132,7 +132,7 @@ START_TEST(a_lazy_store_is_opened_without_its_server)
     idem_record record;
     server_start(&own, NULL);
     server_stop(&own);
-    idem_store *store = open_url(own.url, "open=lazy&timeout=300ms");
+    idem_store *store = open_url(own.url, "open=lazy&timeout=2s");
     assert_code(IDEM_ERR_UNAVAILABLE, idem_get(store, idem_str(KEY), &record, &err));
     assert_says("Connection refused");
     server_again(&own, NULL);
