@@ -68,7 +68,7 @@ uint64_t idem__table_sweep(idem__table *table, uint64_t now_ms, const idem__tabl
 /** Shrinks a table that is nearly empty. */
 void idem__table_shrink(idem__table *table);
 
-/** Who walks over a table. */
+/** The visitor of a walk over a table. */
 typedef struct {
     int (*visit)(void *user,
                  const idem__entry *entry); /**< ends the walk with what it returns, if not 0 */

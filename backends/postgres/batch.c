@@ -4,9 +4,9 @@
  * to blame it is answered, and the others are carried out without it. Where the server refuses
  * changes, inserts are looked up instead: what is completed is replayed all the same.
  *
- * Whoever finds a record with its own token is asking once more after a lost answer. That record
- * may be committed on this server alone, and be lost with it: so a commit of our own has to reach
- * the standbys first, which carries everything before it along.
+ * A caller that finds a record with its own token asks again after a lost answer. That record may
+ * be committed on this server alone, and be lost with it. A commit of the caller's has to reach the
+ * standbys first; it carries everything before it along.
  */
 #include "batch.h"
 
@@ -161,8 +161,8 @@ static int send_barrier(batch *all, idem__postgres_fault *fault)
     return rc;
 }
 
-/* Of whoever has found a record of its own: what it stands on has to be as safe as an answer in
-   time. */
+/* A caller that has found its own record relies on it: the record has to be as safe as one whose
+   answer came in time. */
 static void make_sure(batch *all)
 {
     idem__postgres_fault fault = {0};

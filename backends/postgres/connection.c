@@ -55,7 +55,7 @@ static int set_up(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fau
     return rc ? rc : measure(self, deadline_ms, fault);
 }
 
-/* True if the server has neither ended the session nor said what nobody asked for. */
+/* True if the server has neither ended the session nor sent anything unasked. */
 static bool is_usable(idem__postgres *self)
 {
     const idem__pq *pq = self->pq;

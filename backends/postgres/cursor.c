@@ -2,7 +2,7 @@
 /*
  * A walk goes on behind the last key, which has up to 1,280 bytes; a page keeps 64 bits. So the
  * keys are kept here, for the whole process, since the next page may come by another connection.
- * Nobody tells when a walk is over: the oldest place is given away when there are more than
+ * The end of a walk is not told, so the oldest place is given away when there are more than
  * CURSORS.
  *
  * A repeated page names the cursor that it began with, the last page too. So a walk keeps the

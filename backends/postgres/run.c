@@ -4,7 +4,7 @@
  * one statement, which costs the server a fraction of what as many statements do. Its rows come
  * in the same order, each with its key.
  *
- * If such a statement is refused, nobody knows which key is to blame: then they are carried out
+ * A refusal of such a statement does not say which key is to blame: then each is carried out
  * singly.
  */
 #include "run.h"

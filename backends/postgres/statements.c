@@ -87,7 +87,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
                                false,
                                {BYTEA, INT8}},
     [IDEM__POSTGRES_REMOVE_ANY] = {"DELETE FROM @ WHERE key = $1 AND " LIVE, true, false, {BYTEA}},
-    /* What others hold is passed over: a sweep waits for nobody, and so is in no deadlock. */
+    /* Rows that others hold are passed over: a sweep never waits, so it can't deadlock. */
     [IDEM__POSTGRES_SWEEP] = {"WITH looked AS MATERIALIZED"
                               " (SELECT key, expires FROM @ WHERE key > $1 ORDER BY key LIMIT $2),"
                               " dead AS MATERIALIZED (SELECT key FROM @ WHERE key IN"

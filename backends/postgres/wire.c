@@ -7,8 +7,8 @@
  * the pipeline's end. Results of prepares are taken in on the way. The first refusal of a
  * pipeline is remembered; the server skips all statements behind it, up to the end.
  *
- * A commit that does not wait for its standbys any more, since somebody cancelled the wait or the
- * server is going down, succeeds with a warning: what it changed is there, and may be lost. libpq
+ * A commit whose wait for its standbys was cancelled, or whose server is going down, succeeds with
+ * a warning: what it changed is there, and may be lost. libpq
  * may hand on a warning before the results in front of it, so any warning that comes with a
  * pipeline counts, but for those with a context: these are from inside of a function, as of a
  * stranger's trigger.
