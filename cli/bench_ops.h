@@ -4,7 +4,7 @@
 #ifndef IDEM_CLI_BENCH_OPS_H
 #define IDEM_CLI_BENCH_OPS_H
 
-#include "load.h"
+#include "load_generator.h"
 #include "options.h"
 
 /** Keys look like `idem-bench:1a2b3c4d:0123456789abcdef`, and are filled up to their size. */

@@ -3,7 +3,7 @@
  * The command `idem`: finds the command that is asked for, opens the store it works on, runs it.
  */
 #include "command.h"
-#include "frugal.h"
+#include "sqlite_config.h"
 #include "output.h"
 #include "signals.h"
 #include "store.h"

@@ -43,7 +43,7 @@ sh "$root/cmake/build.sh" "$build" -D IDEM_WERROR=ON -D CMAKE_C_COMPILER=gcc -D 
 find "$build" -name '*.gcda' -delete
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$at_once" "$@"
 
-report "the protocol" 100 100 core/protocol.c core/protocol_error.c
+report "the protocol" 100 100 core/protocol/protocol.c core/protocol/protocol_error.c
 # Much of what stands around a store (rights, limits, mounts, odd servers) is tried by tests that this build leaves
 # out: the command's, and those of real servers in trouble.
 report "the library" 95 85 core/ backends/ include/

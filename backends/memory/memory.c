@@ -228,7 +228,7 @@ const idem_backend_ops idem__memory_backend = {
     .scheme = "memory",
     .summary = "records in this process's memory; gone when it ends",
     .example = "memory://NAME?capacity=100000",
-    .traits = IDEM_TRAIT_CONCURRENT | IDEM_TRAIT_CLOCK | IDEM_BACKEND_INSTANT |
+    .traits = IDEM_TRAIT_CONCURRENT | IDEM_TRAIT_CLOCK | IDEM_BACKEND_IN_PROCESS |
               IDEM_BACKEND_HOST_LIST, /* a NAME may have a comma in it */
     .params = params,
     .params_count = PARAMS_COUNT,

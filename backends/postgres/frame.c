@@ -60,8 +60,8 @@ int idem__postgres_frame_open(idem__postgres *self, idem__postgres_frame frame, 
     default:
         break;
     }
-    bool hurried = changes && !self->pooled && wait_ms < IDEM__POSTGRES_LOCK_MS;
-    return hurried ? send(self, IDEM__POSTGRES_LOCAL_LOCK, text, deadline_ms, count, fault)
+    bool no_wait = changes && !self->pooled && wait_ms < IDEM__POSTGRES_LOCK_MS;
+    return no_wait ? send(self, IDEM__POSTGRES_LOCAL_LOCK, text, deadline_ms, count, fault)
                    : IDEM_OK;
 }
 

@@ -11,7 +11,7 @@
 
 #include "row.h"
 #include "run.h"
-#include "walk.h"
+#include "expiry.h"
 #include "wire.h"
 
 #include <stdlib.h>
@@ -140,7 +140,7 @@ static int send_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
     all->bad = IDEM__POSTGRES_NO_JOB;
     all->sweep_bad = false;
     all->grouped = false;
-    all->sweeps = inserts > 0 && !self->nested && !idem__postgres_walk_is_ahead(self, inserts);
+    all->sweeps = inserts > 0 && !self->nested && !idem__postgres_expiry_is_ahead(self, inserts);
     int rc = idem__postgres_frame_open(self, all->frame, change, all->deadline_ms, &all->in_front,
                                        fault);
     for (size_t i = 0, run = 1; rc == IDEM_OK && i < all->count; i += run) {
@@ -151,7 +151,7 @@ static int send_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
             all->bad = i;
     }
     if (rc == IDEM_OK && all->sweeps)
-        rc = idem__postgres_walk_send_sweep(self, inserts, all->jobs[0].op->key, all->deadline_ms,
+        rc = idem__postgres_expiry_send_sweep(self, inserts, all->jobs[0].op->key, all->deadline_ms,
                                             fault);
     return rc ? rc : idem__postgres_frame_close(self, all->frame, all->deadline_ms, fault);
 }
@@ -236,7 +236,7 @@ static int take_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
         rc = run > 1 ? idem__postgres_run_take(all, i, run, fault) : take_job(all, i, fault);
     }
     if (rc == IDEM_OK && all->sweeps) {
-        rc = idem__postgres_walk_take_sweep(self, all->deadline_ms, fault);
+        rc = idem__postgres_expiry_take_sweep(self, all->deadline_ms, fault);
         all->sweep_bad = rc != IDEM_OK;
     }
     if (rc == IDEM_OK)

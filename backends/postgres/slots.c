@@ -6,7 +6,7 @@
 #include "check.h"
 #include "connection.h"
 #include "join.h"
-#include "walk.h"
+#include "expiry.h"
 
 #include <stdlib.h>
 
@@ -38,7 +38,7 @@ int idem__postgres_slot_scan(idem_backend *backend, idem_scan_page *page, uint64
     idem__postgres_fault fault = {0};
     int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
-        rc = idem__postgres_walk_scan(self, page, deadline_ms, &fault);
+        rc = idem__postgres_expiry_scan(self, page, deadline_ms, &fault);
         idem__postgres_leave(self, &fault);
     }
     return report(rc, &fault, error);
@@ -51,7 +51,7 @@ int idem__postgres_slot_purge(idem_backend *backend, idem_purge_portion *portion
     idem__postgres_fault fault = {0};
     int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
-        rc = idem__postgres_walk_purge(self, portion, deadline_ms, &fault);
+        rc = idem__postgres_expiry_purge(self, portion, deadline_ms, &fault);
         idem__postgres_leave(self, &fault);
     }
     return report(rc, &fault, error);

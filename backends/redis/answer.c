@@ -10,7 +10,7 @@
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
  * if it is the same text, then the PTTL is its own, since every write bears a version of its own.
  */
-#include "job.h"
+#include "request.h"
 #include "reading.h"
 
 #define TRIES_MAX 16u
@@ -25,7 +25,7 @@ static bool would_be_new(const idem_op *op, const idem_record *found)
 /* Whether a record answers an op whose change was refused. One of the version that was expected
    does not: only the refusal stood against the change. Old ones prove nothing to a claim's owner,
    but for a completion that bears its token. */
-static bool settles(const idem__redis_job *at, const idem_record *found)
+static bool settles(const idem__redis_request *at, const idem_record *found)
 {
     const idem_op *op = at->op;
     if (op->kind == IDEM_OP_INSERT)
@@ -43,7 +43,7 @@ static void pardon(idem_op *op)
     op->permanent = false;
 }
 
-static idem__redis_verdict take_found(idem__redis_job *at, idem_bytes text, long long pttl)
+static idem__redis_verdict take_found(idem__redis_request *at, idem_bytes text, long long pttl)
 {
     idem_op *op = at->op;
     idem_error error = {0};
@@ -63,14 +63,14 @@ static idem__redis_verdict take_found(idem__redis_job *at, idem_bytes text, long
 }
 
 /* To a claim's owner that it is gone is an answer; to an insert it is none. */
-static idem__redis_verdict take_absence(const idem__redis_job *at)
+static idem__redis_verdict take_absence(const idem__redis_request *at)
 {
     if (at->looks && !at->stale && at->op->kind != IDEM_OP_INSERT)
         pardon(at->op);
     return IDEM__REDIS_DONE;
 }
 
-static idem__redis_verdict read_instead(const idem__redis *self, idem__redis_job *at)
+static idem__redis_verdict read_instead(const idem__redis *self, idem__redis_request *at)
 {
     at->script = IDEM__REDIS_READ;
     at->form = self->no_scripts ? IDEM__REDIS_BY_READS
@@ -93,7 +93,7 @@ static bool has_word(idem_bytes text, const char *word)
 }
 
 /* Finds the form in which a server may take what it does not take in this one. */
-static bool has_another_form(idem__redis *self, idem__redis_job *at, idem_bytes text)
+static bool has_another_form(idem__redis *self, idem__redis_request *at, idem_bytes text)
 {
     bool by_name = at->form == IDEM__REDIS_BY_NAME;
     if (by_name && idem__redis_fault_is(text, "NOSCRIPT")) {
@@ -114,7 +114,7 @@ static bool has_another_form(idem__redis *self, idem__redis_job *at, idem_bytes 
     return false;
 }
 
-static idem__redis_verdict take_error(idem__redis *self, idem__redis_job *at, idem_bytes text,
+static idem__redis_verdict take_error(idem__redis *self, idem__redis_request *at, idem_bytes text,
                                       idem__redis_fault *whole)
 {
     idem_op *op = at->op;
@@ -147,7 +147,7 @@ static idem__redis_verdict take_error(idem__redis *self, idem__redis_job *at, id
 
 /* SET with NX and GET gives no PTTL. Of a completed record nobody asks the age; of one in progress
    it says whether the lease is live. */
-static idem__redis_verdict take_set_found(const idem__redis *self, idem__redis_job *at,
+static idem__redis_verdict take_set_found(const idem__redis *self, idem__redis_request *at,
                                           idem_bytes text)
 {
     (void)take_found(at, text, IDEM__REDIS_NO_END);
@@ -158,7 +158,7 @@ static idem__redis_verdict take_set_found(const idem__redis *self, idem__redis_j
     return read_instead(self, at);
 }
 
-static idem__redis_verdict take_command(const idem__redis *self, idem__redis_job *at,
+static idem__redis_verdict take_command(const idem__redis *self, idem__redis_request *at,
                                         const redisReply *reply)
 {
     bool set = at->op->kind == IDEM_OP_INSERT;
@@ -188,7 +188,7 @@ static bool says_applied(idem__redis_script script, const redisReply *reply)
 
 /* What PROVE has found. A claim of this caller's own, and one that it would take over, are of no
    use to a user that could not complete them. */
-static idem__redis_verdict take_proof(idem__redis *self, idem__redis_job *at, idem_bytes text,
+static idem__redis_verdict take_proof(idem__redis *self, idem__redis_request *at, idem_bytes text,
                                       long long pttl, long long rights)
 {
     static const char lacking[] = "NOPERM SET or DEL within a script";
@@ -207,7 +207,7 @@ static idem__redis_verdict take_proof(idem__redis *self, idem__redis_job *at, id
     return IDEM__REDIS_DONE;
 }
 
-static idem__redis_verdict take_scripted(idem__redis *self, idem__redis_job *at,
+static idem__redis_verdict take_scripted(idem__redis *self, idem__redis_request *at,
                                          const redisReply *reply)
 {
     idem_bytes text;
@@ -236,7 +236,7 @@ static bool is_same_text(const redisReply *a, const redisReply *b)
     return b->type == REDIS_REPLY_STRING && a->len == b->len && memcmp(a->str, b->str, a->len) == 0;
 }
 
-static idem__redis_verdict read_again(const idem__redis *self, idem__redis_job *at)
+static idem__redis_verdict read_again(const idem__redis *self, idem__redis_request *at)
 {
     if (at->tries++ < TRIES_MAX)
         return IDEM__REDIS_AGAIN;
@@ -248,7 +248,7 @@ static idem__redis_verdict read_again(const idem__redis *self, idem__redis_job *
 
 /* A user may have the right to read a key and none to ask how long it lives: a response can do
    without. */
-static idem__redis_verdict take_without_life(idem__redis *self, idem__redis_job *at,
+static idem__redis_verdict take_without_life(idem__redis *self, idem__redis_request *at,
                                              redisReply *const *replies, idem__redis_fault *whole)
 {
     idem_op *op = at->op;
@@ -260,7 +260,7 @@ static idem__redis_verdict take_without_life(idem__redis *self, idem__redis_job 
     return take_error(self, at, (idem_bytes){replies[1]->str, replies[1]->len}, whole);
 }
 
-static idem__redis_verdict take_reads(idem__redis *self, idem__redis_job *at,
+static idem__redis_verdict take_reads(idem__redis *self, idem__redis_request *at,
                                       redisReply *const *replies, idem__redis_fault *whole)
 {
     const redisReply *text = replies[0];
@@ -280,7 +280,7 @@ static idem__redis_verdict take_reads(idem__redis *self, idem__redis_job *at,
     return take_found(at, (idem_bytes){text->str, text->len}, life->integer);
 }
 
-idem__redis_verdict idem__redis_job_take(idem__redis *self, idem__redis_job *at,
+idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
                                          redisReply *const *replies, idem__redis_fault *whole)
 {
     const redisReply *reply = replies[0];

@@ -19,7 +19,7 @@
  */
 #include "batch.h"
 
-#include "job.h"
+#include "request.h"
 
 #define SLICE_BYTES    1048576u /* a pipeline is cut into slices of about this size */
 #define ANSWERS_BYTES  8388608u /* and of answers that may be so long together */
@@ -29,9 +29,9 @@
 typedef struct {
     idem__redis *self;
     uint64_t deadline_ms;
-    idem__redis_job jobs[IDEM_BATCH_MAX];
+    idem__redis_request jobs[IDEM_BATCH_MAX];
     size_t count;
-    idem__redis_job *left[IDEM_BATCH_MAX]; /* those that have no answer yet, in their order */
+    idem__redis_request *left[IDEM_BATCH_MAX]; /* those that have no answer yet, in their order */
     size_t left_count;
     bool fresh; /* nothing was sent yet */
 } batch;
@@ -61,14 +61,14 @@ static bool same_key(const idem_op *a, const idem_op *b)
 /* Finds the jobs that are followed by another on their key. */
 static void mark_followed(batch *all)
 {
-    idem__redis_job *latest[TABLE_SIZE] = {NULL};
+    idem__redis_request *latest[TABLE_SIZE] = {NULL};
     for (size_t i = 0; i < all->count; i++) {
-        idem__redis_job *at = &all->jobs[i];
+        idem__redis_request *at = &all->jobs[i];
         size_t slot = slot_of(at->op->key);
         while (latest[slot] && !same_key(latest[slot]->op, at->op))
             slot = (slot + 1) % TABLE_SIZE;
         if (latest[slot])
-            idem__redis_job_settle(latest[slot]);
+            idem__redis_request_settle(latest[slot]);
         latest[slot] = at;
     }
 }
@@ -119,7 +119,7 @@ static size_t send_slice(batch *all, size_t first)
     idem__redis_wire_begin(&all->self->wire, false);
     while (end < all->left_count && all->self->wire.out.len < SLICE_BYTES &&
            end - first < window(all->self)) {
-        if (idem__redis_job_append(all->self, all->left[end]))
+        if (idem__redis_request_append(all->self, all->left[end]))
             end++;
         else
             memmove(&all->left[end], &all->left[end + 1],
@@ -137,11 +137,11 @@ static int look_between(batch *all, idem__redis_fault *fault)
 }
 
 /* Reads the replies of one job, and keeps the job if it needs another round. */
-static int answer(batch *all, idem__redis_job *at, size_t *kept, idem__redis_fault *fault)
+static int answer(batch *all, idem__redis_request *at, size_t *kept, idem__redis_fault *fault)
 {
     redisReply *replies[IDEM__REDIS_REPLIES_MAX] = {NULL};
     idem__redis_verdict given = IDEM__REDIS_DONE;
-    size_t count = idem__redis_job_replies(at);
+    size_t count = idem__redis_request_replies(at);
     size_t have = 0;
     int rc = IDEM_OK;
     while (rc == IDEM_OK && have < count) {
@@ -150,7 +150,7 @@ static int answer(batch *all, idem__redis_job *at, size_t *kept, idem__redis_fau
             reckon(all->self, replies[have++]);
     }
     if (rc == IDEM_OK)
-        given = idem__redis_job_take(all->self, at, replies, fault);
+        given = idem__redis_request_take(all->self, at, replies, fault);
     if (given == IDEM__REDIS_BROKEN)
         rc = fault->error.code;
     if (given == IDEM__REDIS_AGAIN) {
@@ -172,11 +172,11 @@ static int confirm(batch *all, idem__redis_fault *fault)
 static void fail_all(batch *all, size_t kept, size_t next, const idem__redis_fault *fault)
 {
     for (size_t i = 0; i < kept; i++)
-        idem__redis_job_fail(all->self, all->left[i], fault);
+        idem__redis_request_fail(all->self, all->left[i], fault);
     for (size_t i = next; i < all->left_count; i++)
-        idem__redis_job_fail(all->self, all->left[i], fault);
+        idem__redis_request_fail(all->self, all->left[i], fault);
     for (size_t i = 0; fault->distrust && i < all->count; i++)
-        idem__redis_job_distrust(&all->jobs[i], fault);
+        idem__redis_request_distrust(&all->jobs[i], fault);
 }
 
 /* One round: all jobs are sent and answered, and those for another round are kept. */
@@ -211,7 +211,7 @@ static void fill(batch *all, idem__redis *self, idem_op *const *ops, size_t coun
     all->left_count = count;
     all->fresh = true;
     for (size_t i = 0; i < count; i++) {
-        all->jobs[i] = idem__redis_job_make(self, ops[i]);
+        all->jobs[i] = idem__redis_request_make(self, ops[i]);
         all->left[i] = &all->jobs[i];
     }
     if (count > 1)

@@ -36,7 +36,7 @@ void idem__redis_close(idem_backend *backend);
 #define IDEM__REDIS_SHARED \
     .size = sizeof(idem_backend_ops), \
     .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED, \
-    .lanes = 4, \
+    .instances = 4, \
     .submit = idem__redis_run_submit, \
     .close = idem__redis_close, \
     .scan = idem__redis_run_scan, \

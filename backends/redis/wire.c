@@ -328,9 +328,9 @@ static int receive_awake(idem__redis_wire *wire, bool *got, idem__redis_fault *f
 {
     int rc = IDEM_OK;
     *got = false;
-    while (rc == IDEM_OK && !*got && idem_patience_yield(&wire->patience))
+    while (rc == IDEM_OK && !*got && idem_spin_yield(&wire->patience))
         rc = receive_some(wire, MSG_DONTWAIT, got, fault);
-    idem_patience_end(&wire->patience);
+    idem_spin_end(&wire->patience);
     return rc;
 }
 

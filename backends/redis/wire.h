@@ -41,7 +41,7 @@ typedef struct {
     unsigned seals;  /**< how pipelines are sealed, see wire.c; 0: they are not */
     bool sealed;     /**< the server has answered to such a seal */
     uint64_t seal;   /**< the last one */
-    idem_patience patience;
+    idem_spin patience;
     size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
     size_t fed;
     char chunk[IDEM__REDIS_CHUNK];

@@ -18,7 +18,7 @@
 #include "clock.h"
 #include "row.h"
 #include "transaction.h"
-#include "walk.h"
+#include "expiry.h"
 
 /* What the records of one transaction have together, unless one alone has more. */
 #define TRANSACTION_BYTES ((size_t)8 * 1024 * 1024)
@@ -154,7 +154,7 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
    sweep is due. */
 static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t bytes)
 {
-    return self->hurried && count == 1 && idem__sqlite_walk_is_ahead(self, inserts, bytes);
+    return self->no_wait && count == 1 && idem__sqlite_expiry_is_ahead(self, inserts, bytes);
 }
 
 /* @return false: what was in the way of the insert has gone since, and it takes a transaction to
@@ -185,8 +185,8 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = carry_out(self, ops[i], &now, fault);
-    if (rc == IDEM_OK && !reads && !idem__sqlite_walk_is_ahead(self, inserts, bytes))
-        rc = idem__sqlite_walk_sweep(self, inserts, bytes, &now, fault);
+    if (rc == IDEM_OK && !reads && !idem__sqlite_expiry_is_ahead(self, inserts, bytes))
+        rc = idem__sqlite_expiry_sweep(self, inserts, bytes, &now, fault);
     if (!transaction)
         return rc;
     if (rc == IDEM_OK)
@@ -289,7 +289,7 @@ static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
     self->met_strays = false;
     sqlite3_stmt *date =
         may_date(self) ? idem__sqlite_statement(self, IDEM__SQLITE_DATE, &lost) : NULL;
-    self->hurried = true;
+    self->no_wait = true;
     for (size_t i = 0; date && i < count; i++) {
         int code = SQLITE_OK;
         if (ops[i]->has_found &&
@@ -300,7 +300,7 @@ static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
             (void)idem__sqlite_fault_take(self, code, &lost);
         idem__sqlite_done(date);
     }
-    self->hurried = false;
+    self->no_wait = false;
     if (!idem__sqlite_is_cut_off(self))
         return;
     take_back(ops, count);
@@ -315,16 +315,16 @@ static void run_together(idem__sqlite *self, idem_op *const *ops, size_t count)
     idem_op *left[IDEM_BATCH_MAX];
     idem__sqlite_fault fault = {0};
     /* On a caller's connection it is his to say how locks are waited for. */
-    self->hurried = !self->joined && !idem__sqlite_batch_reads(ops, count);
+    self->no_wait = !self->joined && !idem__sqlite_batch_reads(ops, count);
     int rc = run(self, ops, count, &fault);
-    if (rc && self->hurried && fault.of_lock && !self->broken) {
+    if (rc && self->no_wait && fault.of_lock && !self->broken) {
         count = look_up_inserts(self, ops, count, left);
         ops = left;
-        self->hurried = false;
+        self->no_wait = false;
         memset(&fault, 0, sizeof fault);
         rc = count > 0 ? run(self, ops, count, &fault) : IDEM_OK;
     }
-    self->hurried = false;
+    self->no_wait = false;
     if (rc)
         fail_or_part(self, ops, count, &fault);
     if (self->met_strays && !self->broken)

@@ -15,7 +15,7 @@
 #include "guard.h"
 #include "harden.h"
 #include "lock.h"
-#include "log.h"
+#include "wal_sync.h"
 #include "origin.h"
 #include "place.h"
 #include "schema.h"
@@ -142,7 +142,7 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
     if (rc == IDEM_OK)
         rc = set_modes(self, fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_log_secure(self, fault);
+        rc = idem__sqlite_wal_sync(self, fault);
     if (rc == IDEM_OK)
         rc = make_tables(self, current, fault);
     if (rc) {

@@ -48,7 +48,7 @@ typedef struct idem__sqlite {
     bool broken;       /**< the connection is of no more use */
     bool sweep_failed; /**< expired rows are left to purge */
     bool committing;   /**< what is under way has come to its commit */
-    bool hurried;      /**< locks are not waited for */
+    bool no_wait;      /**< locks are not waited for */
     char name[IDEM__SQLITE_NAME_SIZE]; /**< the database in messages */
 
     uint64_t busy_timeout_ms; /**< UINT64_MAX: not set */

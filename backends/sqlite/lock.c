@@ -89,7 +89,7 @@ int idem__sqlite_lock_wait(void *user, int tries)
     const size_t last = sizeof pauses_us / sizeof pauses_us[0] - 1;
     struct timespec pause = {0};
     uint64_t now_ms = idem_monotonic_ms();
-    if (self->hurried || now_ms >= self->give_up_ms)
+    if (self->no_wait || now_ms >= self->give_up_ms)
         return 0;
     uint64_t left_us = (self->give_up_ms - now_ms) * 1000;
     uint64_t pause_us = pauses_us[(size_t)tries < last ? (size_t)tries : last];

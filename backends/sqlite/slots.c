@@ -6,7 +6,7 @@
 #include "check.h"
 #include "connection.h"
 #include "file_limit.h"
-#include "walk.h"
+#include "expiry.h"
 
 static int report(int rc, const idem__sqlite_fault *fault, idem_error *error)
 {
@@ -22,7 +22,7 @@ int idem__sqlite_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t
     idem__sqlite_file_limit_enter(&limit);
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_walk_scan(self, page, &fault);
+        rc = idem__sqlite_expiry_scan(self, page, &fault);
     idem__sqlite_file_limit_leave(&limit);
     return report(rc, &fault, error);
 }
@@ -36,7 +36,7 @@ int idem__sqlite_slot_purge(idem_backend *backend, idem_purge_portion *portion,
     idem__sqlite_file_limit_enter(&limit);
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
-        rc = idem__sqlite_walk_purge(self, portion, &fault);
+        rc = idem__sqlite_expiry_purge(self, portion, &fault);
     idem__sqlite_file_limit_leave(&limit);
     return report(rc, &fault, error);
 }

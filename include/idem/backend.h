@@ -98,6 +98,7 @@ typedef struct {
     const idem_record *record; /**< insert, replace: what to store */
     uint64_t live_ms;          /**< insert, replace: how long from now until it counts as absent */
     uint64_t expected;         /**< replace, remove: the version that has to be there */
+    void *owner;               /**< the store's; of no concern to a backend */
 
     /* for the backend to fill in */
     bool applied;
@@ -267,6 +268,15 @@ typedef enum {
     IDEM_FORK_CHILD        /**< in the child, whose only thread is the one that forked */
 } idem_fork_phase;
 
+/** What an instance waits for. */
+typedef struct {
+    int fd;       /**< -1: it has no connection. It stays the same from `connect` to the `receive`
+                       that tells of its end */
+    bool read;    /**< `receive` is to be called when it is readable */
+    bool write;   /**< when it is writable: something was left unsent */
+    bool at_once; /**< something has come already that no poll would tell */
+} idem_wants;
+
 /** One page of a scan: an upper half to read, a lower half to fill in. */
 typedef struct {
     /* for the backend to read */
@@ -307,7 +317,7 @@ struct idem_backend_ops {
     uint64_t traits;     /**< CONCURRENT, DURABLE, SHARED, CLOCK and the IDEM_BACKEND_ bits */
     const idem_param *params; /**< may be NULL */
     size_t params_count;
-    uint64_t lanes;   /**< how many instances a store may open for all ops; 0 means 1 */
+    uint64_t instances; /**< how many instances a store may open for all ops; 0 means 1 */
     uint64_t readers; /**< how many more it may open for gets and scans alone */
 
     /**
@@ -374,18 +384,66 @@ struct idem_backend_ops {
 
     /** Ends what `prepare` left, if that is not NULL, behind the last `close`. May be provided. */
     void (*dispose)(void *prepared);
+
+    /*
+     * Sending and receiving apart, for a backend that speaks to a server: all six slots, or none.
+     * With them the store sends what comes while answers are still out, and an event loop drives
+     * the instance without a thread. `submit` has to be there all the same. An instance is entered
+     * by one thread at a time here too, `wants` included; none of these but `connect` blocks.
+     *
+     * An op that was taken by `send` is in flight until `receive` has given it back. Until then its
+     * memory stays, unless it is abandoned.
+     */
+
+    /**
+     * Makes sure that there is a connection, as far as that can be known without waiting for an
+     * answer where there is one already. Blocks until `deadline_ms`. Nothing is in flight.
+     * @return as `open`
+     */
+    int (*connect)(idem_backend *backend, uint64_t deadline_ms, idem_error *error);
+
+    /**
+     * Takes ops, from the first one on, and sends what the system takes at once; the rest is sent
+     * by the next `receive`. An op that can't be sent is taken, and given back with its error.
+     * A failure of the connection is told by the next `receive`.
+     * @return how many were taken; at least one if nothing is in flight
+     */
+    size_t (*send)(idem_backend *backend, idem_op *const *ops, size_t count);
+
+    /**
+     * Takes in what has come, and sends what was left. Gives back each op that has its answer.
+     * @param[out] done   the ops; fewer than `room` means that there are no more for now
+     * @param[out] count  how many
+     * @return IDEM_OK; else the connection is gone: every op that is in flight is given back, by
+     *         further calls if there is no room, with IDEM_ERR_UNAVAILABLE if nothing of it was
+     *         sent and IDEM_ERR_UNCERTAIN if it may have changed something. `connect` comes next.
+     */
+    int (*receive)(idem_backend *backend, idem_op **done, size_t room, size_t *count,
+                   idem_error *error);
+
+    /** Forgets an op that is in flight: its memory is about to go. Its answer is dropped when it
+     *  comes. */
+    void (*abandon)(idem_backend *backend, idem_op *op);
+
+    /** Gives the connection up, because its answers do not come. Who polls its descriptor is woken,
+     *  so it is shut down here and closed by the next `receive` or `connect`; that `receive` gives
+     *  back all that is in flight. */
+    void (*drop)(idem_backend *backend);
+
+    /** Says what to wait for before the next `receive`. */
+    void (*wants)(const idem_backend *backend, idem_wants *wants);
 };
 
 /** A get costs much less than an insert that finds something: begin looks before it inserts, unless
  *  the last keys that it began were all new. */
-#define IDEM_BACKEND_LOOK_FIRST (UINT64_C(1) << 32)
+#define IDEM_BACKEND_READ_FIRST (UINT64_C(1) << 32)
 /** Ops may be submitted by the calling thread only: no keepalive. */
 #define IDEM_BACKEND_NO_BACKGROUND (UINT64_C(1) << 33)
 /** With IDEM_TRAIT_CONCURRENT: ops are answered from this process's memory, without a system call
  *  or a wait, and deadlines are ignored. begin looks for a response before it prepares to claim.
  *  What is found is what this process has stored: its response and its checkpoint are not checked
  *  to be JSON once more. */
-#define IDEM_BACKEND_INSTANT (UINT64_C(1) << 34)
+#define IDEM_BACKEND_IN_PROCESS (UINT64_C(1) << 34)
 
 /** A URL's host may be a list, `h1:p1,h2:p2`: it is then the configuration's `host` as a whole, and
  *  its `port` is 0. Without it such a URL is refused. */
@@ -454,25 +512,25 @@ IDEM_API int64_t idem_wall_ms(void);
  * a time.
  *
  * @code
- * while (!it_came() && idem_patience_yield(&instance->patience)) { }
- * idem_patience_end(&instance->patience);
+ * while (!it_came() && idem_spin_yield(&instance->patience)) { }
+ * idem_spin_end(&instance->patience);
  * // if it has not come: poll(), by the deadline
  * @endcode
  */
 typedef struct {
     uint64_t until_ns; /**< of this wait */
-    uint32_t misses;   /**< waits in a row that were too long */
+    uint32_t failed_spins;   /**< waits in a row that were too long */
     uint32_t yields;   /**< of this wait */
-} idem_patience;
+} idem_spin;
 
 /** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
  *  millisecond of it, or sixteen times if that is longer; less beside busy processes, nothing where
  *  it seldom helped.
  *  @return false: sleep now */
-IDEM_API bool idem_patience_yield(idem_patience *patience);
+IDEM_API bool idem_spin_yield(idem_spin *patience);
 
 /** Ends a wait, whether it came or not. */
-IDEM_API void idem_patience_end(idem_patience *patience);
+IDEM_API void idem_spin_end(idem_spin *patience);
 
 /**
  * Moves a descriptor that the backend has just made to 3 or above. Every one goes through it before

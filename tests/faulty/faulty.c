@@ -393,7 +393,7 @@ static void wrap(wrapped *as, const idem_backend_ops *inner)
     (void)snprintf(as->scheme, sizeof as->scheme, PREFIX "%s", inner->scheme);
     as->inner = inner;
     as->ops = *inner;
-    as->ops.traits &= ~IDEM_BACKEND_INSTANT; /* it delays ops, and fails them */
+    as->ops.traits &= ~IDEM_BACKEND_IN_PROCESS; /* it delays ops, and fails them */
     as->ops.scheme = as->scheme;
     as->ops.open = faulty_open;
     as->ops.submit = faulty_submit;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The protocol of one key, for Spin: callers that run core/protocol.c's state machine over one record,
+ * The protocol of one key, for Spin: callers that run core/protocol/protocol.c's state machine over one record,
  * and an environment that loses replies, delays requests, and lets leases and retention end. A step
  * is one operation of the store together with what the protocol makes of its answer; between two
  * steps anybody may pause for ever. Nothing counts: calls, losses, renewals and takeovers may go on

@@ -27,13 +27,13 @@ grep -nE '^(\.|source) [^"]' "$root"/tests/*.sh "$root"/tests/*/*.sh "$root"/cma
 
 # build.sh builds into a folder with a blank, given relative to where one stands.
 cmake_said=0
-IDEM_TARGETS=idem_core sh "$root/cmake/build.sh" "../a build/plain" -D CMAKE_BUILD_TYPE=Debug -D BUILD_TESTING=OFF \
+IDEM_TARGETS=idem_core_protocol sh "$root/cmake/build.sh" "../a build/plain" -D CMAKE_BUILD_TYPE=Debug -D BUILD_TESTING=OFF \
   -D IDEM_BACKEND_SQLITE=OFF -D IDEM_BACKEND_REDIS=OFF -D IDEM_BUILD_CLI=OFF -D IDEM_BUILD_EXAMPLES=OFF \
   >"$work/log" 2>&1 || cmake_said=$?
 [ "$cmake_said" = 0 ] || fail "$(tail -n 20 "$work/log")"
 
 # Coverage: the same script in a copy whose build and tests are stubs of two lines; what is counted are the
-# lines of a file at core/protocol.c, wherever one stands.
+# lines of a file at core/protocol/protocol.c, wherever one stands.
 if ! command -v gcovr >/dev/null 2>&1; then
   echo "the runner works from any folder; coverage was left out, gcovr is not here"
   exit 0
@@ -41,11 +41,12 @@ fi
 copy="$work/the copy"
 mkdir -p "$copy/tests" "$copy/cmake" "$copy/core" "$work/bin"
 cp "$root/tests/coverage.sh" "$copy/tests/"
-printf 'int main(void)\n{\n    return 0;\n}\n' >"$copy/core/protocol.c"
+mkdir -p "$copy/core/protocol"
+printf 'int main(void)\n{\n    return 0;\n}\n' >"$copy/core/protocol/protocol.c"
 cat >"$copy/cmake/build.sh" <<'STUB'
 mkdir -p "$1"
 cd "$1"
-gcc --coverage -fprofile-abs-path -c "$(dirname -- "$0")/../core/protocol.c" -o protocol.o
+gcc --coverage -fprofile-abs-path -c "$(dirname -- "$0")/../core/protocol/protocol.c" -o protocol.o
 gcc --coverage protocol.o -o program
 STUB
 cat >"$work/bin/ctest" <<'STUB'

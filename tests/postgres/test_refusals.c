@@ -285,7 +285,7 @@ START_TEST(too_many_connections_may_pass)
     char url[PG_URL_SIZE];
     (void)snprintf(url, sizeof url, "postgresql:///postgres?host=%s&port=%d&user=teller",
                    server.folder, server.port);
-    assert_code(IDEM_ERR_UNAVAILABLE, try_open(url, "timeout=300ms", &store));
+    assert_code(IDEM_ERR_UNAVAILABLE, try_open(url, "timeout=3s", &store));
     assert_says("53300");
     for (size_t i = 0; i <= count && i < 80; i++)
         PQfinish(all[i]);

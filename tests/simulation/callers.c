@@ -85,7 +85,7 @@ static void put_question(const world *made, task *one)
     idem__call *call = &one->call;
     call->no_takeover = asked->no_takeover;
     call->reinstate = asked->reinstate && one->claim;
-    call->look_first = made->look_first && asked->kind == IDEM__CALL_BEGIN;
+    call->read_first = made->read_first && asked->kind == IDEM__CALL_BEGIN;
     call->fingerprint = text_bytes(&asked->fingerprint);
     call->text = text_bytes(&asked->text);
     call->lease_ms = asked->lease_ms;

@@ -123,7 +123,7 @@ typedef struct {
     size_t callers_count;
     size_t keys_count;
     size_t batch_max;
-    bool look_first;
+    bool read_first;
     bool outsiders;
     bool loses; /* records, as a store does that restarts without persistence */
     unsigned fault_rate[FAULTS_COUNT]; /* in a thousand */

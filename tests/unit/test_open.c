@@ -161,7 +161,7 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------- lazily */
 
-static const uint64_t kinds[] = {0, IDEM_TRAIT_CONCURRENT, IDEM_BACKEND_LOOK_FIRST};
+static const uint64_t kinds[] = {0, IDEM_TRAIT_CONCURRENT, IDEM_BACKEND_READ_FIRST};
 
 START_TEST(a_lazy_store_connects_with_its_first_call_which_repeats)
 {

@@ -14,11 +14,11 @@
 static const uint8_t mine[IDEM_TOKEN_SIZE] = {1};
 static const uint8_t theirs[IDEM_TOKEN_SIZE] = {2};
 
-static void start_begin(idem__call *call, bool look_first)
+static void start_begin(idem__call *call, bool read_first)
 {
     memset(call, 0, sizeof *call);
     call->kind = IDEM__CALL_BEGIN;
-    call->look_first = look_first;
+    call->read_first = read_first;
     call->key = idem_str("k");
     call->lease_ms = 1000;
     call->ttl_ms = 9000;

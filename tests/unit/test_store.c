@@ -303,7 +303,7 @@ START_TEST(begin_looks_first_unless_the_last_keys_were_new)
 {
     world on;
     idem_outcome out;
-    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_READ_FIRST);
     for (int i = 0; i < 10; i++) {
         ck_assert_int_eq(first_op(&on, store, 0, &out), i < 4 ? IDEM_OP_GET : IDEM_OP_INSERT);
         ck_assert_uint_eq(on.op_count, i < 4 ? 2 : 1);
@@ -329,7 +329,7 @@ START_TEST(who_waits_for_a_key_looks_and_does_not_insert)
     world on;
     idem_outcome out;
     idem_claim *claim = NULL;
-    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_READ_FIRST);
     for (int i = 0; i < 5; i++) {
         if (claim)
             ck_assert_int_eq(idem_release(store, claim, NULL), IDEM_OK);
@@ -368,7 +368,7 @@ START_TEST(only_a_claim_starts_the_keepalives_thread)
     world on;
     idem_outcome claimed;
     idem_outcome out;
-    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_READ_FIRST);
     ck_assert_int_eq(
         idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .token = token), &claimed, NULL),
         IDEM_OK);
@@ -398,7 +398,7 @@ START_TEST(a_look_that_fails_until_the_deadline_says_why)
     world on;
     idem_outcome out;
     idem_error error;
-    idem_store *store = open_with_traits(&on, IDEM_BACKEND_LOOK_FIRST);
+    idem_store *store = open_with_traits(&on, IDEM_BACKEND_READ_FIRST);
     on.always = true;
     on.faults[0] = BEFORE;
     for (int i = 0; i < 2; i++) {

@@ -443,7 +443,7 @@ START_TEST(nothing_is_new_by_a_read)
     idem_claim *claim = NULL;
     idem_close(open_liars("timeout=100ms"));
     looks_first = liar_ops;
-    looks_first.traits = IDEM_BACKEND_LOOK_FIRST;
+    looks_first.traits = IDEM_BACKEND_READ_FIRST;
     ck_assert_int_eq(idem_open_backend(&looks_first, NULL, "timeout=100ms", &store, &err), IDEM_OK);
     contradicts = true;
     ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY)), &outcome, &err),

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* One op on its way: in which form it is sent, and what its answer makes of it. */
+#ifndef IDEM_REDIS_REQUEST_H
+#define IDEM_REDIS_REQUEST_H
+
+#include "instance.h"
+#include "scripts.h"
+
+#define IDEM__REDIS_NOT_SENT    SIZE_MAX
+#define IDEM__REDIS_REPLIES_MAX 3u
+
+/** The forms in which an op is sent. */
+typedef enum {
+    IDEM__REDIS_COMMAND, /**< a command of Redis' own does it: SET, DEL */
+    IDEM__REDIS_BY_NAME, /**< a script by its name */
+    IDEM__REDIS_BY_TEXT, /**< a script by its text, which the server keeps */
+    IDEM__REDIS_BY_READS /**< GET, PTTL and GET again, where there is no right to scripts */
+} idem__redis_form;
+
+typedef struct {
+    idem_op *op;
+    idem__redis_script script;
+    idem__redis_form form;
+    bool
+        looks; /**< its change was refused, which the op's error says; it now reads what is there */
+    bool stale;     /**< by a server whose records may be old */
+    bool rights;    /**< for lack of a right */
+    bool answered;  /**< at least once */
+    unsigned tries; /**< reads between which the record was changed */
+    size_t begin;   /**< where its command begins in the pipeline */
+} idem__redis_request;
+
+typedef enum { IDEM__REDIS_DONE, IDEM__REDIS_AGAIN, IDEM__REDIS_BROKEN } idem__redis_verdict;
+
+idem__redis_request idem__redis_request_make(const idem__redis *self, idem_op *op);
+
+/** Makes a job that is followed by another on its key one that no answer sends again, as far as
+ *  that can be known. */
+void idem__redis_request_settle(idem__redis_request *at);
+
+/** How many replies its form has. */
+size_t idem__redis_request_replies(const idem__redis_request *at);
+
+/** Puts a job's commands into the pipeline. @return false: its op has failed */
+bool idem__redis_request_append(idem__redis *self, idem__redis_request *at);
+
+/** Takes the replies in. BROKEN: `whole` says why; it also learns what concerns the connection. */
+idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
+                                         redisReply *const *replies, idem__redis_fault *whole);
+
+/** The connection failed before the job had its answer. */
+void idem__redis_request_fail(const idem__redis *self, idem__redis_request *at,
+                          const idem__redis_fault *fault);
+
+/** The answers were out of step: takes back what this job was told. */
+void idem__redis_request_distrust(idem__redis_request *at, const idem__redis_fault *fault);
+
+#endif

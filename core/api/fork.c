@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork() with open stores. Before it, everything is brought to rest: no connection is in use, and all
+ * locks are held, so that the child finds them in a known state; backends close or lock what must
+ * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
+ * the child has none of them, and no keepalive thread. A fork in a signal handler that has
+ * interrupted a call of its own thread is let pass without all that; its child can't use the
+ * stores.
+ *
+ * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry,
+ * each store's writers, its readers, a backend's own.
+ */
+#include "fork.h"
+
+#include "cancel.h"
+#include "error.h"
+#include "inside.h"
+#include "async_queue.h"
+#include "registry.h"
+#include "store.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static idem_store *stores;
+
+/* The process that registers the handlers at this moment: in the child of a fork() that happened
+   meanwhile, that is another one, and of no more meaning. */
+static _Atomic pid_t registering;
+static atomic_bool registered;
+
+static void take_queues(const idem_store *store, idem_fork_phase phase)
+{
+    for (idem_async *async = store->asyncs; async; async = async->next)
+        idem__queue_fork(async, phase);
+}
+
+/* Of the thread that forks, from before. Guarded by `list_lock`. */
+static int cancel_state;
+
+/* The fork that is under way is let pass: see inside.h. */
+static _Thread_local bool passed;
+
+/* Waiting for rest, and what backends do, may be points of cancellation; with all locks held the
+   thread must not end. */
+static void prepare(void)
+{
+    passed = idem__inside_depth > 0 || idem__inside_is_orphan();
+    if (passed)
+        return;
+    int before = idem__cancel_hold();
+    idem__inside_lock(&list_lock);
+    cancel_state = before;
+    /* All of them before the first connection is closed to them. */
+    for (idem_store *store = stores; store; store = store->next)
+        take_queues(store, IDEM_FORK_PREPARE);
+    idem__keepalive_lock();
+    idem__registry_lock();
+    for (idem_store *store = stores; store; store = store->next) {
+        idem__pool_fork(&store->writers, IDEM_FORK_PREPARE);
+        idem__pool_fork(&store->readers, IDEM_FORK_PREPARE);
+    }
+}
+
+static void resume(idem_fork_phase phase)
+{
+    for (idem_store *store = stores; store; store = store->next) {
+        idem__pool_fork(&store->readers, phase);
+        idem__pool_fork(&store->writers, phase);
+        if (phase == IDEM_FORK_CHILD)
+            idem__keepalive_child(&store->keeper);
+        take_queues(store, phase);
+    }
+    idem__registry_unlock();
+    idem__keepalive_unlock();
+    int before = cancel_state;
+    idem__inside_unlock(&list_lock);
+    idem__cancel_restore(before);
+}
+
+static void resume_parent(void)
+{
+    if (!passed)
+        resume(IDEM_FORK_PARENT);
+}
+
+static void resume_child(void)
+{
+    if (passed)
+        atomic_store(&idem__inside_orphan, true);
+    else
+        resume(IDEM_FORK_CHILD);
+}
+
+/* Once for a process, but again after it has failed: memory may come back. */
+static int register_handlers(void)
+{
+    int failed = 0;
+    while (!failed && !atomic_load(&registered)) {
+        pid_t other = atomic_load(&registering);
+        if (other == getpid() || !atomic_compare_exchange_strong(&registering, &other, getpid())) {
+            (void)sched_yield();
+            continue;
+        }
+        if (!atomic_load(&registered))
+            failed = pthread_atfork(prepare, resume_parent, resume_child);
+        if (!failed)
+            atomic_store(&registered, true);
+        atomic_store(&registering, 0);
+    }
+    return failed;
+}
+
+int idem__fork_add(idem_store *store, idem_error *error)
+{
+    if (register_handlers())
+        return idem__error_no_memory(error);
+    idem__inside_lock(&list_lock);
+    store->next = stores;
+    stores = store;
+    idem__inside_unlock(&list_lock);
+    return IDEM_OK;
+}
+
+void idem__fork_remove(idem_store *store)
+{
+    idem__inside_lock(&list_lock);
+    idem_store **at = &stores;
+    while (*at && *at != store)
+        at = &(*at)->next;
+    if (*at)
+        *at = store->next;
+    idem__inside_unlock(&list_lock);
+}
+
+void idem__fork_add_async(idem_async *async)
+{
+    idem__inside_lock(&list_lock);
+    async->next = async->store->asyncs;
+    async->store->asyncs = async;
+    idem__inside_unlock(&list_lock);
+}
+
+void idem__fork_remove_async(idem_async *async)
+{
+    idem__inside_lock(&list_lock);
+    idem_async **at = &async->store->asyncs;
+    while (*at != async)
+        at = &(*at)->next;
+    *at = async->next;
+    idem__inside_unlock(&list_lock);
+}
