@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Points in time, the earliest first: a pairing heap whose entries are parts of what they belong to, so
+   that nothing is allocated. Its owner's lock guards it. Source of the algorithm: Fredman, Sedgewick,
+   Sleator, Tarjan, "The pairing heap: a new form of self-adjusting heap", Algorithmica 1 (1986). */
+#ifndef IDEM_CORE_TIMER_H
+#define IDEM_CORE_TIMER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** One entry. All zero: not in a heap. */
+typedef struct idem__timer {
+    uint64_t at_ms; /**< idem_monotonic_ms(); read it, set it by idem__timers_set() */
+    bool set;       /**< it is in a heap */
+    struct idem__timer *child;
+    struct idem__timer *sibling;
+    struct idem__timer *previous; /* the sibling before, or the parent of a first child */
+} idem__timer;
+
+/** The heap. All zero: empty. */
+typedef struct {
+    idem__timer *first; /**< the earliest; NULL: there is none */
+} idem__timers;
+
+/** Puts an entry in, or moves it if it is in already. Constant time for a new one. */
+void idem__timers_set(idem__timers *timers, idem__timer *timer, uint64_t at_ms);
+
+/** Takes an entry out if it is in. Logarithmic time, amortised. */
+void idem__timers_unset(idem__timers *timers, idem__timer *timer);
+
+/** The earliest point, or UINT64_MAX. */
+uint64_t idem__timers_next_ms(const idem__timers *timers);
+
+/** Takes out the earliest entry if it is due at `now_ms`. @return NULL: none is */
+idem__timer *idem__timers_take_due(idem__timers *timers, uint64_t now_ms);
+
+#endif
