@@ -483,21 +483,49 @@ static void become_child(idem_async *async)
     idem__notifier_renew(&async->wake);
 }
 
-void idem__queue_fork(idem_async *async, idem_fork_phase phase)
+void idem__queue_freeze(idem_async *async)
 {
-    if (phase == IDEM_FORK_PREPARE) {
-        idem__inside_lock(&async->lock);
-        async->frozen = true;
-        while (async->sending > 0)
-            (void)pthread_cond_wait(&async->rested, &async->lock);
-        return; /* the lock stays held across the fork */
-    }
+    idem__inside_lock(&async->lock);
+    async->frozen = true;
+    idem__inside_unlock(&async->lock);
+}
+
+bool idem__queue_rest(idem_async *async, uint64_t until_ms)
+{
+    bool in_time = true;
+    idem__inside_lock(&async->lock);
+    while (in_time && async->sending > 0)
+        in_time = idem__clock_cond_wait(&async->rested, &async->lock, until_ms);
+    bool rests = async->sending == 0;
+    idem__inside_unlock(&async->lock);
+    return rests;
+}
+
+/* Lock held. */
+static void go_on(idem_async *async)
+{
     async->frozen = false;
-    if (phase == IDEM_FORK_CHILD)
-        become_child(async);
     for (size_t i = 0; i < IDEM__QUEUE_WAYS; i++)
         (void)pthread_cond_signal(&async->ways[i].wanted);
     (void)pthread_cond_signal(&async->sooner);
     (void)pthread_cond_broadcast(&async->rested);
+}
+
+void idem__queue_thaw(idem_async *async)
+{
+    idem__inside_lock(&async->lock);
+    go_on(async);
+    idem__inside_unlock(&async->lock);
+}
+
+void idem__queue_fork(idem_async *async, idem_fork_phase phase)
+{
+    if (phase == IDEM_FORK_PREPARE) {
+        idem__inside_lock(&async->lock);
+        return; /* the lock stays held across the fork */
+    }
+    if (phase == IDEM_FORK_CHILD)
+        become_child(async);
+    go_on(async);
     idem__inside_unlock(&async->lock);
 }

@@ -84,7 +84,13 @@ void idem__queue_cancel_all(idem_async *async);
 /** Ends the threads, when what is sent has come back. All jobs are answered then. */
 void idem__queue_stop(idem_async *async);
 
-/** Takes the queue across a fork(). The lock stays held between the phases. */
+/** Before a fork(): sends nothing more; waits until nothing is in hand (false: not in time); undoes
+ *  it. */
+void idem__queue_freeze(idem_async *async);
+bool idem__queue_rest(idem_async *async, uint64_t until_ms);
+void idem__queue_thaw(idem_async *async);
+
+/** Takes a frozen queue at rest across a fork(). The lock stays held between the phases. */
 void idem__queue_fork(idem_async *async, idem_fork_phase phase);
 
 #endif

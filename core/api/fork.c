@@ -13,6 +13,7 @@
 #include "fork.h"
 
 #include "cancel.h"
+#include "clock.h"
 #include "error.h"
 #include "inside.h"
 #include "async_queue.h"
@@ -23,6 +24,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#define QUICK_MS 20u /* a store that comes to rest within it is not waited for twice */
+
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static idem_store *stores;
 
@@ -31,17 +34,66 @@ static idem_store *stores;
 static _Atomic pid_t registering;
 static atomic_bool registered;
 
-static void take_queues(const idem_store *store, idem_fork_phase phase)
-{
-    for (idem_async *async = store->asyncs; async; async = async->next)
-        idem__queue_fork(async, phase);
-}
-
 /* Of the thread that forks, from before. Guarded by `list_lock`. */
 static int cancel_state;
 
 /* The fork that is under way is let pass: see inside.h. */
 static _Thread_local bool passed;
+
+/* ---------------------------------------------------------------------------------------- rest */
+
+static void freeze_queues(const idem_store *store)
+{
+    for (idem_async *async = store->asyncs; async; async = async->next)
+        idem__queue_freeze(async);
+}
+
+/* The queues of submitted calls first: their batches end in the pools. @return false: the time has
+   come first, and what has not come to rest goes on doing so */
+static bool bring_to_rest(idem_store *store, uint64_t until_ms)
+{
+    freeze_queues(store);
+    for (idem_async *async = store->asyncs; async; async = async->next) {
+        if (!idem__queue_rest(async, until_ms))
+            return false;
+    }
+    idem__pool_freeze(&store->writers);
+    idem__pool_freeze(&store->readers);
+    return idem__pool_rest(&store->writers, until_ms) && idem__pool_rest(&store->readers, until_ms);
+}
+
+static void thaw(idem_store *store)
+{
+    idem__pool_thaw(&store->writers);
+    idem__pool_thaw(&store->readers);
+    for (idem_async *async = store->asyncs; async; async = async->next)
+        idem__queue_thaw(async);
+}
+
+/* A store that is held up (its server does not answer) may take as long as its callers' deadlines.
+   So it is waited for first; the others work on meanwhile, and their claims are renewed. */
+static void bring_all_to_rest(void)
+{
+    for (idem_store *store = stores; store; store = store->next) {
+        store->slow_to_rest = !bring_to_rest(store, idem__clock_deadline(QUICK_MS));
+        if (!store->slow_to_rest)
+            thaw(store);
+    }
+    for (idem_store *store = stores; store; store = store->next) {
+        if (store->slow_to_rest)
+            (void)bring_to_rest(store, UINT64_MAX);
+    }
+    for (idem_store *store = stores; store; store = store->next)
+        (void)bring_to_rest(store, UINT64_MAX);
+}
+
+/* ------------------------------------------------------------------------------------ handlers */
+
+static void take_queues(const idem_store *store, idem_fork_phase phase)
+{
+    for (idem_async *async = store->asyncs; async; async = async->next)
+        idem__queue_fork(async, phase);
+}
 
 /* Waiting for rest, and what backends do, may be points of cancellation; with all locks held the
    thread must not end. */
@@ -53,7 +105,7 @@ static void prepare(void)
     int before = idem__cancel_hold();
     idem__inside_lock(&list_lock);
     cancel_state = before;
-    /* All of them before the first connection is closed to them. */
+    bring_all_to_rest();
     for (idem_store *store = stores; store; store = store->next)
         take_queues(store, IDEM_FORK_PREPARE);
     idem__keepalive_lock();

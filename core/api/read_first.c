@@ -33,7 +33,7 @@ bool idem__read_first(idem_store *store)
     if (!store->read_first)
         return false;
     uint32_t fresh = atomic_load_explicit(&store->fresh, memory_order_relaxed);
-    return fresh < FRESH_IF_IDLE || (fresh < FRESH_IF_BUSY && !idem__pool_idle(&store->writers));
+    return fresh < FRESH_IF_IDLE || (fresh < FRESH_IF_BUSY && !idem__pool_is_idle(&store->writers));
 }
 
 static void learn_fresh(idem_store *store, bool fresh)

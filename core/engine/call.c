@@ -85,7 +85,7 @@ static void stamp_all(const idem_store *store, idem__call *const *calls, size_t 
 static void send(idem_store *store, idem_op *const *ops, size_t count, bool read_only,
                  uint64_t deadline_ms)
 {
-    if (read_only && store->readers.max > 0 && !idem__pool_idle(&store->writers) &&
+    if (read_only && store->readers.max > 0 && !idem__pool_is_idle(&store->writers) &&
         idem__pool_submit(&store->readers, ops, count, deadline_ms))
         return;
     (void)idem__pool_submit(&store->writers, ops, count, deadline_ms);
@@ -227,7 +227,7 @@ void idem__call_run(idem_store *store, idem__call *const *calls, size_t count)
     pending left;
     uint64_t pause_ms = 0;
     /* A backend that is concurrent by itself is entered without others' operations in hand. */
-    bool direct = idem__pool_are_concurrent(&store->writers);
+    bool direct = idem__pool_is_concurrent(&store->writers);
     int cancel_state = direct ? 0 : idem__cancel_hold();
     left.count = 0;
     for (; left.count < count; left.count++) {

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool and the batching of callers.
+ * The connections of a store and the queue before them. How a batch is carried out is in lead.c for
+ * a backend that is entered by one thread at a time, and in pipeline.c for one that sends and
+ * receives apart. A concurrent backend is called directly.
  *
- * A thread that finds a free connection becomes its leader: it takes as many tickets from the queue's
- * head as fit into a batch, its own among them or not, carries them out with the lock open, and
- * answers all. Nobody waits past his deadline: a ticket that is still in the queue leaves it, and
- * a batch is given the earliest deadline of those in it; an operation that fails for another's
- * deadline is repeated by its own caller. So a ticket that was taken is always answered in time,
- * and may live on its caller's stack. No thread of these can be cancelled, or it would leave the
- * others behind.
+ * One lock guards it all but the waiters' own words. It is never held while a backend is at work,
+ * nor while waiters are told. `busy` of a connection is held in its place.
  *
- * One lock guards it all but the tickets' own words; it is never held while a backend is at work,
- * nor while a batch is answered. `busy` of a connection is held in its place.
+ * No call returns after its deadline: a waiter leaves wherever it is. No thread in here can be
+ * cancelled: its stack holds what others work on.
  *
- * Invariant, whenever the lock is open: if a connection is free and the queue is not empty, then its head
- * was called, or is looking. Whoever comes may be quicker and take the head along.
+ * Invariant, whenever the lock is open: if something can be begun and a waiter is queued, then the
+ * first one was woken, or is looking. A new caller may get the connection first; its batch then
+ * includes that waiter.
  */
 #include "pool.h"
 
@@ -22,36 +20,46 @@
 #include "clock.h"
 #include "error.h"
 #include "inside.h"
-#include "spin.h"
 #include "verify.h"
 
-#define FEW 8u /* callers in the queue */
-
 int idem__pool_init(idem__pool *pool, const idem_backend_ops *ops, const idem_config *config,
-                     idem_role role, size_t max, idem_error *error)
+                    idem_role role, size_t max, idem_error *error)
 {
     memset(pool, 0, sizeof *pool);
     pool->ops = ops;
     pool->config = *config;
     pool->config.role = role;
+    pool->pipelined = ops->send != NULL;
     atomic_init(&pool->concurrent, false);
+    atomic_init(&pool->failed_spins, 0);
     pool->max = max > IDEM__POOL_MAX ? IDEM__POOL_MAX : max;
     if ((ops->traits & IDEM_TRAIT_CONCURRENT) && pool->max > 1)
         pool->max = 1;
-    idem__wait_queue_init(&pool->line);
-    if (pthread_mutex_init(&pool->lock, NULL))
-        return idem_error_set(error, IDEM_ERR_INTERNAL, "a mutex can't be made");
-    if (idem__clock_cond_init(&pool->changed)) {
-        (void)pthread_mutex_destroy(&pool->lock);
-        return idem_error_set(error, IDEM_ERR_INTERNAL, "a condition variable can't be made");
+    int failed = pthread_mutex_init(&pool->lock, NULL);
+    for (size_t i = 0; i < IDEM__POOL_MAX; i++) {
+        pool->connections[i].pool = pool;
+        pool->connections[i].lost = true;
+        failed |= pthread_mutex_init(&pool->connections[i].io, NULL);
     }
+    if (failed || idem__clock_cond_init(&pool->changed))
+        return idem_error_set(error, IDEM_ERR_INTERNAL, "a lock can't be made");
     return IDEM_OK;
 }
 
-/* Opens a connection that the caller has made busy, or that nobody else knows yet.
-   @return the code, with IDEM_PERMANENT if it is of no use to try again */
-static int open_connection(idem__pool *pool, idem__connection *connection, uint64_t deadline_ms, idem_error *error)
+void idem__pool_destroy(idem__pool *pool)
 {
+    for (size_t i = 0; i < IDEM__POOL_MAX; i++)
+        (void)pthread_mutex_destroy(&pool->connections[i].io);
+    (void)pthread_cond_destroy(&pool->changed);
+    (void)pthread_mutex_destroy(&pool->lock);
+}
+
+/* --------------------------------------------------------------------------------- connections */
+
+int idem__pool_open_connection(idem__connection *connection, uint64_t deadline_ms,
+                               idem_error *error)
+{
+    idem__pool *pool = connection->pool;
     idem_backend *backend = NULL;
     connection->config = pool->config;
     connection->config.deadline_ms = deadline_ms;
@@ -61,8 +69,6 @@ static int open_connection(idem__pool *pool, idem__connection *connection, uint6
                             pool->ops->scheme);
     if (rc == IDEM_OK) {
         connection->backend = backend;
-        /* Up to here callers queue for it, those of a concurrent backend too. */
-        atomic_store(&pool->concurrent, (pool->ops->traits & IDEM_TRAIT_CONCURRENT) != 0);
         return rc;
     }
     (void)idem_error_set(error, rc & ~IDEM_PERMANENT, "%s: %s", pool->ops->scheme,
@@ -70,58 +76,70 @@ static int open_connection(idem__pool *pool, idem__connection *connection, uint6
     return rc;
 }
 
-/* A connection to enter: an open one if there is one, else one to open. The lock is held. */
-static idem__connection *free_connection(idem__pool *pool)
+static bool is_at_rest(const idem__connection *connection)
+{
+    return !connection->busy && connection->waiters.count == 0;
+}
+
+idem__connection *idem__pool_free_connection(idem__pool *pool)
 {
     idem__connection *closed = NULL;
     if (pool->frozen)
         return NULL;
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *connection = &pool->connections[i];
-        if (!connection->busy && connection->backend)
+        if (!is_at_rest(connection))
+            continue;
+        if (connection->backend)
             return connection;
-        if (!connection->busy && !closed)
+        if (!closed)
             closed = connection;
     }
     return closed;
 }
 
-/* Somebody has to look: a connection may be free. The lock is held. */
-static void call_head(idem__pool *pool)
+void idem__pool_wake_head(idem__pool *pool)
 {
-    if (pool->line.first && free_connection(pool))
-        idem__waiter_call(pool->line.first);
+    if (pool->alone.first && idem__pool_free_connection(pool))
+        idem__waiter_wake(pool->alone.first);
+    if (!pool->queue.first)
+        return;
+    if (pool->pipelined ? idem__pipeline_can_send(pool) : idem__pool_free_connection(pool) != NULL)
+        idem__waiter_wake(pool->queue.first);
 }
 
-/* Whoever opens the connection of a concurrent backend is alone on it until here. The lock is held. */
-static void set_free(idem__pool *pool, idem__connection *connection)
+/* A thread that opens the connection of a concurrent backend is alone on it until here. */
+void idem__pool_release(idem__connection *connection)
 {
+    idem__pool *pool = connection->pool;
     connection->busy = false;
     if (connection->backend && (pool->ops->traits & IDEM_TRAIT_CONCURRENT)) {
+        pool->open_to_all.pool = pool;
         pool->open_to_all.backend = connection->backend;
         atomic_store_explicit(&pool->concurrent, true, memory_order_release);
     }
     (void)pthread_cond_broadcast(&pool->changed);
-    call_head(pool);
+    idem__pool_wake_head(pool);
 }
 
-static void vacate(idem__pool *pool, idem__connection *connection)
+static void vacate(idem__connection *connection)
 {
     int cancel_state = connection->cancel_state;
-    (void)pthread_mutex_lock(&pool->lock);
-    set_free(pool, connection);
-    (void)pthread_mutex_unlock(&pool->lock);
+    (void)pthread_mutex_lock(&connection->pool->lock);
+    idem__pool_release(connection);
+    (void)pthread_mutex_unlock(&connection->pool->lock);
     idem__inside_leave();
     idem__cancel_restore(cancel_state);
 }
 
-/* Makes a connection busy, so that no fork() happens while it is opened or closed. */
-static void occupy(idem__pool *pool, idem__connection *connection)
+/* Takes a connection, so that no fork() happens while it is opened or closed. */
+static void occupy(idem__connection *connection)
 {
+    idem__pool *pool = connection->pool;
     int cancel_state = idem__cancel_hold();
     idem__inside_enter();
     (void)pthread_mutex_lock(&pool->lock);
-    while (pool->frozen || connection->busy)
+    while (pool->frozen || !is_at_rest(connection))
         (void)pthread_cond_wait(&pool->changed, &pool->lock);
     connection->busy = true;
     connection->cancel_state = cancel_state;
@@ -133,9 +151,9 @@ int idem__pool_open(idem__pool *pool, uint64_t deadline_ms, idem_error *error)
     idem__connection *first = &pool->connections[0];
     if (idem__inside_is_orphan())
         return idem__inside_refuse(error) | IDEM_PERMANENT;
-    occupy(pool, first);
-    int rc = open_connection(pool, first, deadline_ms, error);
-    vacate(pool, first);
+    occupy(first);
+    int rc = idem__pool_open_connection(first, deadline_ms, error);
+    vacate(first);
     return rc;
 }
 
@@ -143,84 +161,33 @@ void idem__pool_close(idem__pool *pool)
 {
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *connection = &pool->connections[i];
-        occupy(pool, connection);
+        occupy(connection);
         if (connection->backend)
             pool->ops->close(connection->backend);
         connection->backend = NULL;
-        vacate(pool, connection);
+        vacate(connection);
     }
 }
 
-void idem__pool_destroy(idem__pool *pool)
-{
-    (void)pthread_cond_destroy(&pool->changed);
-    (void)pthread_mutex_destroy(&pool->lock);
-}
-
-bool idem__pool_are_concurrent(const idem__pool *pool)
+bool idem__pool_is_concurrent(const idem__pool *pool)
 {
     return atomic_load_explicit(&pool->concurrent, memory_order_acquire);
 }
 
-bool idem__pool_idle(idem__pool *pool)
+bool idem__pool_is_idle(idem__pool *pool)
 {
-    if (idem__pool_are_concurrent(pool))
+    if (idem__pool_is_concurrent(pool))
         return true;
     idem__inside_lock(&pool->lock);
-    const idem__connection *connection = free_connection(pool);
-    bool idle = connection && connection->backend && !pool->line.first;
+    const idem__connection *connection = idem__pool_free_connection(pool);
+    bool idle = connection && connection->backend && !pool->queue.first;
     idem__inside_unlock(&pool->lock);
     return idle;
 }
 
-/* ---------------------------------------------------------------------------------- the queue */
+/* ---------------------------------------------------------------------------------- operations */
 
-/* A connection for the ticket's owner, if it is his turn. The lock is held. */
-static idem__connection *connection_for(const idem__waiter *ticket, idem__pool *pool)
-{
-    bool first = pool->line.first == ticket;
-    if (!ticket->queued || (!first && (ticket->alone || pool->line.first->alone)))
-        return NULL;
-    return free_connection(pool);
-}
-
-/* Whether who waits yields before he sleeps. His turn is near where one connection serves a few. In a
-   crowd he would be called on again and again for nothing, and where there are several pool their
-   leaders yield, whom he would keep from it. The lock is held. */
-static bool is_near(const idem__pool *pool)
-{
-    return pool->max == 1 && pool->line.count <= FEW;
-}
-
-/* Waits until a connection may be entered, which is busy then. NULL: the ticket is answered, or has left
-   the queue at its deadline. The lock is held before, and open afterwards. */
-static idem__connection *await_turn(idem__pool *pool, idem__waiter *ticket)
-{
-    bool in_time = true;
-    for (;;) {
-        idem__connection *connection = connection_for(ticket, pool);
-        bool leaves = !connection && !in_time && ticket->queued;
-        uint64_t deadline_ms = ticket->queued ? ticket->deadline_ms : UINT64_MAX;
-        atomic_uint *failed_spins = is_near(pool) ? &pool->failed_spins : NULL;
-        idem__waiter_heed(ticket);
-        if (connection)
-            connection->busy = true;
-        if (leaves) /* no connection is free, so nobody has to be called instead */
-            idem__wait_queue_remove(&pool->line, ticket);
-        (void)pthread_mutex_unlock(&pool->lock);
-        if (connection || leaves)
-            return connection;
-        in_time = idem__waiter_wait(ticket, deadline_ms, failed_spins);
-        if (idem__waiter_is_answered(ticket))
-            return NULL;
-        (void)pthread_mutex_lock(&pool->lock);
-    }
-}
-
-/* --------------------------------------------------------------------------------- carrying out */
-
-/* `code` may have IDEM_PERMANENT added. */
-static void fail_unanswered(idem_op *const *ops, size_t count, int code, const char *message)
+void idem__pool_fail(idem_op *const *ops, size_t count, int code, const char *message)
 {
     int known = idem__error_known(code & ~IDEM_PERMANENT);
     for (size_t i = 0; i < count; i++) {
@@ -229,99 +196,40 @@ static void fail_unanswered(idem_op *const *ops, size_t count, int code, const c
     }
 }
 
-static void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_op *const *batch_ops,
-                      size_t count, uint64_t deadline_ms)
+static void submit_directly(const idem__pool *pool, idem_op *const *ops, size_t count,
+                            uint64_t deadline_ms)
 {
     idem_error error;
     idem__error_clear(&error);
-    int rc = ops->submit(backend, batch_ops, count, deadline_ms, &error);
+    int rc = pool->ops->submit(pool->open_to_all.backend, ops, count, deadline_ms, &error);
     if (rc != IDEM_OK)
-        fail_unanswered(batch_ops, count, rc,
+        idem__pool_fail(ops, count, rc,
                         error.code ? error.message
                                    : idem_strerror(idem__error_known(rc & ~IDEM_PERMANENT)));
 }
 
-/* Carries a batch out on a connection that was made busy; the lock is open. False if this is a connection for
-   readers and the backend can have none. */
-static bool carry_out(idem__pool *pool, idem__connection *connection, const idem__batch *taken)
+/* As a waiter in the queue. False if there can be no connection of this role. */
+static bool submit_queued(idem__pool *pool, idem_op *const *ops, size_t count, uint64_t deadline_ms)
 {
-    idem_error error;
-    idem__error_clear(&error);
-    int rc = IDEM_OK;
-    if (!connection->backend)
-        rc = open_connection(pool, connection, taken->deadline_ms, &error);
-    if ((rc & ~IDEM_PERMANENT) == IDEM_ERR_UNSUPPORTED && pool->config.role == IDEM_ROLE_READER)
-        return false;
-    if (rc == IDEM_OK)
-        submit_to(connection->backend, pool->ops, taken->ops, taken->count, taken->deadline_ms);
-    else
-        fail_unanswered(taken->ops, taken->count, rc, error.message);
-    return true;
-}
-
-/* Leads one batch on a connection that was made busy, by the leader's own deadline too. Where one connection
-   serves a crowd, those who were just answered are let in first: they are on their way with what
-   they want next. With several pool another one takes them. The lock is open before and after. */
-static void lead(idem__pool *pool, idem__connection *connection, uint64_t deadline_ms)
-{
-    idem__batch taken;
-    bool carried_out = true;
-    if (connection->crowded && pool->max == 1)
-        idem__spin_pause();
-    (void)pthread_mutex_lock(&pool->lock);
-    idem__wait_queue_take(&pool->line, &taken);
-    call_head(pool);
-    (void)pthread_mutex_unlock(&pool->lock);
-    if (deadline_ms < taken.deadline_ms)
-        taken.deadline_ms = deadline_ms;
-    if (taken.count > 0)
-        carried_out = carry_out(pool, connection, &taken);
-    (void)pthread_mutex_lock(&pool->lock);
-    connection->crowded = taken.callers > 1;
-    pool->refused = pool->refused || !carried_out;
-    set_free(pool, connection);
-    (void)pthread_mutex_unlock(&pool->lock);
-    idem__batch_answer(&taken, !carried_out);
-}
-
-/* False if there can be no pool of this role. */
-static bool see_through(idem__pool *pool, idem__waiter *ticket)
-{
-    idem__connection *connection;
-    (void)pthread_mutex_lock(&pool->lock);
-    if (pool->refused) {
-        (void)pthread_mutex_unlock(&pool->lock);
-        return false;
-    }
-    idem__wait_queue_add(&pool->line, ticket);
-    while ((connection = await_turn(pool, ticket)) != NULL) {
-        lead(pool, connection, ticket->deadline_ms);
-        if (idem__waiter_is_answered(ticket))
-            return !ticket->refused;
-        (void)pthread_mutex_lock(&pool->lock);
-    }
-    if (!idem__waiter_is_answered(ticket))
-        fail_unanswered(ticket->ops, ticket->count, IDEM_ERR_UNAVAILABLE,
-                        "the store was busy with other callers until the deadline; call again, or "
-                        "set a longer timeout");
-    return !ticket->refused;
-}
-
-/* As a ticket in the queue. False if there can be no pool of this role. */
-static bool submit_queued(idem__pool *pool, idem_op *const *ops, size_t count,
-                          uint64_t deadline_ms)
-{
-    idem__waiter ticket;
-    int rc = idem__waiter_init(&ticket, ops, count, deadline_ms);
+    idem__waiter waiter;
+    int rc = idem__waiter_init(&waiter, ops, count, deadline_ms);
     if (rc) {
-        fail_unanswered(ops, count, rc, "there is no memory for waiting");
+        idem__pool_fail(ops, count, rc, "there is no memory for waiting");
         return true;
     }
     int cancel_state = idem__cancel_hold();
-    bool refused = !see_through(pool, &ticket);
+    (void)pthread_mutex_lock(&pool->lock);
+    if (pool->refused) {
+        waiter.refused = true;
+        (void)pthread_mutex_unlock(&pool->lock);
+    } else if (pool->pipelined) {
+        idem__pipeline_run(pool, &waiter);
+    } else {
+        idem__lead_run(pool, &waiter);
+    }
     idem__cancel_restore(cancel_state);
-    idem__waiter_destroy(&ticket);
-    return !refused;
+    idem__waiter_destroy(&waiter);
+    return !waiter.refused;
 }
 
 bool idem__pool_submit(idem__pool *pool, idem_op *const *ops, size_t count, uint64_t deadline_ms)
@@ -332,67 +240,65 @@ bool idem__pool_submit(idem__pool *pool, idem_op *const *ops, size_t count, uint
     if (idem__inside_is_orphan()) {
         idem_error error = {0};
         int rc = idem__inside_refuse(&error);
-        fail_unanswered(ops, count, rc | IDEM_PERMANENT, error.message);
+        idem__pool_fail(ops, count, rc | IDEM_PERMANENT, error.message);
         return true;
     }
     idem__inside_enter();
-    if (idem__pool_are_concurrent(pool))
-        submit_to(pool->open_to_all.backend, pool->ops, ops, count, deadline_ms);
+    if (idem__pool_is_concurrent(pool))
+        submit_directly(pool, ops, count, deadline_ms);
     else
         there = submit_queued(pool, ops, count, deadline_ms);
     idem__inside_leave();
     if (!there)
         return false;
-    /* By each caller for its own: no leader looks at the bytes of others. */
+    /* By each caller for its own: no thread looks at the bytes of others. */
     idem__verify_found(ops, count, !(pool->ops->traits & IDEM_BACKEND_IN_PROCESS));
     return true;
 }
 
-/* ----------------------------------------------------------------------------- alone on a connection */
+/* ----------------------------------------------------------------------- alone on a connection */
 
-/* Waits for a connection. NULL: none was free by the deadline. */
-static idem__connection *occupy_any(idem__pool *pool, idem__waiter *ticket)
+static idem__connection *wait_alone(idem__pool *pool, uint64_t deadline_ms, idem_error *error)
 {
-    (void)pthread_mutex_lock(&pool->lock);
-    idem__wait_queue_add(&pool->line, ticket);
-    idem__connection *connection = await_turn(pool, ticket);
-    if (!connection)
+    idem__waiter waiter;
+    if (idem__waiter_init(&waiter, NULL, 0, deadline_ms)) {
+        (void)idem__error_no_memory(error);
         return NULL;
+    }
+    waiter.alone = true;
     (void)pthread_mutex_lock(&pool->lock);
-    idem__wait_queue_remove(&pool->line, ticket);
-    call_head(pool);
-    (void)pthread_mutex_unlock(&pool->lock);
+    idem__connection *connection =
+        pool->pipelined ? idem__pipeline_enter(pool, &waiter) : idem__lead_enter(pool, &waiter);
+    idem__waiter_destroy(&waiter);
+    if (!connection)
+        (void)idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                             "the store was busy with other callers until the deadline");
     return connection;
 }
 
 int idem__pool_enter(idem__pool *pool, uint64_t deadline_ms, idem__connection **connection,
-                      idem_error *error)
+                     idem_error *error)
 {
-    idem__waiter ticket;
+    idem_error own = {0};
     if (idem__inside_is_orphan())
         return idem__inside_refuse(error) | IDEM_PERMANENT;
-    if (idem__pool_are_concurrent(pool)) {
+    if (idem__pool_is_concurrent(pool)) {
         idem__inside_enter();
         *connection = &pool->open_to_all;
         return IDEM_OK;
     }
-    if (idem__waiter_init(&ticket, NULL, 0, deadline_ms))
-        return idem__error_no_memory(error);
-    ticket.alone = true;
     int cancel_state = idem__cancel_hold();
     idem__inside_enter();
-    idem__connection *mine = occupy_any(pool, &ticket);
-    idem__waiter_destroy(&ticket);
+    idem__connection *mine = wait_alone(pool, deadline_ms, &own);
     if (!mine) {
         idem__inside_leave();
         idem__cancel_restore(cancel_state);
-        return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
-                              "the store was busy with other callers until the deadline");
+        return idem__error_copy(error, &own);
     }
     mine->cancel_state = cancel_state;
-    int rc = mine->backend ? IDEM_OK : open_connection(pool, mine, deadline_ms, error);
+    int rc = mine->backend ? IDEM_OK : idem__pool_open_connection(mine, deadline_ms, error);
     if (rc)
-        vacate(pool, mine);
+        vacate(mine);
     else
         *connection = mine;
     return rc;
@@ -401,20 +307,47 @@ int idem__pool_enter(idem__pool *pool, uint64_t deadline_ms, idem__connection **
 void idem__pool_leave(idem__pool *pool, idem__connection *connection)
 {
     if (connection != &pool->open_to_all)
-        vacate(pool, connection);
+        vacate(connection);
     else
         idem__inside_leave();
 }
 
 /* --------------------------------------------------------------------------------------- fork */
 
-static bool any_busy(const idem__pool *pool)
+void idem__pool_freeze(idem__pool *pool)
+{
+    idem__inside_lock(&pool->lock);
+    pool->frozen = true;
+    idem__inside_unlock(&pool->lock);
+}
+
+static bool all_rest(const idem__pool *pool)
 {
     for (size_t i = 0; i < pool->max; i++) {
-        if (pool->connections[i].busy)
-            return true;
+        if (!is_at_rest(&pool->connections[i]))
+            return false;
     }
-    return false;
+    return true;
+}
+
+bool idem__pool_rest(idem__pool *pool, uint64_t until_ms)
+{
+    idem__inside_lock(&pool->lock);
+    bool in_time = true;
+    while (in_time && !all_rest(pool))
+        in_time = idem__clock_cond_wait(&pool->changed, &pool->lock, until_ms);
+    bool rests = all_rest(pool);
+    idem__inside_unlock(&pool->lock);
+    return rests;
+}
+
+void idem__pool_thaw(idem__pool *pool)
+{
+    idem__inside_lock(&pool->lock);
+    pool->frozen = false;
+    (void)pthread_cond_broadcast(&pool->changed);
+    idem__pool_wake_head(pool);
+    idem__inside_unlock(&pool->lock);
 }
 
 static void tell_backends(idem__pool *pool, idem_fork_phase phase)
@@ -428,22 +361,28 @@ static void tell_backends(idem__pool *pool, idem_fork_phase phase)
 void idem__pool_fork(idem__pool *pool, idem_fork_phase phase)
 {
     if (phase == IDEM_FORK_PREPARE) {
+        for (size_t i = 0; i < pool->max; i++)
+            (void)pthread_mutex_lock(&pool->connections[i].io);
         (void)pthread_mutex_lock(&pool->lock);
-        pool->frozen = true;
-        while (any_busy(pool))
-            (void)pthread_cond_wait(&pool->changed, &pool->lock);
+        for (size_t i = 0; pool->pipelined && i < pool->max; i++)
+            idem__pipeline_quiesce(&pool->connections[i]);
         tell_backends(pool, phase);
-        return; /* the lock stays held across the fork */
+        return; /* the locks stay held across the fork */
     }
     tell_backends(pool, phase);
     pool->frozen = false;
     if (phase == IDEM_FORK_CHILD) {
-        /* Those who waited in the queue are threads of the parent. */
-        idem__wait_queue_init(&pool->line);
+        /* Those that wait are threads of the parent. */
+        memset(&pool->queue, 0, sizeof pool->queue);
+        memset(&pool->alone, 0, sizeof pool->alone);
+        for (size_t i = 0; i < pool->max; i++)
+            pool->connections[i].draining = false;
         (void)idem__clock_cond_init(&pool->changed);
     } else {
         (void)pthread_cond_broadcast(&pool->changed);
-        call_head(pool);
+        idem__pool_wake_head(pool);
     }
     (void)pthread_mutex_unlock(&pool->lock);
+    for (size_t i = 0; i < pool->max; i++)
+        (void)pthread_mutex_unlock(&pool->connections[i].io);
 }

@@ -1,43 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way to the backend: a few instances (pool), each entered by one thread at a time. Threads
- * that call while all pool are busy wait in one queue, and the next connection that is free carries
- * what they want as one batch.
+ * A store's connections of one role, and the queue before them. A connection is one instance of the
+ * backend. The threads of the callers do all the work: one of those that wait takes what is in the
+ * queue as one batch.
  */
 #ifndef IDEM_CORE_POOL_H
 #define IDEM_CORE_POOL_H
 
+#include "spin.h"
 #include "wait_queue.h"
 
 #define IDEM__POOL_MAX 16u
 
-typedef struct {
+typedef struct idem__pool idem__pool;
+
+/* Guarded by the pool's lock, but for `io` and the instance. */
+typedef struct idem__connection {
+    idem__pool *pool;
     idem_backend *backend; /* NULL: not open yet */
     idem_config config;    /* lives as long as the instance */
-    bool busy;
-    bool crowded;     /* its last batch had more than one caller; its leader's while busy */
-    int cancel_state; /* of the thread that occupies it, from before */
+    bool busy;             /* one thread has it: to open, submit, send or close, or for a scan */
+    bool crowded;          /* its last batch had more than one caller */
+    int cancel_state;      /* of the thread that is alone on it, from before */
+
+    /* With send and receive. A waiter is on the list from the moment its batch is taken until its
+       last op has been given back. */
+    pthread_mutex_t io; /* held inside send, receive, abandon, drop and wants; before the pool's lock */
+    idem__wait_queue waiters;
+    size_t in_flight;        /* ops that the instance has */
+    idem__waiter *receiver;  /* its thread receives, or is woken to do so; NULL: none */
+    bool held;               /* the receiver spins: the answer is near, nothing else is sent */
+    bool sending;            /* `busy` for a moment, to send */
+    bool lost;               /* the last one has failed; the next batch makes it anew */
+    bool unsent;             /* bytes are left that the system did not take */
+    bool draining;           /* wanted alone: nothing new is sent */
+    _Atomic uint64_t heard_ms; /* when something last came */
+    uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
+    uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
+                                  not. Guarded by `io` */
+    idem_spin spin;          /* what the receiver's spins have taught */
 } idem__connection;
 
-typedef struct {
+struct idem__pool {
     const idem_backend_ops *ops;
     idem_config config;     /* what a connection is opened with */
-    atomic_bool concurrent; /* the one connection is open, and entered by all at once as `open_to_all` */
+    bool pipelined;         /* the backend has send and receive */
+    atomic_bool concurrent; /* the one connection is open, and entered by all at once */
     idem__connection open_to_all;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a connection is no longer busy: for open, close and fork */
+    pthread_cond_t changed; /* a connection came to rest: for open, close and fork */
     idem__connection connections[IDEM__POOL_MAX];
     size_t max;
-    bool refused;       /* a reader connection was refused: there will be none */
-    bool frozen;        /* a fork() is near: no connection may be entered */
-    atomic_uint failed_spins; /* what waits in the queue have taught: patience.h */
-    idem__wait_queue line;
-} idem__pool;
+    bool refused;             /* a reader was refused: there will be none */
+    bool frozen;              /* a fork() is near: nothing is begun */
+    atomic_uint failed_spins; /* what waits in the queue have taught: spin.h */
+    idem__wait_queue queue;
+    idem__wait_queue alone; /* pipelined: those that want a connection for themselves */
+};
 
-/** Makes pool of one role; none is open. Zero `max` makes pool that are never used.
+/** Makes a pool of one role; nothing is open. Zero `max` makes a pool that is never used.
  *  @return IDEM_ERR_INTERNAL */
 int idem__pool_init(idem__pool *pool, const idem_backend_ops *ops, const idem_config *config,
-                     idem_role role, size_t max, idem_error *error);
+                    idem_role role, size_t max, idem_error *error);
 
 /** Opens the first connection. @return as a backend's `open`, IDEM_PERMANENT included */
 int idem__pool_open(idem__pool *pool, uint64_t deadline_ms, idem_error *error);
@@ -45,30 +69,81 @@ int idem__pool_open(idem__pool *pool, uint64_t deadline_ms, idem_error *error);
 /** Closes all instances; no call is under way. */
 void idem__pool_close(idem__pool *pool);
 
-/** Ends what idem__pool_init() made; nobody knows the pool any more. */
+/** Ends what idem__pool_init() made; no other thread knows the pool any more. */
 void idem__pool_destroy(idem__pool *pool);
 
 /** True if callers enter the backend all at once, without a queue. */
-bool idem__pool_are_concurrent(const idem__pool *pool);
+bool idem__pool_is_concurrent(const idem__pool *pool);
 
 /** True if an open connection is free at this moment. */
-bool idem__pool_idle(idem__pool *pool);
+bool idem__pool_is_idle(idem__pool *pool);
 
 /** Carries out operations, alone or with others'. Every op has its answer or an error afterwards;
- *  returns by the deadline. The calling thread can't be cancelled meanwhile: its stack is others'.
+ *  returns by the deadline. The calling thread can't be cancelled meanwhile: others need its stack.
  *  @param count  1 to IDEM_BATCH_MAX
- *  @return false: nothing was done, since there can be no pool of this role */
-bool idem__pool_submit(idem__pool *pool, idem_op *const *ops, size_t count,
-                        uint64_t deadline_ms);
+ *  @return false: nothing was done, since there can be no connection of this role */
+bool idem__pool_submit(idem__pool *pool, idem_op *const *ops, size_t count, uint64_t deadline_ms);
 
-/** Enters a connection alone, for scan, purge and check. The thread can't be cancelled until it leaves.
+/** Takes a connection alone, for scan, purge and check. The thread can't be cancelled until it
+ *  leaves.
  *  @param[out] connection  end it with leave, by the same thread
  *  @return IDEM_ERR_UNAVAILABLE: none was free by the deadline; or as a backend's `open` */
 int idem__pool_enter(idem__pool *pool, uint64_t deadline_ms, idem__connection **connection,
-                      idem_error *error);
+                     idem_error *error);
 void idem__pool_leave(idem__pool *pool, idem__connection *connection);
 
-/** Takes the pool across a fork(). */
+/* ------------------------------------------------------------------------------------- fork() */
+
+/** Begins nothing more. What is under way goes on, and callers wait until their deadlines. */
+void idem__pool_freeze(idem__pool *pool);
+
+/** Waits until nothing of a frozen pool is under way. @return false: the time has come first */
+bool idem__pool_rest(idem__pool *pool, uint64_t until_ms);
+
+/** Undoes a freeze. */
+void idem__pool_thaw(idem__pool *pool);
+
+/** Takes a frozen pool at rest across a fork(): the lock is held from PREPARE on. */
 void idem__pool_fork(idem__pool *pool, idem_fork_phase phase);
+
+/* -------------------------------------------------------- among pool.c, lead.c, pipeline.c */
+
+/** The lock is held for all of these, unless they say otherwise. */
+
+/** A connection to begin something on, or NULL: the first open one that is free, else one to open. */
+idem__connection *idem__pool_free_connection(idem__pool *pool);
+
+/** Opens the instance of a connection that this thread has, without the lock.
+ *  @return the code, with IDEM_PERMANENT if repeating does not help */
+int idem__pool_open_connection(idem__connection *connection, uint64_t deadline_ms,
+                               idem_error *error);
+
+/** Gives a connection that this thread had back. */
+void idem__pool_release(idem__connection *connection);
+
+/** Wakes the waiter that has to look, if something can be begun. */
+void idem__pool_wake_head(idem__pool *pool);
+
+/** Takes a waiter through an exclusive backend. The lock is held before, and open afterwards. */
+void idem__lead_run(idem__pool *pool, idem__waiter *waiter);
+
+/** True if a connection takes operations at this moment. */
+bool idem__pipeline_can_send(idem__pool *pool);
+
+/** Ends the connection of an instance that has nothing in flight but what was abandoned, so that
+ *  it can be used for a scan or taken across a fork(). `io` is held, or the connection is busy and
+ *  nobody waits on it. */
+void idem__pipeline_quiesce(idem__connection *connection);
+
+/** Takes a waiter through a backend with send and receive, likewise. */
+void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter);
+
+/** Waits for a connection that this thread is alone on. @return NULL: none was free by the deadline.
+ *  The lock is held before, and open afterwards */
+idem__connection *idem__lead_enter(idem__pool *pool, idem__waiter *waiter);
+idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter);
+
+/** Fails the ops that have no answer. `code` may have IDEM_PERMANENT added. No lock is needed. */
+void idem__pool_fail(idem_op *const *ops, size_t count, int code, const char *message);
 
 #endif

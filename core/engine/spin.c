@@ -121,14 +121,20 @@ static bool may_begin(idem__spin_world *world, idem_spin *spin, uint64_t now_ns)
     return (spin->failed_spins - MISSES) % RETRY == 0;
 }
 
+static bool begin_in(idem__spin_world *world, idem_spin *spin, uint64_t now_ns)
+{
+    spin->until_ns = may_begin(world, spin, now_ns) ? now_ns + LIMIT_NS : OVER;
+    spin->yields = 0;
+    return spin->until_ns != OVER;
+}
+
 bool idem__spin_yield_in(idem__spin_world *world, idem_spin *spin)
 {
     if (spin->until_ns == OVER)
         return false;
     uint64_t now_ns = world->now_ns();
     if (spin->until_ns == NOT_BEGUN) {
-        spin->until_ns = may_begin(world, spin, now_ns) ? now_ns + LIMIT_NS : OVER;
-        spin->yields = 0;
+        (void)begin_in(world, spin, now_ns);
     } else if (now_ns >= spin->until_ns && spin->yields >= YIELDS_MIN) {
         spin->until_ns = OVER;
         if (spin->failed_spins < MISSES)
@@ -140,6 +146,11 @@ bool idem__spin_yield_in(idem__spin_world *world, idem_spin *spin)
     if (!give_way(world, now_ns))
         spin->until_ns = OVER;
     return true;
+}
+
+bool idem__spin_begin(idem_spin *spin)
+{
+    return begin_in(&this_process, spin, this_process.now_ns());
 }
 
 bool idem_spin_yield(idem_spin *spin)

@@ -21,6 +21,9 @@ typedef struct {
 /** idem_spin_yield() by these means. */
 bool idem__spin_yield_in(idem__spin_world *world, idem_spin *spin);
 
+/** Begins a wait, if it is likely to be short: what idem_spin_yield() would do first. */
+bool idem__spin_begin(idem_spin *spin);
+
 /** Lets other threads come first, once, unless the processors are taken. */
 void idem__spin_pause(void);
 void idem__spin_pause_in(idem__spin_world *world);

@@ -33,6 +33,7 @@ struct idem_store {
     idem__keeper keeper;
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */
     idem_store *next;          /* in the list that fork() walks */
+    bool slow_to_rest;         /* during a fork(), guarded likewise */
 };
 
 /** An id for a store, never given before: a store that is made where a closed one was is another

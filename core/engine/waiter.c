@@ -1,112 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ticket lives on its owner's stack while others hold pointers to it, so all turns on who touches
- * it last. One atomic word says what has come (ANSWERED, CALLED) and whether the owner sleeps. Who
- * sets a sign takes ASLEEP away in the same step; if it was there, he alone has to wake the owner,
- * who does not go before he was woken. If it was not there, the sign was the last touch. An owner
- * whose sleep ends at a deadline takes ASLEEP back; if somebody was quicker, he waits for the wake
- * that is on its way.
+ * A waiter lives on its owner's stack while other threads hold pointers to it, so all depends on
+ * which thread touches it last. One atomic word says what has come (DONE, WAKE) and whether the
+ * owner is PARKED. A thread that sets a sign takes PARKED away in the same step. If PARKED was set,
+ * that thread alone has to unpark the owner, and the owner does not return before. If it was not
+ * set, the sign was the last touch. An owner whose time is over takes PARKED back; if another
+ * thread was quicker, the owner waits for the unpark that is on its way.
  */
 #include "waiter.h"
 
 #include "spin.h"
 
-enum { ANSWERED = 1u, CALLED = 2u, ASLEEP = 4u };
+enum { DONE = 1u, WAKE = 2u, PARKED = 4u };
 
-int idem__waiter_init(idem__waiter *ticket, idem_op *const *ops, size_t count, uint64_t deadline_ms)
+int idem__waiter_init(idem__waiter *waiter, idem_op *const *ops, size_t count, uint64_t deadline_ms)
 {
-    ticket->ops = ops;
-    ticket->count = count;
-    ticket->deadline_ms = deadline_ms;
-    ticket->alone = false;
-    ticket->queued = false;
-    ticket->refused = false;
-    atomic_init(&ticket->signs, 0);
-    ticket->next = NULL;
-    return idem__parker_init(&ticket->parker) ? IDEM_OK : IDEM_ERR_NO_MEMORY;
+    memset(waiter, 0, offsetof(idem__waiter, signs));
+    waiter->ops = ops;
+    waiter->count = count;
+    waiter->start_ms = idem_monotonic_ms();
+    waiter->deadline_ms = deadline_ms;
+    atomic_init(&waiter->signs, 0);
+    return idem__parker_init(&waiter->parker) ? IDEM_OK : IDEM_ERR_NO_MEMORY;
 }
 
-void idem__waiter_destroy(idem__waiter *ticket)
+void idem__waiter_destroy(idem__waiter *waiter)
 {
-    idem__parker_destroy(&ticket->parker);
+    idem__parker_destroy(&waiter->parker);
 }
 
 /* --------------------------------------------------------------------------------------- signs */
 
-static void set_sign(idem__waiter *ticket, unsigned sign)
+static void set_sign(idem__waiter *waiter, unsigned sign)
 {
-    unsigned seen = atomic_load_explicit(&ticket->signs, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&ticket->signs, &seen,
-                                                  (seen | sign) & ~(unsigned)ASLEEP,
+    unsigned seen = atomic_load_explicit(&waiter->signs, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&waiter->signs, &seen,
+                                                  (seen | sign) & ~(unsigned)PARKED,
                                                   memory_order_acq_rel, memory_order_relaxed)) {
     }
-    if (seen & ASLEEP)
-        idem__unpark(&ticket->parker);
+    if (seen & PARKED)
+        idem__unpark(&waiter->parker);
 }
 
-void idem__waiter_answer(idem__waiter *ticket)
+void idem__waiter_finish(idem__waiter *waiter)
 {
-    set_sign(ticket, ANSWERED);
+    set_sign(waiter, DONE);
 }
 
-void idem__waiter_call(idem__waiter *ticket)
+void idem__waiter_wake(idem__waiter *waiter)
 {
-    set_sign(ticket, CALLED);
+    set_sign(waiter, WAKE);
 }
 
-void idem__waiter_heed(idem__waiter *ticket)
+void idem__waiter_heed(idem__waiter *waiter)
 {
-    (void)atomic_fetch_and_explicit(&ticket->signs, ~(unsigned)CALLED, memory_order_relaxed);
+    (void)atomic_fetch_and_explicit(&waiter->signs, ~(unsigned)WAKE, memory_order_relaxed);
 }
 
-static unsigned signs_of(const idem__waiter *ticket)
+static unsigned signs_of(const idem__waiter *waiter)
 {
-    return atomic_load_explicit(&ticket->signs, memory_order_acquire);
+    return atomic_load_explicit(&waiter->signs, memory_order_acquire);
 }
 
-bool idem__waiter_is_answered(const idem__waiter *ticket)
+bool idem__waiter_is_done(const idem__waiter *waiter)
 {
-    return (signs_of(ticket) & ANSWERED) != 0;
+    return (signs_of(waiter) & DONE) != 0;
 }
 
 /* ------------------------------------------------------------------------------------- waiting */
 
-static bool wait_awake(const idem__waiter *ticket, atomic_uint *failed_spins)
+static bool spin(const idem__waiter *waiter, atomic_uint *failed_spins)
 {
     idem_spin spin = {.failed_spins = atomic_load_explicit(failed_spins, memory_order_relaxed)};
     uint32_t before = spin.failed_spins;
-    bool came = signs_of(ticket) != 0;
+    bool came = signs_of(waiter) != 0;
     while (!came && idem_spin_yield(&spin))
-        came = signs_of(ticket) != 0;
+        came = signs_of(waiter) != 0;
     idem_spin_end(&spin);
     if (spin.failed_spins != before)
         atomic_store_explicit(failed_spins, spin.failed_spins, memory_order_relaxed);
     return came;
 }
 
-/* @return false: too late, somebody has set a sign and is about to wake the owner */
-static bool take_sleep_back(idem__waiter *ticket)
+/* @return false: too late, another thread has set a sign and is about to unpark the owner */
+static bool take_parked_back(idem__waiter *waiter)
 {
-    return (atomic_fetch_and_explicit(&ticket->signs, ~(unsigned)ASLEEP, memory_order_acq_rel) &
-            ASLEEP) != 0;
+    return (atomic_fetch_and_explicit(&waiter->signs, ~(unsigned)PARKED, memory_order_acq_rel) &
+            PARKED) != 0;
 }
 
-static bool wait_asleep(idem__waiter *ticket, uint64_t deadline_ms)
+static bool park(idem__waiter *waiter, uint64_t until_ms)
 {
-    if (idem__park(&ticket->parker, deadline_ms))
+    if (idem__park(&waiter->parker, until_ms))
         return true;
-    if (take_sleep_back(ticket))
+    if (take_parked_back(waiter))
         return false;
-    return idem__park(&ticket->parker, UINT64_MAX);
+    return idem__park(&waiter->parker, UINT64_MAX);
 }
 
-bool idem__waiter_wait(idem__waiter *ticket, uint64_t deadline_ms, atomic_uint *failed_spins)
+bool idem__waiter_wait(idem__waiter *waiter, uint64_t until_ms, atomic_uint *failed_spins)
 {
     unsigned none = 0;
-    if (failed_spins && wait_awake(ticket, failed_spins))
+    if (failed_spins && spin(waiter, failed_spins))
         return true;
-    if (!atomic_compare_exchange_strong_explicit(&ticket->signs, &none, ASLEEP,
+    if (!atomic_compare_exchange_strong_explicit(&waiter->signs, &none, PARKED,
                                                  memory_order_acq_rel, memory_order_acquire))
         return true;
-    return wait_asleep(ticket, deadline_ms);
+    return park(waiter, until_ms);
 }

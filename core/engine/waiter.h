@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One caller's place in the queue of some pool, and how he waits there. */
+/* One caller's place in a pool: its operations, where they are, and how its thread waits for them. */
 #ifndef IDEM_CORE_WAITER_H
 #define IDEM_CORE_WAITER_H
 
@@ -9,39 +9,53 @@
 
 #include <stdatomic.h>
 
+struct idem__connection;
+
 typedef struct idem__waiter {
+    /* set before it is queued */
     idem_op *const *ops;
     size_t count;
+    uint64_t start_ms;    /**< when it was queued, idem_monotonic_ms() */
     uint64_t deadline_ms;
-    bool alone;          /**< wants a connection for itself, for something that is no op */
-    bool queued;         /**< guarded by the pool' lock */
-    bool refused;        /**< written before the answer */
-    atomic_uint signs;   /**< what has come, and whether the owner sleeps */
-    idem__parker parker; /**< one wake for each time that another has taken ASLEEP away */
-    struct idem__waiter *next;
+    bool alone;           /**< wants a connection for itself, for something that is no op */
+
+    /* guarded by the pool's lock */
+    bool queued;
+    bool done;                           /**< all ops have their answer; DONE is about to be set */
+    bool refused;                        /**< there can be no connection of this role */
+    struct idem__connection *connection; /**< on its list; NULL: on none */
+    uint64_t sent_ms;                    /**< when it came on that list */
+    size_t sent;                         /**< ops that its backend has taken */
+    size_t answered;
+    struct idem__waiter *next; /* in the queue, on a connection's list, or among those to wake */
+    struct idem__waiter *previous;
+
+    atomic_uint signs;   /**< what has come, and whether the owner is parked */
+    idem__parker parker; /**< one unpark for each time that another thread took PARKED away */
 } idem__waiter;
 
-/** Makes a ticket on its owner's stack. @return IDEM_ERR_NO_MEMORY */
-int idem__waiter_init(idem__waiter *ticket, idem_op *const *ops, size_t count,
+/** Makes a waiter on its owner's stack. @return IDEM_ERR_NO_MEMORY */
+int idem__waiter_init(idem__waiter *waiter, idem_op *const *ops, size_t count,
                       uint64_t deadline_ms);
 
-/** Nobody but its owner knows it any more. */
-void idem__waiter_destroy(idem__waiter *ticket);
+/** No other thread knows it any more. */
+void idem__waiter_destroy(idem__waiter *waiter);
 
-/** Tells the owner that it is answered: the caller's last touch. */
-void idem__waiter_answer(idem__waiter *ticket);
-bool idem__waiter_is_answered(const idem__waiter *ticket);
+/** Tells the owner that it is done: the calling thread's last touch. */
+void idem__waiter_finish(idem__waiter *waiter);
+bool idem__waiter_is_done(const idem__waiter *waiter);
 
-/** Tells the owner to look for a free connection. The pool' lock is held. */
-void idem__waiter_call(idem__waiter *ticket);
+/** Tells the owner to look for something to do. The pool's lock is held. */
+void idem__waiter_wake(idem__waiter *waiter);
 
-/** The owner is about to look, with the pool' lock held: calls up to now are done with. */
-void idem__waiter_heed(idem__waiter *ticket);
+/** The owner is about to look, with the pool's lock held: wakes up to now are done with. */
+void idem__waiter_heed(idem__waiter *waiter);
 
-/** Waits for an answer or a call. Without the pool' lock.
- *  @param deadline_ms  UINT64_MAX: none
- *  @param failed_spins       what waits of this kind have taught, for who yields before he sleeps; or NULL
- *  @return false: the deadline has come */
-bool idem__waiter_wait(idem__waiter *ticket, uint64_t deadline_ms, atomic_uint *failed_spins);
+/** Waits for DONE or a wake. Without the pool's lock.
+ *  @param until_ms      UINT64_MAX: no limit
+ *  @param failed_spins  what waits of this kind have taught, for one that spins before it parks; or
+ *                       NULL
+ *  @return false: the time has come first */
+bool idem__waiter_wait(idem__waiter *waiter, uint64_t until_ms, atomic_uint *failed_spins);
 
 #endif

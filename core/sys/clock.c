@@ -86,5 +86,7 @@ int idem__clock_cond_init(pthread_cond_t *cond)
 bool idem__clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms)
 {
     struct timespec until = idem__clock_point(deadline_ms);
+    if (deadline_ms == UINT64_MAX)
+        return pthread_cond_wait(cond, mutex) == 0;
     return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
 }

@@ -275,6 +275,8 @@ typedef struct {
     bool read;    /**< `receive` is to be called when it is readable */
     bool write;   /**< when it is writable: something was left unsent */
     bool at_once; /**< something has come already that no poll would tell */
+    size_t in_flight;  /**< ops that were taken and not given back, abandoned ones included */
+    uint64_t progress; /**< grows with each byte that is sent or received */
 } idem_wants;
 
 /** One page of a scan: an upper half to read, a lower half to fill in. */
@@ -397,7 +399,8 @@ struct idem_backend_ops {
 
     /**
      * Makes sure that there is a connection, as far as that can be known without waiting for an
-     * answer where there is one already. Blocks until `deadline_ms`. Nothing is in flight.
+     * answer where there is one already. Blocks until `deadline_ms`. Nothing is in flight but what
+     * was abandoned, which need not keep it from being used again.
      * @return as `open`
      */
     int (*connect)(idem_backend *backend, uint64_t deadline_ms, idem_error *error);

@@ -218,13 +218,13 @@ START_TEST(a_lane_can_be_entered_alone)
     idem_op op;
     make_pool(&pool, IDEM_ROLE_ANY, 1, 0);
     ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(100), &connection, NULL), IDEM_OK);
-    ck_assert(connection->backend && !idem__pool_idle(&pool));
+    ck_assert(connection->backend && !idem__pool_is_idle(&pool));
     ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(30), &second, NULL),
                      IDEM_ERR_UNAVAILABLE);
     ck_assert(ask(&pool, 1, 30, &op));
     ck_assert_int_eq(op.error.code, IDEM_ERR_UNAVAILABLE);
     idem__pool_leave(&pool, connection);
-    ck_assert(idem__pool_idle(&pool));
+    ck_assert(idem__pool_is_idle(&pool));
     ck_assert(ask(&pool, 1, 1000, &op));
     ck_assert_int_eq(op.error.code, IDEM_OK);
     end_pool(&pool);
