@@ -360,6 +360,8 @@ void idem__redis_say_wants(const idem_backend *backend, idem_wants *wants)
     bool open = wire->fd >= 0;
     *wants = (idem_wants){
         .fd = wire->fd,
+        .in_flight = self->pipeline.live + self->pipeline.abandoned,
+        .progress = wire->progress,
         .read = open,
         .write = open && idem__redis_wire_wants_write(wire),
         .at_once = self->pipeline.more || self->pipeline.done.first ||

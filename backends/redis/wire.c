@@ -311,9 +311,15 @@ static void send_some(idem__redis_wire *wire)
         ssize_t count = transmit(wire);
         if (count > 0)
             wire->sent += (size_t)count;
-        else if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (count > 0 && wire->held_up) /* the other side has made room for it */
+            wire->progress += (uint64_t)count;
+        if (count > 0)
+            continue;
+        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            wire->held_up = true;
             return;
-        else if (count >= 0 || errno != EINTR)
+        }
+        if (count == 0 || errno != EINTR)
             wire->broken = true; /* why, the server may have said already */
     }
 }
@@ -360,6 +366,7 @@ int idem__redis_wire_read(idem__redis_wire *wire, bool *got, idem__redis_fault *
     if (count <= 0)
         return idem__redis_wire_tell_closed(wire, fault);
     wire->heard_ms = idem_monotonic_coarse_ms();
+    wire->progress += (uint64_t)count;
     wire->chunk_len = (size_t)count;
     wire->fed = 0;
     wire->received += (size_t)count;

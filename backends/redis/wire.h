@@ -38,6 +38,8 @@ typedef struct {
     idem_buffer out; /**< commands; sent up to `sent` */
     size_t sent;
     uint64_t gone; /**< bytes that were sent and are not in `out` any more */
+    uint64_t progress; /**< bytes that came, and that were sent after they had to wait */
+    bool held_up;      /**< the system did not take all at once, some time */
     size_t expected; /**< replies that are still to come */
     unsigned seals;  /**< how pipelines are sealed, see wire.c; 0: they are not */
     bool sealed;     /**< the server has answered to such a seal */

@@ -504,8 +504,10 @@ static bool leave_connection(idem__connection *connection, idem__waiter *waiter)
         abandon(connection, waiter);
         suspect(connection, waiter);
         idem__wait_queue_remove(&connection->waiters, waiter);
-        if (connection->receiver == waiter)
+        if (connection->receiver == waiter) {
             connection->receiver = NULL;
+            connection->held = false;
+        }
         pass_on(connection);
         if (connection->unsent && connection->waiters.last)
             idem__waiter_wake(connection->waiters.last); /* to send the rest */

@@ -276,7 +276,8 @@ typedef struct {
     bool write;   /**< when it is writable: something was left unsent */
     bool at_once; /**< something has come already that no poll would tell */
     size_t in_flight;  /**< ops that were taken and not given back, abandoned ones included */
-    uint64_t progress; /**< grows with each byte that is sent or received */
+    uint64_t progress; /**< grows with each byte that comes, and with each that is sent after it had
+                            to wait for the other side to make room */
 } idem_wants;
 
 /** One page of a scan: an upper half to read, a lower half to fill in. */

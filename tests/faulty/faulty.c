@@ -397,6 +397,12 @@ static void wrap(wrapped *as, const idem_backend_ops *inner)
     as->ops.scheme = as->scheme;
     as->ops.open = faulty_open;
     as->ops.submit = faulty_submit;
+    as->ops.connect = NULL; /* all goes through submit */
+    as->ops.send = NULL;
+    as->ops.receive = NULL;
+    as->ops.abandon = NULL;
+    as->ops.drop = NULL;
+    as->ops.wants = NULL;
     as->ops.close = faulty_close;
     as->ops.scan = inner->scan ? faulty_scan : NULL;
     as->ops.purge = inner->purge ? faulty_purge : NULL;

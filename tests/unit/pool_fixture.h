@@ -136,8 +136,7 @@ static inline size_t queue_len(idem__pool *pool)
 {
     size_t len = 0;
     (void)pthread_mutex_lock(&pool->lock);
-    for (const idem__waiter *at = pool->line.first; at; at = at->next)
-        len++;
+    len = pool->queue.count;
     (void)pthread_mutex_unlock(&pool->lock);
     return len;
 }

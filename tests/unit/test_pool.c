@@ -90,41 +90,71 @@ START_TEST(callers_are_served_in_the_order_in_which_they_came)
 }
 END_TEST
 
-/* A queue of two with so many ops each. @return how many a batch takes */
-static size_t take_of_two(size_t first_count, size_t second_count, bool second_alone,
-                          uint64_t second_deadline_ms)
+/* Asks for so many keys at once. */
+typedef struct {
+    idem__pool *pool;
+    size_t count;
+    uint64_t timeout_ms;
+    idem_op ops[IDEM_BATCH_MAX];
+    pthread_t thread;
+} crowd;
+
+static void *ask_many(void *argument)
 {
-    static idem_op op;
+    static const uint64_t number = 7;
+    crowd *me = argument;
     idem_op *ops[IDEM_BATCH_MAX];
-    idem__wait_queue queue;
-    idem__waiter first;
-    idem__waiter second;
-    idem__batch taken;
-    for (size_t i = 0; i < IDEM_BATCH_MAX; i++)
-        ops[i] = &op;
-    idem__wait_queue_init(&queue);
-    ck_assert_int_eq(idem__waiter_init(&first, ops, first_count, 7), IDEM_OK);
-    ck_assert_int_eq(idem__waiter_init(&second, ops, second_count, second_deadline_ms), IDEM_OK);
-    second.alone = second_alone;
-    idem__wait_queue_add(&queue, &first);
-    idem__wait_queue_add(&queue, &second);
-    idem__wait_queue_take(&queue, &taken);
-    ck_assert_ptr_eq(queue.first, taken.callers == 2 ? NULL : &second);
-    ck_assert_uint_eq(taken.deadline_ms,
-                      taken.callers == 2 && second_deadline_ms < 7 ? second_deadline_ms : 7);
-    ck_assert(second.queued == (taken.callers < 2) && !first.queued);
-    idem__waiter_destroy(&first);
-    idem__waiter_destroy(&second);
-    return taken.count;
+    for (size_t i = 0; i < me->count; i++) {
+        memset(&me->ops[i], 0, sizeof me->ops[i]);
+        me->ops[i].kind = IDEM_OP_GET;
+        me->ops[i].key = (idem_bytes){&number, sizeof number};
+        ops[i] = &me->ops[i];
+    }
+    ck_assert(idem__pool_submit(me->pool, ops, me->count, idem__clock_deadline(me->timeout_ms)));
+    return NULL;
 }
 
-START_TEST(a_batch_takes_callers_as_a_whole_and_its_earliest_deadline)
+/* Two that wait while another is in. @return the largest batch */
+static int batch_of_two(size_t first_count, uint64_t first_ms, size_t second_count,
+                        uint64_t second_ms)
 {
-    ck_assert_uint_eq(take_of_two(200, 56, false, 5), IDEM_BATCH_MAX);
-    ck_assert_uint_eq(take_of_two(200, 57, false, 5), 200);
-    ck_assert_uint_eq(take_of_two(IDEM_BATCH_MAX, 1, false, 5), IDEM_BATCH_MAX);
-    ck_assert_uint_eq(take_of_two(1, 1, false, 9), 2);
-    ck_assert_uint_eq(take_of_two(1, 0, true, 5), 1);
+    static crowd all[2];
+    idem__pool pool;
+    asker leader;
+    make_pool(&pool, IDEM_ROLE_ANY, 1, 0);
+    atomic_store(&shut, true);
+    start_asker(&leader, &pool, 1, LONG_MS);
+    await_at_gate(1);
+    all[0] = (crowd){.pool = &pool, .count = first_count, .timeout_ms = first_ms};
+    all[1] = (crowd){.pool = &pool, .count = second_count, .timeout_ms = second_ms};
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_create(&all[i].thread, NULL, ask_many, &all[i]), 0);
+        await_queue_len(&pool, i + 1);
+    }
+    atomic_store(&shut, false);
+    ck_assert_int_eq(pthread_join(leader.thread, NULL), 0);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(all[i].thread, NULL), 0);
+    int most = atomic_load(&largest);
+    end_pool(&pool);
+    return most;
+}
+
+START_TEST(a_batch_takes_callers_as_a_whole)
+{
+    ck_assert_int_eq(batch_of_two(200, LONG_MS, 56, LONG_MS), IDEM_BATCH_MAX);
+    ck_assert_int_eq(batch_of_two(200, LONG_MS, 57, LONG_MS), 200);
+    ck_assert_int_eq(batch_of_two(IDEM_BATCH_MAX, LONG_MS, 1, LONG_MS), IDEM_BATCH_MAX);
+    ck_assert_int_eq(batch_of_two(1, LONG_MS, 1, LONG_MS), 2);
+}
+END_TEST
+
+/* Its deadline would be theirs too. */
+START_TEST(one_with_little_time_is_in_no_batch_of_those_with_much)
+{
+    ck_assert_int_eq(batch_of_two(5, LONG_MS, 3, LONG_MS / 20), 5);
+    ck_assert_int_eq(batch_of_two(3, LONG_MS / 20, 5, LONG_MS), 5);
+    ck_assert_int_eq(batch_of_two(5, LONG_MS, 3, LONG_MS / 4), 8);
 }
 END_TEST
 
@@ -265,7 +295,8 @@ int main(void)
     ADD(suite, callers_share_batches_and_get_their_own_answers);
     ADD(suite, several_lanes_work_at_once);
     ADD(suite, callers_are_served_in_the_order_in_which_they_came);
-    ADD(suite, a_batch_takes_callers_as_a_whole_and_its_earliest_deadline);
+    ADD(suite, a_batch_takes_callers_as_a_whole);
+    ADD(suite, one_with_little_time_is_in_no_batch_of_those_with_much);
     ADD(suite, who_leaves_the_queue_does_not_break_it);
     ADD(suite, who_wants_a_lane_alone_waits_in_the_same_queue);
     ADD(suite, a_caller_leaves_the_queue_at_its_deadline);

@@ -181,7 +181,7 @@ START_TEST(everybody_in_a_crowd_gets_his_own_answer_once)
     ck_assert_uint_eq(all.wrong, 0);
     ck_assert_uint_eq(all.late, 0);
     ck_assert_uint_eq(all.answered, THREADS * 1500);
-    ck_assert_ptr_null(pool.line.first);
+    ck_assert_ptr_null(pool.queue.first);
     end_pool(&pool);
 }
 END_TEST
@@ -198,7 +198,7 @@ START_TEST(a_crowd_that_is_mostly_late_is_in_order)
     ck_assert_uint_eq(all.wrong, 0);
     ck_assert_uint_gt(all.late, 0);
     ck_assert_uint_eq(all.answered + all.late, THREADS * 150);
-    ck_assert_ptr_null(pool.line.first);
+    ck_assert_ptr_null(pool.queue.first);
     ck_assert(ask(&pool, 5, LONG_MS, &op));
     ck_assert(op.error.code == IDEM_OK && op.found.version == 5);
     end_pool(&pool);
@@ -211,7 +211,7 @@ static int use_in_child(idem__pool *pool)
 {
     idem_op op;
     idem__pool_fork(pool, IDEM_FORK_CHILD);
-    if (pool->line.first || !ask(pool, 77, LONG_MS, &op))
+    if (pool->queue.first || !ask(pool, 77, LONG_MS, &op))
         return 1;
     return op.error.code == IDEM_OK && op.found.version == 77 ? 0 : 2;
 }
@@ -225,6 +225,8 @@ START_TEST(a_child_has_none_of_those_who_wait_and_the_parent_all)
     start_crowd(crowd, &pool, 120, LONG_MS);
     for (int i = 0; i < FORKS; i++) {
         int status = 0;
+        idem__pool_freeze(&pool);
+        ck_assert(idem__pool_rest(&pool, idem__clock_deadline(LONG_MS)));
         idem__pool_fork(&pool, IDEM_FORK_PREPARE);
         pid_t child = fork();
         if (child == 0)
