@@ -9,6 +9,7 @@
 #include "fork.h"
 #include "inside.h"
 #include "async_queue.h"
+#include "request.h"
 
 #include <stdlib.h>
 
@@ -33,7 +34,7 @@ int idem_async_open(idem_store *store, idem_async **async, idem_error *error)
 
 int idem_async_fd(const idem_async *async)
 {
-    return async ? async->wake.fd : -1;
+    return async ? async->fd : -1;
 }
 
 size_t idem_async_pending(const idem_async *async)
@@ -58,44 +59,34 @@ static int check(const idem_async *async, bool has_callback, idem_error *error)
     return idem_error_set(error, IDEM_ERR_ARGUMENT, "the queue or the callback is NULL");
 }
 
-/* A job that is not taken is undone as one that was cancelled: nobody is told. */
-static int add(idem_async *async, idem__request *job, idem_async_call *call, idem_error *error)
+/* A request that is not taken is undone as one that was cancelled: nobody is told. */
+static int add(idem_async *async, idem__request *request, idem_async_call *call, idem_error *error)
 {
-    int rc = idem__queue_add(async, job, call, error);
-    if (rc) {
-        idem__request_cancel(async->store, job, "");
-        idem__request_free(job);
-    }
+    int rc = idem__queue_add(async, &request->flight, call, error);
+    if (rc)
+        idem__request_drop(async->store, request);
     return rc;
 }
 
 int idem_async_begin(idem_async *async, const idem_request *request, idem_async_begin_fn fn,
                      void *user, idem_async_call *call, idem_error *error)
 {
-    idem__request *job;
+    idem__request *made;
     int rc = check(async, fn != NULL, error);
     if (rc == IDEM_OK)
-        rc = idem__request_begin(async->store, request, &job, error);
-    if (rc)
-        return rc;
-    job->begun = fn;
-    job->user = user;
-    return add(async, job, call, error);
+        rc = idem__request_begin(async->store, request, fn, user, &made, error);
+    return rc ? rc : add(async, made, call, error);
 }
 
-static int submit_change(idem_async *async, const idem__change_request *request,
+static int submit_change(idem_async *async, const idem__change_request *change,
                          idem_async_change_fn fn, void *user, idem_async_call *call,
                          idem_error *error)
 {
-    idem__request *job;
+    idem__request *made;
     int rc = check(async, fn != NULL, error);
     if (rc == IDEM_OK)
-        rc = idem__request_change(async->store, request, &job, error);
-    if (rc)
-        return rc;
-    job->changed = fn;
-    job->user = user;
-    return add(async, job, call, error);
+        rc = idem__request_change(async->store, change, fn, user, &made, error);
+    return rc ? rc : add(async, made, call, error);
 }
 
 int idem_async_complete(idem_async *async, idem_claim *claim, idem_bytes response,
@@ -146,11 +137,11 @@ static size_t run_callbacks(idem_async *async, size_t limit)
 {
     size_t count = 0;
     while (count < limit) {
-        idem__request *job = idem__queue_take_answered(async);
-        if (!job)
+        idem__flight *flight = idem__queue_take_done(async);
+        if (!flight)
             break;
         idem__inside_unlock(&async->lock);
-        idem__request_tell(job);
+        flight->tell(flight);
         idem__inside_lock(&async->lock);
         count++;
     }
@@ -178,16 +169,19 @@ size_t idem_async_dispatch(idem_async *async, size_t limit)
     idem__queue_work(async);
     idem__inside_lock(&async->lock);
     if (limit == 0)
-        limit = async->answered.count;
+        limit = async->done.count;
     async->dispatching++;
     async->dispatcher = pthread_self();
     size_t count = run_callbacks(async, limit);
     if (async->dispatching > 0) /* in the child of a fork() it may be none */
         async->dispatching--;
-    idem__queue_calm(async);
     bool last = async->closing && async->dispatching == 0;
     idem__inside_unlock(&async->lock);
-    return last ? count + finish_close(async) : count;
+    if (last)
+        return count + finish_close(async);
+    idem__queue_send(async);
+    idem__queue_calm(async);
+    return count;
 }
 
 void idem_async_close(idem_async *async)

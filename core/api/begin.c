@@ -18,15 +18,12 @@
 
 #include <stdlib.h>
 
-#define FIRST_WAIT_PAUSE_MS 4u
-#define WAIT_PAUSE_LIMIT_MS 250u
-
 /* ------------------------------------------------------------------------------- from a request */
 
 static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t now)
 {
     const idem_request *request = &begin->request;
-    begin->wait_until_ms = now + request->wait_ms;
+    begin->call.wait_until_ms = request->wait_ms ? now + request->wait_ms : 0;
     idem__call_set_time(&begin->call, now,
                          request->timeout_ms ? request->timeout_ms : store->timeout_ms);
 }
@@ -41,7 +38,6 @@ static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *
     call->fingerprint = request->fingerprint;
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
-    begin->pause_ms = FIRST_WAIT_PAUSE_MS;
     set_deadlines(store, begin, now);
     if (!request->token)
         return idem__random_draw(store->pooled, call->token, IDEM_TOKEN_SIZE, call->deadline_ms,
@@ -95,35 +91,6 @@ int idem__begin_make(idem_store *store, const idem_request *request, idem__begin
                      idem_error *error)
 {
     return idem__begin_make_at(store, request, idem_monotonic_ms(), begin, error);
-}
-
-/* ------------------------------------------------------------------------------------- waiting */
-
-bool idem__begin_waits(idem__begin *begin)
-{
-    const idem__call *call = &begin->call;
-    if (call->code != IDEM_OK || call->outcome != IDEM_IN_PROGRESS || begin->request.wait_ms == 0)
-        return false;
-    uint64_t now = idem_monotonic_ms();
-    if (now >= begin->wait_until_ms)
-        return false;
-    uint64_t pause = idem__call_backoff(&begin->pause_ms, WAIT_PAUSE_LIMIT_MS);
-    if (pause > call->retry_after_ms + 1)
-        pause = call->retry_after_ms + 1;
-    begin->look_at_ms = now + pause < begin->wait_until_ms ? now + pause : begin->wait_until_ms;
-    return true;
-}
-
-void idem__begin_look_again(const idem_store *store, idem__begin *begin)
-{
-    uint64_t wait_until_ms = begin->wait_until_ms;
-    uint64_t timeout_ms = begin->request.timeout_ms ? begin->request.timeout_ms : store->timeout_ms;
-    idem__protocol_clear(&begin->call);
-    begin->call.read_first = store->read_first; /* by now it is known that something is there */
-    set_deadlines(store, begin, idem_monotonic_ms());
-    begin->wait_until_ms = wait_until_ms;
-    if (begin->call.deadline_ms > wait_until_ms + timeout_ms)
-        begin->call.deadline_ms = wait_until_ms + timeout_ms;
 }
 
 /* -------------------------------------------------------------------------------- to an outcome */
@@ -195,7 +162,7 @@ static uint64_t time_of_begin(const idem_store *store, const idem_request *reque
 }
 
 /* @return as keep(); nothing has to be cleared then */
-static int drive_one(idem_store *store, idem__begin *begin, idem_error *error)
+static int run_one(idem_store *store, idem__begin *begin, idem_error *error)
 {
     idem__call *call = &begin->call;
     if (idem__read_first_answers(store, begin))
@@ -223,12 +190,7 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
     rc = prepare(store, time_of_begin(store, &begin.request), &begin, error);
     if (rc)
         return rc;
-    rc = drive_one(store, &begin, error);
-    while (rc == IDEM_OK && idem__begin_waits(&begin)) {
-        idem__clock_sleep_until(begin.look_at_ms);
-        idem__begin_look_again(store, &begin);
-        rc = drive_one(store, &begin, error);
-    }
+    rc = run_one(store, &begin, error);
     if (rc)
         return rc;
     rc = idem__begin_report(store, &begin, outcome, error);
@@ -236,50 +198,25 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
     return rc;
 }
 
-/* A part of a batch: begins that are driven together, and where their answers go. */
+/* Where the answer of one of a batch goes. */
 typedef struct {
-    idem__begin *begins[IDEM_BATCH_MAX]; /* those that are not answered */
-    size_t index[IDEM_BATCH_MAX];        /* of each in the caller's arrays */
-    size_t count;
-    uint8_t context; /* of the whole batch, for the backend: one call of the caller's */
-} portion;
+    idem__begin begin;
+    idem_store *store;
+    idem__batch_errors *errors;
+    idem_outcome *outcomes; /* of the whole batch */
+    size_t index;           /* in the caller's arrays */
+} one_of_many;
 
-static void drive_portion(idem_store *store, portion *part)
+/* As soon as it is done: others may wait for their keys yet, and its claim has to be kept. */
+static void answer_one(idem__call *call, void *user)
 {
-    idem__call *calls[IDEM_BATCH_MAX];
-    for (size_t i = 0; i < part->count; i++) {
-        calls[i] = &part->begins[i]->call;
-        calls[i]->context = part->context;
-    }
-    idem__call_run(store, calls, part->count);
-    part->context = calls[0]->context;
-}
-
-/* Answers those that are done, and waits for the first of the others. */
-static void answer_portion(idem_store *store, portion *part, idem_outcome *outcomes,
-                           idem__batch_errors *many)
-{
-    uint64_t look_at_ms = UINT64_MAX;
-    size_t waiting = 0;
-    for (size_t i = 0; i < part->count; i++) {
-        idem__begin *begin = part->begins[i];
-        size_t index = part->index[i];
-        if (idem__begin_waits(begin)) {
-            look_at_ms = begin->look_at_ms < look_at_ms ? begin->look_at_ms : look_at_ms;
-            part->index[waiting] = index;
-            part->begins[waiting++] = begin;
-            continue;
-        }
-        (void)idem__begin_report(store, begin, &outcomes[index], idem__batch_errors_error(many, index));
-        idem__batch_errors_settle(many, index);
-        idem__begin_clear(begin);
-    }
-    part->count = waiting;
-    if (waiting == 0)
-        return;
-    idem__clock_sleep_until(look_at_ms);
-    for (size_t i = 0; i < waiting; i++)
-        idem__begin_look_again(store, part->begins[i]);
+    one_of_many *one = user;
+    (void)call;
+    (void)idem__begin_report(one->store, &one->begin, &one->outcomes[one->index],
+                             idem__batch_errors_error(one->errors, one->index));
+    idem__batch_errors_settle(one->errors, one->index);
+    one->errors->context = one->begin.call.context;
+    idem__begin_clear(&one->begin);
 }
 
 /* Requests may be of another version of the header: they follow each other by their own size. */
@@ -299,28 +236,29 @@ static int make_one(idem_store *store, const idem_request *request, size_t size,
 }
 
 static void begin_portion(idem_store *store, const idem_request *requests, size_t first,
-                          size_t count, idem_outcome *outcomes, idem__batch_errors *many,
-                          idem__begin *begins)
+                          size_t count, idem_outcome *outcomes, idem__batch_errors *errors,
+                          one_of_many *all)
 {
-    portion part;
-    part.count = 0;
-    part.context = many->context;
+    idem__call *calls[IDEM_BATCH_MAX];
+    uint8_t context = errors->context; /* of the whole batch: one call of the caller's */
     uint64_t now = idem_monotonic_ms();
+    size_t made = 0;
     for (size_t i = first; i < first + count; i++) {
-        idem__begin *begin = &begins[i - first];
-        if (make_one(store, request_at(requests, i), requests->size, now, begin,
-                     idem__batch_errors_error(many, i))) {
-            idem__batch_errors_settle(many, i);
+        one_of_many *one = &all[i - first];
+        *one = (one_of_many){
+            .store = store, .errors = errors, .outcomes = outcomes, .index = i};
+        if (make_one(store, request_at(requests, i), requests->size, now, &one->begin,
+                     idem__batch_errors_error(errors, i))) {
+            idem__batch_errors_settle(errors, i);
             continue;
         }
-        part.index[part.count] = i;
-        part.begins[part.count++] = begin;
+        one->begin.call.context = context;
+        one->begin.call.done = answer_one;
+        one->begin.call.user = one;
+        calls[made++] = &one->begin.call;
     }
-    while (part.count > 0) {
-        drive_portion(store, &part);
-        answer_portion(store, &part, outcomes, many);
-    }
-    many->context = part.context;
+    if (made > 0)
+        idem__call_run(store, calls, made);
 }
 
 int idem_begin_many(idem_store *store, const idem_request *requests, size_t count,
@@ -341,7 +279,7 @@ int idem_begin_many(idem_store *store, const idem_request *requests, size_t coun
                                  "the size of the requests is not set; make each with "
                                  "idem_request_init()");
     size_t portion_max = count < IDEM_BATCH_MAX ? count : IDEM_BATCH_MAX;
-    idem__begin *begins = malloc(portion_max * sizeof *begins);
+    one_of_many *begins = malloc(portion_max * sizeof *begins);
     if (!begins)
         return idem__batch_errors_refuse(&many, IDEM_ERR_NO_MEMORY, "out of memory");
     for (size_t first = 0; first < count; first += portion_max) {

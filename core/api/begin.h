@@ -10,9 +10,6 @@ typedef struct {
     idem_request request; /* as it was read; its bytes are the caller's */
     idem__call call;
     idem_claim *claim;      /* for the claim, should it be made; not held yet. The key is in it */
-    uint64_t wait_until_ms; /* a key in progress is waited for until then */
-    uint64_t pause_ms;      /* the last pause between two looks */
-    uint64_t look_at_ms;    /* when to look again */
 } idem__begin;
 
 /** Checks a request and makes a call of it, whose deadline counts from now.
@@ -23,11 +20,6 @@ int idem__begin_make(idem_store *store, const idem_request *request, idem__begin
 /** The same for one of many that are asked for at the same time. @param now  idem_monotonic_ms() */
 int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t now,
                         idem__begin *begin, idem_error *error);
-
-/** Looks at the call's answer: true if it found its key in progress and there is time to wait. It is
- *  to be driven anew at `look_at_ms`, after idem__begin_look_again(). */
-bool idem__begin_waits(idem__begin *begin);
-void idem__begin_look_again(const idem_store *store, idem__begin *begin);
 
 /** Moves the call's answer into the caller's outcome. @return as idem_begin() */
 int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outcome,

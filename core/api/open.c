@@ -74,7 +74,10 @@ static int make_pool(idem_store *store, const idem_config *config, idem_error *e
     rc = idem__keepalive_init(&store->keeper, store, error);
     if (rc)
         goto destroy_readers;
-    return IDEM_OK;
+    if (idem__watch_init(&store->watch) == 0)
+        return IDEM_OK;
+    rc = idem_error_set(error, IDEM_ERR_INTERNAL, "a lock can't be made");
+    idem__keepalive_stop(&store->keeper);
 destroy_readers:
     idem__pool_destroy(&store->readers);
 destroy_writers:
@@ -90,6 +93,7 @@ static void stop(idem_store *store)
     idem__pool_close(&store->readers);
     idem__pool_close(&store->writers);
     idem__fork_remove(store);
+    idem__watch_destroy(&store->watch);
     idem__pool_destroy(&store->readers);
     idem__pool_destroy(&store->writers);
     idem__cancel_restore(cancel_state);

@@ -113,13 +113,12 @@ bool idem__read_first_answers(idem_store *store, idem__begin *begin)
         return false;
     idem__protocol_start(call);
     idem__call_send(store, &call, 1);
-    idem__step step = idem__protocol_answer(call);
+    idem__call_next next = idem__call_step(store, call);
     /* A claim that is begun again under its token is there already. */
-    if (step == IDEM__STEP_DONE && call->outcome != IDEM_NEW)
+    if (next == IDEM__CALL_DONE && call->outcome != IDEM_NEW)
         return true;
-    if (step == IDEM__STEP_AGAIN && idem__call_end_late(store, call, true, idem_monotonic_ms()))
-        return true;
+    idem__watch_leave(store, call);
     idem__protocol_clear(call);
-    call->read_first = step != IDEM__STEP_NEXT;
+    call->read_first = next != IDEM__CALL_SEND;
     return false;
 }

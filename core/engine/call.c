@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver: it stamps operations, sends them by the right way, hands the answers to the
- * protocol, pauses before what has to be repeated, and ends what the deadline has reached. It
- * takes many calls as easily as one: their operations travel in one batch.
+ * The one policy for stamps, ways, repeats, waits and deadlines. A batch of one caller's calls
+ * travels together; each call has its own deadline, its own pauses and its own wait.
  */
 #include "call.h"
 
@@ -11,9 +10,11 @@
 #include "error.h"
 #include "random.h"
 #include "store.h"
+#include "watch.h"
 
-#define FIRST_PAUSE_MS 1u
-#define PAUSE_LIMIT_MS 100u
+#define FIRST_PAUSE_MS      1u
+#define PAUSE_LIMIT_MS      100u
+#define FIRST_WAIT_PAUSE_MS 2u /* doubled before the first look */
 /* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
    a try that is cut off says less than the error that is known. */
 #define TOO_LATE_MS 20u
@@ -32,11 +33,12 @@ uint64_t idem__call_too_late_ms(uint64_t timeout_ms)
 
 void idem__call_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms)
 {
+    call->timeout_ms = timeout_ms;
     call->deadline_ms = idem__clock_after(now, timeout_ms);
     call->too_late_ms = idem__call_too_late_ms(timeout_ms);
 }
 
-uint64_t idem__call_backoff(uint64_t *pause_ms, uint64_t limit_ms)
+static uint64_t backoff(uint64_t *pause_ms, uint64_t limit_ms)
 {
     uint64_t bits = 0;
     *pause_ms = *pause_ms ? *pause_ms * 2 : FIRST_PAUSE_MS;
@@ -49,15 +51,13 @@ uint64_t idem__call_backoff(uint64_t *pause_ms, uint64_t limit_ms)
 uint64_t idem__call_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadline_ms)
 {
     uint64_t left_ms = now < deadline_ms ? deadline_ms - now : 0;
-    uint64_t pause = idem__call_backoff(pause_ms, PAUSE_LIMIT_MS);
+    uint64_t pause = backoff(pause_ms, PAUSE_LIMIT_MS);
     if (left_ms == 0)
         return 0;
     return now + (pause < left_ms / 2 ? pause : left_ms / 2);
 }
 
-/* Gives each op that writes a fresh version, drawn for all of them at once. Without random bits
-   these ops have failed then. */
-static void stamp_all(const idem_store *store, idem__call *const *calls, size_t count,
+void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t count,
                       uint64_t deadline_ms)
 {
     uint64_t versions[IDEM_BATCH_MAX];
@@ -91,9 +91,7 @@ static void send(idem_store *store, idem_op *const *ops, size_t count, bool read
     (void)idem__pool_submit(&store->writers, ops, count, deadline_ms);
 }
 
-/* The earliest deadline of some calls: their operations share it, and a call whose operation fails
-   for another's deadline repeats it. */
-static uint64_t earliest_deadline(idem__call *const *calls, size_t count)
+uint64_t idem__call_earliest(idem__call *const *calls, size_t count)
 {
     uint64_t deadline_ms = UINT64_MAX;
     for (size_t i = 0; i < count; i++) {
@@ -109,8 +107,8 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
     idem_op *writes[IDEM_BATCH_MAX];
     size_t read_count = 0;
     size_t write_count = 0;
-    uint64_t deadline_ms = earliest_deadline(calls, count);
-    stamp_all(store, calls, count, deadline_ms);
+    uint64_t deadline_ms = idem__call_earliest(calls, count);
+    idem__call_stamp(store, calls, count, deadline_ms);
     for (size_t i = 0; i < count; i++) {
         if (calls[i]->op.error.code != IDEM_OK)
             continue;
@@ -134,7 +132,7 @@ static void tell(idem_store *store, const idem__call *call, idem_event event)
     store->on_event(store->event_user, &event);
 }
 
-void idem__call_tell_retry(idem_store *store, const idem__call *call)
+static void tell_retry(idem_store *store, const idem__call *call)
 {
     tell(store, call,
          (idem_event){.kind = IDEM_EVENT_RETRY,
@@ -151,39 +149,54 @@ void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
                                  "look why the store loses records"});
 }
 
-/* Calls that have to wait for a pause stand in front. */
-typedef struct {
-    idem__call *calls[IDEM_BATCH_MAX];
-    size_t paused;
-    size_t count;
-} pending;
+/* ------------------------------------------------------------------------------------ one step */
 
-static void add(pending *left, idem__call *call, bool pause)
+static void start(idem__call *call)
 {
-    if (pause) {
-        left->calls[left->count++] = left->calls[left->paused];
-        left->calls[left->paused++] = call;
-    } else {
-        left->calls[left->count++] = call;
-    }
+    call->waits = false;
+    idem__protocol_start(call);
 }
 
-/* Takes in all answers and keeps the calls that are not done. */
-static void take_answers(pending *left)
+/* A begin that waits is done as far as the protocol knows: it asks anew, with a time of its own. */
+static void start_look(const idem_store *store, idem__call *call)
 {
-    size_t count = left->count;
-    left->count = 0;
-    left->paused = 0;
-    for (size_t i = 0; i < count; i++) {
-        idem__call *call = left->calls[i];
-        idem__step step = idem__protocol_answer(call);
-        if (step != IDEM__STEP_DONE)
-            add(left, call, step == IDEM__STEP_AGAIN);
-    }
+    uint64_t wait_until_ms = call->wait_until_ms;
+    idem__protocol_clear(call);
+    call->read_first = store->read_first; /* by now it is known that something is there */
+    idem__call_set_time(call, idem_monotonic_ms(), call->timeout_ms);
+    if (call->deadline_ms > wait_until_ms + call->timeout_ms)
+        call->deadline_ms = wait_until_ms + call->timeout_ms;
+    start(call);
 }
 
-/* What an instant store answers takes no time, whatever a deadline by the coarse clock says. */
-bool idem__call_end_late(const idem_store *store, idem__call *call, bool pause, uint64_t now)
+static void set_look(idem_store *store, idem__call *call, uint64_t now)
+{
+    if (call->wait_pause_ms == 0)
+        call->wait_pause_ms = FIRST_WAIT_PAUSE_MS;
+    uint64_t pause = backoff(&call->wait_pause_ms, idem__watch_pause_limit_ms(store));
+    if (pause > call->retry_after_ms + 1)
+        pause = call->retry_after_ms + 1;
+    call->until_ms = now + pause < call->wait_until_ms ? now + pause : call->wait_until_ms;
+}
+
+/* True if a call has found its key in progress, and there is time to wait. */
+static bool waits_for_key(idem_store *store, idem__call *call)
+{
+    if (call->wait_until_ms == 0 || call->code != IDEM_OK)
+        return false;
+    uint64_t now = idem_monotonic_ms();
+    idem__watch_note(store, call, now);
+    if (call->outcome != IDEM_IN_PROGRESS || now >= call->wait_until_ms)
+        return false;
+    call->waits = true;
+    idem__watch_join(store, call);
+    set_look(store, call, now);
+    return true;
+}
+
+/* Ends a call that is not done if its deadline leaves no time to go on. What an in-process store
+   answers takes no time, whatever a deadline by the coarse clock says. */
+static bool end_late(const idem_store *store, idem__call *call, bool pause, uint64_t now)
 {
     if (store->in_process && !pause)
         return false;
@@ -196,53 +209,121 @@ bool idem__call_end_late(const idem_store *store, idem__call *call, bool pause, 
     return true;
 }
 
-static void end_late_ones(const idem_store *store, pending *left, uint64_t now)
+static idem__call_next be_done(idem_store *store, idem__call *call)
 {
-    size_t count = left->count;
-    size_t paused = left->paused;
-    left->count = 0;
-    left->paused = 0;
-    for (size_t i = 0; i < count; i++) {
-        idem__call *call = left->calls[i];
-        if (!idem__call_end_late(store, call, i < paused, now))
-            add(left, call, i < paused);
-    }
+    idem__watch_leave(store, call);
+    return IDEM__CALL_DONE;
 }
 
-/* Pauses and makes the paused calls ready again. Those that need no pause go along with them, so
-   the pause is no longer than any of them can bear. */
-static void pause_before_repeat(idem_store *store, pending *left, uint64_t *pause_ms, uint64_t now)
+idem__call_next idem__call_step(idem_store *store, idem__call *call)
 {
-    uint64_t deadline_ms = earliest_deadline(left->calls, left->count);
-    uint64_t repeat_at_ms = idem__call_repeat_at(pause_ms, now, deadline_ms);
-    for (size_t i = 0; i < left->paused; i++)
-        idem__call_tell_retry(store, left->calls[i]);
-    idem__clock_sleep_until(repeat_at_ms);
-    for (size_t i = 0; i < left->paused; i++)
-        idem__protocol_again(left->calls[i]);
+    idem__step step = idem__protocol_answer(call);
+    if (step == IDEM__STEP_DONE)
+        return waits_for_key(store, call) ? IDEM__CALL_WAIT : be_done(store, call);
+    uint64_t now = idem_monotonic_ms();
+    if (end_late(store, call, step == IDEM__STEP_AGAIN, now))
+        return be_done(store, call);
+    if (step == IDEM__STEP_NEXT)
+        return IDEM__CALL_SEND;
+    tell_retry(store, call);
+    call->until_ms = idem__call_repeat_at(&call->pause_ms, now, call->deadline_ms);
+    return IDEM__CALL_WAIT;
+}
+
+idem__call_next idem__call_resume(idem_store *store, idem__call *call)
+{
+    if (!call->waits) {
+        idem__protocol_again(call);
+        return IDEM__CALL_SEND;
+    }
+    uint64_t now = idem_monotonic_ms();
+    if (now < call->wait_until_ms && idem__watch_was_seen(store, call, now)) {
+        set_look(store, call, now);
+        return IDEM__CALL_WAIT;
+    }
+    start_look(store, call);
+    return IDEM__CALL_SEND;
+}
+
+void idem__call_end(idem_store *store, idem__call *call, const char *why)
+{
+    if (call->waits)
+        start_look(store, call);
+    idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE, "%s", why);
+    idem__protocol_give_up(call);
+    idem__watch_leave(store, call);
+}
+
+void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
+{
+    if (call->waits)
+        start_look(store, call);
+    call->op.error.code = IDEM_OK;
+    idem__call_end(store, call, why);
+}
+
+/* ---------------------------------------------------------------------------------- calls that block */
+
+typedef struct {
+    idem__call *ready[IDEM_BATCH_MAX];
+    idem__call *waiting[IDEM_BATCH_MAX];
+    size_t ready_count;
+    size_t waiting_count;
+} under_way;
+
+static void put(under_way *all, idem__call *call, idem__call_next next)
+{
+    if (next == IDEM__CALL_SEND)
+        all->ready[all->ready_count++] = call;
+    else if (next == IDEM__CALL_WAIT)
+        all->waiting[all->waiting_count++] = call;
+    else if (call->done)
+        call->done(call, call->user);
+}
+
+static void send_ready(idem_store *store, under_way *all)
+{
+    size_t count = all->ready_count;
+    idem__call_send(store, all->ready, count);
+    all->ready_count = 0;
+    for (size_t i = 0; i < count; i++) /* one that goes on takes a place that was read already */
+        put(all, all->ready[i], idem__call_step(store, all->ready[i]));
+}
+
+/* Sleeps until the first is due, if there is nothing to send. */
+static void resume_due(idem_store *store, under_way *all)
+{
+    uint64_t first_ms = UINT64_MAX;
+    size_t count = all->waiting_count;
+    for (size_t i = 0; i < count; i++)
+        first_ms = all->waiting[i]->until_ms < first_ms ? all->waiting[i]->until_ms : first_ms;
+    if (all->ready_count == 0)
+        idem__clock_sleep_until(first_ms);
+    uint64_t now = idem_monotonic_ms();
+    all->waiting_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        idem__call *call = all->waiting[i];
+        put(all, call, call->until_ms <= now ? idem__call_resume(store, call) : IDEM__CALL_WAIT);
+    }
 }
 
 void idem__call_run(idem_store *store, idem__call *const *calls, size_t count)
 {
-    pending left;
-    uint64_t pause_ms = 0;
+    under_way all;
     /* A backend that is concurrent by itself is entered without others' operations in hand. */
     bool direct = idem__pool_is_concurrent(&store->writers);
     int cancel_state = direct ? 0 : idem__cancel_hold();
-    left.count = 0;
-    for (; left.count < count; left.count++) {
-        left.calls[left.count] = calls[left.count];
-        idem__protocol_start(calls[left.count]);
+    all.ready_count = 0;
+    all.waiting_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        start(calls[i]);
+        put(&all, calls[i], IDEM__CALL_SEND);
     }
-    while (left.count > 0) {
-        idem__call_send(store, left.calls, left.count);
-        take_answers(&left);
-        if (left.count == 0)
-            break;
-        uint64_t now = idem_monotonic_ms();
-        end_late_ones(store, &left, now);
-        if (left.paused > 0)
-            pause_before_repeat(store, &left, &pause_ms, now);
+    while (all.ready_count + all.waiting_count > 0) {
+        if (all.ready_count > 0)
+            send_ready(store, &all);
+        if (all.waiting_count > 0)
+            resume_due(store, &all);
     }
     if (!direct)
         idem__cancel_restore(cancel_state);

@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Drives calls of the protocol to their end: this is where time passes. */
+/*
+ * A call on its way: this is where time passes. One step takes in what an operation has brought and
+ * says what is next: to send another one, to wait until a point in time, or that the call is done.
+ * Blocking calls, submitted ones and renewals all go by it.
+ */
 #ifndef IDEM_CORE_CALL_H
 #define IDEM_CORE_CALL_H
 
 #include "protocol.h"
+
+typedef enum {
+    IDEM__CALL_SEND = 1, /**< its operation is to be sent */
+    IDEM__CALL_WAIT,     /**< until `until_ms`; then idem__call_resume() */
+    IDEM__CALL_DONE
+} idem__call_next;
 
 /** Makes `call` blank but for what is common to all kinds. */
 void idem__call_init(idem__call *call, idem__call_kind kind, idem_bytes key);
@@ -15,33 +25,45 @@ uint64_t idem__call_too_late_ms(uint64_t timeout_ms);
 void idem__call_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms);
 
 /**
- * Starts calls and drives them together until each is done, repeating what may succeed later,
- * until its deadline.
+ * Starts calls and takes them together until each is done, repeating what may succeed later, until
+ * its deadline. `done` of each is called as soon as it is.
  * @param count  1 to IDEM_BATCH_MAX
  */
 void idem__call_run(idem_store *store, idem__call *const *calls, size_t count);
 
-/** What idem__call_run() is made of, for those who may not sleep: sends the operations of calls that
- *  were started, each stamped anew, and fills in their lower halves.
+/* -------------------------------------------- what that is made of, for those that may not sleep */
+
+/** Sends the operations of calls, each stamped anew, and fills in their lower halves.
  *  @param count  1 to IDEM_BATCH_MAX */
 void idem__call_send(idem_store *store, idem__call *const *calls, size_t count);
 
-/** Ends a call that is not done if its deadline leaves no time to go on. @param pause  it would
- *  have to pause first @return true if it has ended */
-bool idem__call_end_late(const idem_store *store, idem__call *call, bool pause, uint64_t now);
+/** Gives each operation that writes a version that was never used before. Without random bits these
+ *  have failed then. @param count  1 to IDEM_BATCH_MAX */
+void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t count,
+                      uint64_t deadline_ms);
 
-/** Tells the store's hook that a call's operation has failed and is going to be repeated. */
-void idem__call_tell_retry(idem_store *store, const idem__call *call);
+/** Takes in the lower half of the call's operation. */
+idem__call_next idem__call_step(idem_store *store, idem__call *call);
 
-/** Tells it that a call has put back a record that the store had lost. */
+/** At `until_ms`. @return SEND, or WAIT: another caller has looked at the key just now */
+idem__call_next idem__call_resume(idem_store *store, idem__call *call);
+
+/** Ends a call whose operation is not under way, by IDEM_ERR_UNAVAILABLE, or IDEM_ERR_UNCERTAIN if
+ *  an earlier one of it may have changed something. */
+void idem__call_end(idem_store *store, idem__call *call, const char *why);
+
+/** The same because somebody wants it: the error of an earlier try is not the answer. */
+void idem__call_cancel(idem_store *store, idem__call *call, const char *why);
+
+/** The earliest deadline of some calls. */
+uint64_t idem__call_earliest(idem__call *const *calls, size_t count);
+
+/** Tells the store's hook that a call has put back a record that the store had lost. */
 void idem__call_tell_reinstated(idem_store *store, const idem__call *call);
 
-/** A pause that doubles up to a limit, with jitter: callers that failed together shall not return
- *  together. @param pause_ms  the last one, 0 at first; receives the next */
-uint64_t idem__call_backoff(uint64_t *pause_ms, uint64_t limit_ms);
-
-/** When to repeat what has failed at `now`; 0: the deadline has come.
- *  @param pause_ms  as for idem__call_backoff() */
+/** When to repeat what has failed at `now`; 0: the deadline has come. Pauses double up to a limit,
+ *  with jitter: callers that failed together shall not return together.
+ *  @param pause_ms  the last one, 0 at first; receives the next */
 uint64_t idem__call_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadline_ms);
 
 #endif

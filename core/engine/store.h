@@ -7,6 +7,7 @@
 #include "pool.h"
 #include "params.h"
 #include "url.h"
+#include "watch.h"
 
 #include <stdatomic.h>
 
@@ -31,6 +32,7 @@ struct idem_store {
     void (*on_event)(void *user, const idem_event *event);
     void *event_user;
     idem__keeper keeper;
+    idem__watch watch; /* keys that callers wait for */
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */
     idem_store *next;          /* in the list that fork() walks */
     bool slow_to_rest;         /* during a fork(), guarded likewise */

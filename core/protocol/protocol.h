@@ -34,9 +34,11 @@ typedef enum {
                               idem__protocol_again(), or give up */
 } idem__step;
 
-/** One call on one key. Bytes are borrowed, `seen` apart. What stands in front of `next` is zero
+/** One call on one key. Bytes are borrowed, `seen` apart. The engine's part is of no concern to the
+ *  protocol. What stands in front of `next` is zero
  *  where it is not filled in; what follows is made by the protocol when it is needed. */
-typedef struct {
+typedef struct idem__call idem__call;
+struct idem__call {
     /* the question */
     idem__call_kind kind;
     bool no_takeover; /**< begin: report a claim whose lease ran out */
@@ -49,11 +51,22 @@ typedef struct {
     idem_encoding encoding;         /**< complete: what the response is */
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
-    uint64_t deadline_ms;           /**< the driver's; likewise the next */
-    uint64_t too_late_ms;           /**< with less time left it is not repeated */
     uint8_t context;                /**< what the backend left in the last op */
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
+
+    /* the engine's */
+    uint64_t timeout_ms;
+    uint64_t deadline_ms;
+    uint64_t too_late_ms;   /**< with less time left it is not repeated */
+    uint64_t wait_until_ms; /**< begin: a key in progress is waited for until then; 0: not at all */
+    bool waits;             /**< it does: it is done, unless it looks again */
+    bool counted;           /**< among those of the store that wait */
+    uint64_t until_ms;      /**< when it goes on, after a step that said so */
+    uint64_t pause_ms;      /**< the last pause before a repeat */
+    uint64_t wait_pause_ms; /**< the last one between two looks */
+    void (*done)(idem__call *call, void *user); /**< called once it is done; may be NULL */
+    void *user;
 
     /* the answer */
     int code;                  /**< IDEM_OK, or why the call failed: then see `error` */
@@ -69,7 +82,7 @@ typedef struct {
     idem_record next; /**< what op stores */
     idem_op op;
     idem_error error;
-} idem__call;
+};
 
 /** Makes a call blank: its question can be filled in, or it can be cleared as it is. */
 static inline void idem__protocol_blank(idem__call *call)

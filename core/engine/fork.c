@@ -113,12 +113,14 @@ static void prepare(void)
     for (idem_store *store = stores; store; store = store->next) {
         idem__pool_fork(&store->writers, IDEM_FORK_PREPARE);
         idem__pool_fork(&store->readers, IDEM_FORK_PREPARE);
+        (void)pthread_mutex_lock(&store->watch.lock);
     }
 }
 
 static void resume(idem_fork_phase phase)
 {
     for (idem_store *store = stores; store; store = store->next) {
+        (void)pthread_mutex_unlock(&store->watch.lock);
         idem__pool_fork(&store->readers, phase);
         idem__pool_fork(&store->writers, phase);
         if (phase == IDEM_FORK_CHILD)

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Submitted calls on a connection that the dispatching thread drives: it sends what is ready,
+ * receives what has come, and sees to time, and never blocks. What a user's loop polls is an epoll
+ * set over the socket, a timer and the notifier. Only to connect, which resolves names and shakes
+ * hands, a thread of its own is started; it ends when the connection stands.
+ *
+ * A connection that owes an answer for a part of a call's time without a single byte is given up, as
+ * in pipeline.c.
+ */
+#include "async_queue.h"
+#include "clock.h"
+#include "inside.h"
+#include "thread.h"
+#include "verify.h"
+
+#ifdef __linux__
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define ROOM          64u   /* for what one `receive` gives back */
+#define TURN_ROOMS    16u   /* so often in one turn */
+#define IN_FLIGHT_MAX 1024u
+#define DUE_IN_A_TURN 1024u
+#define SILENCE_PART  3u
+#define SILENCE_MS    250u
+
+/* ------------------------------------------------------------------------------- after an answer */
+
+/* Takes in the answers of flights. `io` is held, the lock is open. */
+static void step_all(idem_async *async, idem__flight *const *flights, size_t count)
+{
+    idem__flight_state states[IDEM_BATCH_MAX];
+    idem_op *ops[IDEM_BATCH_MAX];
+    for (size_t i = 0; i < count; i++)
+        ops[i] = &flights[i]->call->op;
+    idem__verify_found(ops, count, true);
+    for (size_t i = 0; i < count; i++)
+        states[i] = idem__queue_step(async->store, flights[i]);
+    idem__inside_lock(&async->lock);
+    for (size_t i = 0; i < count; i++) {
+        idem__timers_unset(&async->timers, &flights[i]->timer);
+        flights[i]->state = states[i];
+        idem__queue_put(async, flights[i]);
+    }
+    idem__inside_unlock(&async->lock);
+}
+
+/* ----------------------------------------------------------------------------------- connecting */
+
+static void *connect_now(void *argument)
+{
+    idem_async *async = argument;
+    idem__loop *loop = &async->loop;
+    const idem_backend_ops *ops = &async->store->ops;
+    idem_error error = {0};
+    int rc;
+    if (loop->backend) {
+        rc = ops->connect(loop->backend, loop->connect_by_ms, &error);
+    } else {
+        loop->config.deadline_ms = loop->connect_by_ms;
+        rc = ops->open(&loop->config, &loop->backend, &error);
+    }
+    if (rc)
+        (void)idem_error_set(&error, rc & ~IDEM_PERMANENT, "%s",
+                             idem_strerror(rc & ~IDEM_PERMANENT));
+    idem__inside_lock(&async->lock);
+    loop->rc = rc;
+    loop->error = error;
+    loop->ended = true;
+    idem__notifier_signal(&async->notifier);
+    (void)pthread_cond_broadcast(&async->rested);
+    idem__inside_unlock(&async->lock);
+    return NULL;
+}
+
+/* Fails all that waits to be sent. `io` is held. */
+static void fail_ready(idem_async *async, int rc, const char *why)
+{
+    idem__flight *flights[IDEM_BATCH_MAX];
+    size_t count;
+    do {
+        idem__inside_lock(&async->lock);
+        count = idem__queue_take(&async->ways[0], flights, IDEM_BATCH_MAX);
+        idem__inside_unlock(&async->lock);
+        for (size_t i = 0; i < count; i++)
+            idem_op_fail(&flights[i]->call->op, (rc & IDEM_PERMANENT) != 0, rc & ~IDEM_PERMANENT,
+                         "%s", why);
+        step_all(async, flights, count);
+    } while (count == IDEM_BATCH_MAX);
+}
+
+static void start_connecting(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    loop->connect_by_ms = idem__clock_deadline(async->store->timeout_ms);
+    idem__inside_lock(&async->lock);
+    loop->ended = false;
+    int failed = idem__thread_start(&loop->connector, connect_now, async);
+    loop->connecting = !failed;
+    idem__inside_unlock(&async->lock);
+    if (failed)
+        fail_ready(async, IDEM_ERR_UNAVAILABLE,
+                   "no thread could be started to connect, for want of memory or by a limit on "
+                   "threads");
+}
+
+/* @return true if a connector is still at work. `io` is held */
+static bool is_connecting(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem__inside_lock(&async->lock);
+    bool connecting = loop->connecting;
+    bool ended = loop->ended;
+    idem__inside_unlock(&async->lock);
+    if (!connecting || !ended)
+        return connecting;
+    (void)pthread_join(loop->connector, NULL);
+    idem__inside_lock(&async->lock);
+    loop->connecting = false;
+    idem__inside_unlock(&async->lock);
+    loop->sound = loop->rc == IDEM_OK;
+    loop->heard_ms = idem_monotonic_ms();
+    if (loop->rc)
+        fail_ready(async, loop->rc, loop->error.message);
+    return false;
+}
+
+/* True if something may be sent now. Never blocks: a connection that is found to be gone is made
+   anew by the connector. */
+static bool is_ready(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    if (loop->sound && loop->in_flight == 0)
+        loop->sound = async->store->ops.connect(loop->backend, idem_monotonic_ms(), NULL) == 0;
+    if (!loop->sound && loop->in_flight == 0)
+        start_connecting(async);
+    return loop->sound;
+}
+
+/* -------------------------------------------------------------------------------------- sending */
+
+static uint64_t silent_at(const idem__loop *loop, const idem__flight *flight)
+{
+    uint64_t part = flight->call->timeout_ms / SILENCE_PART;
+    uint64_t since = loop->heard_ms > flight->sent_ms ? loop->heard_ms : flight->sent_ms;
+    uint64_t at_ms = since + (part > SILENCE_MS ? part : SILENCE_MS);
+    return at_ms < flight->call->deadline_ms ? at_ms : flight->call->deadline_ms;
+}
+
+/* Those that could not be stamped have failed already. @return how many are left, in front */
+static size_t stamp(idem_async *async, idem__flight **flights, size_t count)
+{
+    idem__call *calls[IDEM_BATCH_MAX];
+    idem__flight *failed[IDEM_BATCH_MAX];
+    size_t failed_count = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        calls[i] = flights[i]->call;
+    idem__call_stamp(async->store, calls, count, idem__call_earliest(calls, count));
+    for (size_t i = 0; i < count; i++) {
+        if (flights[i]->call->op.error.code)
+            failed[failed_count++] = flights[i];
+        else
+            flights[left++] = flights[i];
+    }
+    step_all(async, failed, failed_count);
+    return left;
+}
+
+/* @return how many of them the instance has taken; the others are queued again */
+static size_t send_some(idem_async *async, idem__flight *const *flights, size_t count)
+{
+    idem__loop *loop = &async->loop;
+    idem_op *ops[IDEM_BATCH_MAX];
+    uint64_t now = idem_monotonic_ms();
+    for (size_t i = 0; i < count; i++) {
+        ops[i] = &flights[i]->call->op;
+        ops[i]->owner = flights[i];
+    }
+    size_t taken = async->store->ops.send(loop->backend, ops, count);
+    loop->in_flight += taken;
+    idem__inside_lock(&async->lock);
+    for (size_t i = 0; i < taken; i++) {
+        flights[i]->sent_ms = now;
+        idem__timers_set(&async->timers, &flights[i]->timer, silent_at(loop, flights[i]));
+    }
+    for (size_t i = taken; i < count; i++) {
+        flights[i]->state = IDEM__FLIGHT_QUEUED;
+        idem__queue_put(async, flights[i]);
+    }
+    idem__inside_unlock(&async->lock);
+    return taken;
+}
+
+/* Sends what was ready when this began. */
+static void send_ready(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem__flight *flights[IDEM_BATCH_MAX];
+    idem__inside_lock(&async->lock);
+    size_t left = async->frozen ? 0 : idem__queue_ready(&async->ways[0]);
+    loop->blocked = async->frozen;
+    idem__inside_unlock(&async->lock);
+    if (left == 0)
+        return;
+    loop->blocked = !is_ready(async);
+    while (!loop->blocked && left > 0) {
+        size_t room = IN_FLIGHT_MAX > loop->in_flight ? IN_FLIGHT_MAX - loop->in_flight : 0;
+        room = room < IDEM_BATCH_MAX ? room : IDEM_BATCH_MAX;
+        idem__inside_lock(&async->lock);
+        size_t count = idem__queue_take(&async->ways[0], flights, room < left ? room : left);
+        idem__inside_unlock(&async->lock);
+        left -= count;
+        size_t stamped = stamp(async, flights, count);
+        size_t taken = stamped ? send_some(async, flights, stamped) : 0;
+        loop->blocked = count == 0 || taken < stamped;
+    }
+}
+
+/* ------------------------------------------------------------------------------------- receiving */
+
+/* @return true if there is more */
+static bool receive_some(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    const idem_backend_ops *ops = &async->store->ops;
+    idem__flight *flights[ROOM];
+    idem_op *done[ROOM];
+    idem_wants wants;
+    idem_error error = {0};
+    size_t count = 0;
+    int rc = ops->receive(loop->backend, done, ROOM, &count, &error);
+    for (size_t i = 0; i < count; i++) {
+        flights[i] = done[i]->owner;
+        done[i]->owner = NULL;
+    }
+    loop->in_flight -= count;
+    ops->wants(loop->backend, &wants);
+    if (wants.progress != loop->progress)
+        loop->heard_ms = idem_monotonic_ms();
+    loop->progress = wants.progress;
+    step_all(async, flights, count);
+    if (rc && count < ROOM) {
+        loop->sound = false;
+        loop->watched = -1;
+    }
+    return count == ROOM || (rc == IDEM_OK && wants.at_once && count > 0);
+}
+
+static void receive_all(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    unsigned rooms = 0;
+    loop->more = loop->sound;
+    while (loop->more && rooms++ < TURN_ROOMS)
+        loop->more = receive_some(async);
+}
+
+/* ----------------------------------------------------------------------------------------- time */
+
+void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
+{
+    idem__loop *loop = &async->loop;
+    idem_op *op = &flight->call->op;
+    uint64_t silent_ms = silent_at(loop, flight);
+    if (now < flight->call->deadline_ms) {
+        if (now >= silent_ms && loop->sound)
+            async->store->ops.drop(loop->backend);
+        idem__timers_set(&async->timers, &flight->timer,
+                         now >= silent_ms ? flight->call->deadline_ms : silent_ms);
+        return;
+    }
+    async->store->ops.abandon(loop->backend, op);
+    op->owner = NULL;
+    loop->in_flight--;
+    idem_op_fail(op, false, op->kind == IDEM_OP_GET ? IDEM_ERR_UNAVAILABLE : IDEM_ERR_UNCERTAIN,
+                 "the store did not answer by the deadline%s",
+                 op->kind == IDEM_OP_GET ? "" : "; the change may have been made");
+    idem__flights_add(&loop->late, flight);
+}
+
+static void see_to_time(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    uint64_t fired;
+    uint64_t now = idem_monotonic_ms();
+    if (now >= loop->armed_ms) {
+        loop->armed_ms = UINT64_MAX;
+        while (read(loop->timer, &fired, sizeof fired) < 0 && errno == EINTR) {
+        }
+    }
+    idem__inside_lock(&async->lock);
+    loop->due_left = !idem__queue_see_to_time(async, now, DUE_IN_A_TURN);
+    idem__inside_unlock(&async->lock);
+    while (loop->late.first) {
+        idem__flight *flight = loop->late.first;
+        idem__flights_remove(&loop->late, flight);
+        step_all(async, &flight, 1);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- turns */
+
+void idem__loop_turn(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem__inside_lock(&loop->io);
+    bool connecting = is_connecting(async);
+    if (!connecting)
+        receive_all(async);
+    see_to_time(async);
+    loop->blocked = connecting;
+    if (!connecting)
+        send_ready(async);
+    idem__inside_unlock(&loop->io);
+}
+
+void idem__loop_send(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem__inside_lock(&loop->io);
+    if (!loop->blocked && !is_connecting(async))
+        send_ready(async);
+    idem__inside_unlock(&loop->io);
+    idem__loop_arm(async);
+}
+
+bool idem__loop_has_work(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    return loop->more || loop->due_left ||
+           (!loop->blocked && idem__queue_ready(&async->ways[0]) > 0);
+}
+
+static void watch_socket(idem__loop *loop, const idem_wants *wants)
+{
+    struct epoll_event event = {.events = EPOLLIN | (wants->write ? EPOLLOUT : 0u),
+                                .data.fd = wants->fd};
+    if (loop->watched >= 0 && loop->watched != wants->fd) {
+        (void)epoll_ctl(loop->set, EPOLL_CTL_DEL, loop->watched, NULL);
+        loop->watched = -1;
+    }
+    if (wants->fd < 0 || (loop->watched == wants->fd && loop->watched_write == wants->write))
+        return;
+    int how = loop->watched < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (epoll_ctl(loop->set, how, wants->fd, &event) == 0 || errno == EEXIST)
+        loop->watched = wants->fd;
+    loop->watched_write = wants->write;
+}
+
+static void arm_timer(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem__inside_lock(&async->lock);
+    uint64_t next_ms = idem__timers_next_ms(&async->timers);
+    idem__inside_unlock(&async->lock);
+    if (next_ms >= loop->armed_ms)
+        return;
+    struct itimerspec when = {.it_value = idem__clock_point(next_ms)};
+    if (when.it_value.tv_sec == 0 && when.it_value.tv_nsec == 0)
+        when.it_value.tv_nsec = 1;
+    if (timerfd_settime(loop->timer, TFD_TIMER_ABSTIME, &when, NULL) == 0)
+        loop->armed_ms = next_ms;
+}
+
+void idem__loop_arm(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem_wants wants = {.fd = -1};
+    idem__inside_lock(&loop->io);
+    if (!is_connecting(async) && loop->backend) {
+        async->store->ops.wants(loop->backend, &wants);
+        watch_socket(loop, &wants);
+    }
+    arm_timer(async);
+    idem__inside_unlock(&loop->io);
+}
+
+/* Receives what is due, and sends nothing new. @return true: nothing is under way any more */
+static bool wind_down(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    idem__inside_lock(&loop->io);
+    bool connecting = is_connecting(async);
+    if (!connecting)
+        receive_all(async);
+    see_to_time(async);
+    bool rests = !connecting && loop->in_flight == 0;
+    idem__inside_unlock(&loop->io);
+    return rests;
+}
+
+bool idem__loop_drain(idem_async *async, uint64_t until_ms)
+{
+    while (!wind_down(async)) {
+        uint64_t now = idem_monotonic_ms();
+        if (now >= until_ms)
+            return false;
+        idem__loop_arm(async);
+        struct pollfd set = {.fd = async->loop.set, .events = POLLIN};
+        (void)poll(&set, 1, until_ms - now < 10 ? (int)(until_ms - now) : 10);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------- making, fork() */
+
+static void close_both(idem__loop *loop)
+{
+    if (loop->set >= 0)
+        (void)close(loop->set);
+    if (loop->timer >= 0)
+        (void)close(loop->timer);
+    loop->set = -1;
+    loop->timer = -1;
+}
+
+static bool make(idem__loop *loop, int notifier)
+{
+    loop->set = idem_descriptor_raise(epoll_create1(EPOLL_CLOEXEC));
+    loop->timer =
+        idem_descriptor_raise(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    loop->watched = -1;
+    loop->armed_ms = UINT64_MAX;
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = notifier};
+    bool made = loop->set >= 0 && loop->timer >= 0 &&
+                epoll_ctl(loop->set, EPOLL_CTL_ADD, notifier, &event) == 0 &&
+                epoll_ctl(loop->set, EPOLL_CTL_ADD, loop->timer, &event) == 0;
+    if (!made)
+        close_both(loop);
+    return made;
+}
+
+bool idem__loop_init(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    loop->config = async->store->writers.config;
+    if (pthread_mutex_init(&loop->io, NULL))
+        return false;
+    loop->used = make(loop, async->notifier.fd);
+    if (!loop->used)
+        (void)pthread_mutex_destroy(&loop->io);
+    return loop->used;
+}
+
+void idem__loop_destroy(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    close_both(loop);
+    if (loop->backend)
+        async->store->ops.close(loop->backend);
+    (void)pthread_mutex_destroy(&loop->io);
+}
+
+/* In the child: the set and the timer are the parent's too. Others take their numbers. */
+static void renew(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    int set = loop->set;
+    close_both(loop);
+    if (async->notifier.fd < 0 || !make(loop, async->notifier.fd)) {
+        idem__notifier_close(&async->notifier); /* nothing can be submitted any more */
+        return;
+    }
+    if (loop->set != set && dup2(loop->set, set) == set) {
+        (void)fcntl(set, F_SETFD, FD_CLOEXEC);
+        (void)close(loop->set);
+        loop->set = set;
+    }
+}
+
+/* What was abandoned would be answered to whatever the other process asks. */
+static void end_connection(idem_async *async)
+{
+    idem__loop *loop = &async->loop;
+    const idem_backend_ops *ops = &async->store->ops;
+    idem_op *given[1];
+    size_t count;
+    idem_wants wants;
+    ops->wants(loop->backend, &wants);
+    if (loop->watched >= 0)
+        (void)epoll_ctl(loop->set, EPOLL_CTL_DEL, loop->watched, NULL);
+    loop->watched = -1;
+    if (wants.in_flight == 0)
+        return;
+    ops->drop(loop->backend);
+    (void)ops->receive(loop->backend, given, 1, &count, NULL);
+    loop->sound = false;
+}
+
+void idem__loop_fork(idem_async *async, idem_fork_phase phase)
+{
+    idem__loop *loop = &async->loop;
+    const idem_backend_ops *ops = &async->store->ops;
+    if (phase == IDEM_FORK_PREPARE)
+        idem__inside_lock(&loop->io);
+    if (phase == IDEM_FORK_PREPARE && loop->backend)
+        end_connection(async);
+    if (loop->backend && ops->at_fork)
+        ops->at_fork(loop->backend, phase);
+    if (phase == IDEM_FORK_CHILD)
+        renew(async);
+    if (phase != IDEM_FORK_PREPARE)
+        idem__inside_unlock(&loop->io);
+}
+
+#else /* workers do it */
+
+bool idem__loop_init(idem_async *async)
+{
+    (void)async;
+    return false;
+}
+
+void idem__loop_destroy(idem_async *async)
+{
+    (void)async;
+}
+
+void idem__loop_turn(idem_async *async)
+{
+    (void)async;
+}
+
+void idem__loop_send(idem_async *async)
+{
+    (void)async;
+}
+
+bool idem__loop_has_work(idem_async *async)
+{
+    (void)async;
+    return false;
+}
+
+bool idem__loop_drain(idem_async *async, uint64_t until_ms)
+{
+    (void)async;
+    (void)until_ms;
+    return true;
+}
+
+void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
+{
+    (void)async;
+    (void)flight;
+    (void)now;
+}
+
+void idem__loop_arm(idem_async *async)
+{
+    (void)async;
+}
+
+void idem__loop_fork(idem_async *async, idem_fork_phase phase)
+{
+    (void)async;
+    (void)phase;
+}
+
+#endif
