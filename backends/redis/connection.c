@@ -343,7 +343,7 @@ int idem__redis_keep_connected(idem__redis *self, uint64_t deadline_ms, idem__re
 {
     const idem__redis_wire *wire = &self->wire;
     uint64_t now_ms = idem_monotonic_ms();
-    if (now_ms >= deadline_ms)
+    if (deadline_ms > 0 && now_ms >= deadline_ms)
         return too_late(self, fault);
     bool sound = wire->fd >= 0 && !wire->broken && !self->pipeline.fault.error.code;
     /* The answer to an abandoned request is due, or was there a moment ago. */
@@ -352,5 +352,8 @@ int idem__redis_keep_connected(idem__redis *self, uint64_t deadline_ms, idem__re
         return IDEM_OK;
     if (sound && idem__redis_wire_usable(&self->wire))
         return IDEM_OK;
+    if (deadline_ms == 0)
+        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                     "there is no connection to %s", self->name);
     return connect_anew(self, deadline_ms, fault);
 }

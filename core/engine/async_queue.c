@@ -15,8 +15,6 @@
 
 #define WRITES 0u
 #define READS  1u
-/* What is due so soon is taken along: how often time is looked at. */
-#define GRAIN_MS 2u
 /* Of a batch that has others in it. */
 #define LOOKS_BESIDE 32u
 /* In a batch, times differ by this factor at most: it ends by the earliest deadline. */
@@ -83,7 +81,7 @@ size_t idem__queue_ready(const idem__way *way)
 
 void idem__queue_put(idem_async *async, idem__flight *flight)
 {
-    uint64_t at_ms = flight->call->deadline_ms;
+    uint64_t at_ms = flight->call->deadline_ms + IDEM__QUEUE_GRAIN_MS;
     if (flight->state == IDEM__FLIGHT_DONE) {
         idem__timers_unset(&async->timers, &flight->timer);
         forget(async, flight);
@@ -172,14 +170,14 @@ static void resume(idem_async *async, idem__flight *flight)
 bool idem__queue_see_to_time(idem_async *async, uint64_t now, size_t limit)
 {
     for (size_t i = 0; i < limit; i++) {
-        idem__timer *timer = idem__timers_take_due(&async->timers, now + GRAIN_MS);
+        idem__timer *timer = idem__timers_take_due(&async->timers, now + IDEM__QUEUE_GRAIN_MS);
         if (!timer)
             return true;
         idem__flight *flight = idem__flight_of(timer);
         if (flight->state == IDEM__FLIGHT_DELAYED)
             resume(async, flight);
         else if (flight->state == IDEM__FLIGHT_SENT)
-            idem__loop_expire(async, flight, now + GRAIN_MS);
+            idem__loop_expire(async, flight, now);
         else
             expire(async, flight);
     }

@@ -13,6 +13,9 @@
 
 #define IDEM__QUEUE_WAYS    2u
 #define IDEM__QUEUE_BUCKETS 1024u
+/* What is due so soon is taken along, so that time is not looked at for each. A deadline, which must
+   not come early, is set so much later. */
+#define IDEM__QUEUE_GRAIN_MS 2u
 
 /* What one worker takes its flights from. */
 typedef struct {

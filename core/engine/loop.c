@@ -123,7 +123,9 @@ static bool is_connecting(idem_async *async)
     (void)pthread_join(loop->connector, NULL);
     idem__inside_lock(&async->lock);
     loop->connecting = false;
+    loop->ended = false;
     idem__inside_unlock(&async->lock);
+    loop->blocked = false;
     loop->sound = loop->rc == IDEM_OK;
     loop->heard_ms = idem_monotonic_ms();
     if (loop->rc)
@@ -137,7 +139,7 @@ static bool is_ready(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     if (loop->sound && loop->in_flight == 0)
-        loop->sound = async->store->ops.connect(loop->backend, idem_monotonic_ms(), NULL) == 0;
+        loop->sound = async->store->ops.connect(loop->backend, 0, NULL) == IDEM_OK;
     if (!loop->sound && loop->in_flight == 0)
         start_connecting(async);
     return loop->sound;
@@ -151,6 +153,11 @@ static uint64_t silent_at(const idem__loop *loop, const idem__flight *flight)
     uint64_t since = loop->heard_ms > flight->sent_ms ? loop->heard_ms : flight->sent_ms;
     uint64_t at_ms = since + (part > SILENCE_MS ? part : SILENCE_MS);
     return at_ms < flight->call->deadline_ms ? at_ms : flight->call->deadline_ms;
+}
+
+static void set_timer(idem_async *async, idem__flight *flight, uint64_t at_ms)
+{
+    idem__timers_set(&async->timers, &flight->timer, at_ms + IDEM__QUEUE_GRAIN_MS);
 }
 
 /* Those that could not be stamped have failed already. @return how many are left, in front */
@@ -188,7 +195,7 @@ static size_t send_some(idem_async *async, idem__flight *const *flights, size_t 
     idem__inside_lock(&async->lock);
     for (size_t i = 0; i < taken; i++) {
         flights[i]->sent_ms = now;
-        idem__timers_set(&async->timers, &flights[i]->timer, silent_at(loop, flights[i]));
+        set_timer(async, flights[i], silent_at(loop, flights[i]));
     }
     for (size_t i = taken; i < count; i++) {
         flights[i]->state = IDEM__FLIGHT_QUEUED;
@@ -272,8 +279,7 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
     if (now < flight->call->deadline_ms) {
         if (now >= silent_ms && loop->sound)
             async->store->ops.drop(loop->backend);
-        idem__timers_set(&async->timers, &flight->timer,
-                         now >= silent_ms ? flight->call->deadline_ms : silent_ms);
+        set_timer(async, flight, now >= silent_ms ? flight->call->deadline_ms : silent_ms);
         return;
     }
     async->store->ops.abandon(loop->backend, op);
@@ -311,12 +317,11 @@ void idem__loop_turn(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     idem__inside_lock(&loop->io);
-    bool connecting = is_connecting(async);
-    if (!connecting)
+    loop->blocked = is_connecting(async);
+    if (!loop->blocked)
         receive_all(async);
     see_to_time(async);
-    loop->blocked = connecting;
-    if (!connecting)
+    if (!loop->blocked)
         send_ready(async);
     idem__inside_unlock(&loop->io);
 }
@@ -334,7 +339,7 @@ void idem__loop_send(idem_async *async)
 bool idem__loop_has_work(idem_async *async)
 {
     idem__loop *loop = &async->loop;
-    return loop->more || loop->due_left ||
+    return loop->more || loop->due_left || loop->ended ||
            (!loop->blocked && idem__queue_ready(&async->ways[0]) > 0);
 }
 

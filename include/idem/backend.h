@@ -402,6 +402,7 @@ struct idem_backend_ops {
      * Makes sure that there is a connection, as far as that can be known without waiting for an
      * answer where there is one already. Blocks until `deadline_ms`. Nothing is in flight but what
      * was abandoned, which need not keep it from being used again.
+     * @param deadline_ms  0: only looks whether there is one, and makes none
      * @return as `open`
      */
     int (*connect)(idem_backend *backend, uint64_t deadline_ms, idem_error *error);
