@@ -285,7 +285,7 @@ static idem__redis_verdict take_reads(idem__redis *self, idem__redis_request *at
 }
 
 idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
-                                         redisReply *const *replies, idem__redis_fault *whole)
+                                             redisReply *const *replies, idem__redis_fault *whole)
 {
     const redisReply *reply = replies[0];
     idem__redis_verdict given;

@@ -238,8 +238,8 @@ int main(int count, char **words)
     server_start(&redis, NULL);
     TCase *tcase = tcase_create("pipeline");
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, a_pipeline_cut_after_any_byte_gives_every_operation_a_true_answer,
-                        0, 2);
+    tcase_add_loop_test(tcase, a_pipeline_cut_after_any_byte_gives_every_operation_a_true_answer, 0,
+                        2);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
