@@ -80,7 +80,20 @@ start_servers() {
   fi
 }
 
-# open_place NAME: a fresh, empty store; its URL or path is in $place.
+# start_link NAME MICROSECONDS: a link to the plain server that takes so long each way, unless it is there.
+start_link() {
+  [ ! -S "$work/$1" ] || return 0
+  "$apart" "$programs/link" "$work/$1" "$work/plain" "$2" &
+  servers="$servers $!"
+  tries=0
+  until answers "$work/$1"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || return 1
+    sleep 0.1
+  done
+}
+
+# open_place NAME: a fresh, empty store; its URL or path is in $place. What starts a link needs $programs.
 open_place() {
   files=$((files + 1))
   case $1 in
@@ -88,6 +101,14 @@ open_place() {
   unix) place=redis+unix://$work/plain ;;
   tcp) place=redis://127.0.0.1:$port ;;
   databases) place="redis+unix://$work/plain?db={}" ;;
+  link)
+    start_link link 500
+    place="redis+unix://$work/link"
+    ;;
+  far)
+    start_link far 2500
+    place="redis+unix://$work/far"
+    ;;
   always) place=redis+unix://$work/always ;;
   full) place="sqlite://$data/store-$files.db?synchronous=full" ;;
   normal) place="sqlite://$data/store-$files.db?synchronous=normal" ;;
