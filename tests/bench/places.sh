@@ -8,6 +8,7 @@
 # $place.
 # shellcheck disable=SC2034 # what is set here is used by those who source this
 
+programs=${programs:-} # where the program `link` is; may be set later
 work=
 data=
 servers=
@@ -93,7 +94,7 @@ start_link() {
   done
 }
 
-# open_place NAME: a fresh, empty store; its URL or path is in $place. What starts a link needs $programs.
+# open_place NAME: a fresh, empty store; its URL or path is in $place.
 open_place() {
   files=$((files + 1))
   case $1 in
