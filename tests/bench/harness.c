@@ -206,10 +206,11 @@ static void print_latencies(board *said, size_t count)
         const char *name;
         size_t per_mille;
     } shown[] = {{"p50", 500}, {"p99", 990}, {"p999", 999}};
-    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        (void)printf(" %s_us=%.1f", shown[i].name,
-                     said->latency_ns[count * shown[i].per_mille / 1000] / 1e3);
-    (void)printf(" max_us=%.1f", said->latency_ns[count - 1] / 1e3);
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        size_t place = count * shown[i].per_mille / 1000;
+        (void)printf(" %s_us=%.1f", shown[i].name, (double)said->latency_ns[place] / 1e3);
+    }
+    (void)printf(" max_us=%.1f", (double)said->latency_ns[count - 1] / 1e3);
 }
 
 static void print_results(board *said, const bench_options *options, double grown_bytes)
