@@ -181,8 +181,8 @@ END_TEST
 START_TEST(a_reply_ahead_of_what_is_sent_again_is_not_its_answer)
 {
     static const char *const seals[] = {"$4\r\nECHO\r\n", "$4\r\nPING\r\n$16", "return ARGV[1]"};
-    idem_op op = make_op(IDEM_OP_GET, "there", NULL);
-    idem_op *done[1];
+    idem_op ops[] = {make_op(IDEM_OP_GET, "there", NULL), make_op(IDEM_OP_GET, "other", NULL)};
+    idem_op *done[2];
     size_t count = 0;
     put(&redis, "there", 3);
     for (size_t i = 0; i < 3; i++)
@@ -193,14 +193,14 @@ START_TEST(a_reply_ahead_of_what_is_sent_again_is_not_its_answer)
     proxy_add(between, (proxy_rule){.match = "there",
                                     .action = PROXY_ANSWER,
                                     .times = 1,
-                                    .text = "-NOSCRIPT No matching script.\r\n$-1\r\n"});
+                                    .text = "-NOSCRIPT No matching script.\r\n$-1\r\n$-1\r\n"});
     ops_of->close(backend);
     open_at(&idem__redis_backend, "127.0.0.1", atoi(strrchr(proxy_url(between), ':') + 1), NULL);
-    send_all(&op, 1);
-    int rc = receive_all(done, 1, &count);
-    ck_assert_uint_eq(count, 1);
-    ck_assert_msg(rc == IDEM_ERR_UNAVAILABLE && op.error.code == IDEM_ERR_UNAVAILABLE,
-                  "%d: %s, found %d", rc, err.message, op.has_found);
+    send_all(ops, 2);
+    int rc = receive_all(done, 2, &count);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_msg(rc == IDEM_ERR_UNAVAILABLE && ops[0].error.code == IDEM_ERR_UNAVAILABLE,
+                  "%d: %s, found %d", rc, err.message, ops[0].has_found);
 }
 END_TEST
 
