@@ -13,6 +13,7 @@
 
 #define WAITED_KEYS 1000u /* that the waiting calls wait for */
 #define WAIT_MS     600000u
+#define TIMEOUT_MS  60000u /* where it takes as long, that is what is to be seen */
 
 typedef struct {
     idem_store *store;
@@ -51,6 +52,7 @@ static void submit(subject *self, bench_key key, uint64_t wait_ms, idem_async_be
     idem_request_init(&request);
     request.key = (idem_bytes){key.text, BENCH_KEY_LEN};
     request.wait_ms = wait_ms;
+    request.timeout_ms = TIMEOUT_MS;
     if (idem_async_begin(self->async, &request, fn, self, NULL, &error))
         bench_fail("submit: %s", error.message);
 }
