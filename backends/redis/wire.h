@@ -37,7 +37,7 @@ typedef struct {
     size_t received; /**< its bytes, or a little more */
     idem_buffer out; /**< commands; sent up to `sent` */
     size_t sent;
-    uint64_t gone; /**< bytes that were sent and are not in `out` any more */
+    uint64_t gone;     /**< bytes that were sent and are not in `out` any more */
     uint64_t progress; /**< bytes that came, and that were sent after they had to wait */
     bool held_up;      /**< the system did not take all at once, some time */
     size_t expected; /**< replies that are still to come */
@@ -46,7 +46,7 @@ typedef struct {
     uint64_t seal;   /**< the last one that was sent, and that was answered */
     uint64_t confirmed;
     uint64_t heard_ms; /**< when something came last, by the coarse clock */
-    size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
+    size_t chunk_len;  /**< of what was received last, and how much of it the reader was given */
     size_t fed;
     char chunk[IDEM__REDIS_CHUNK];
 } idem__redis_wire;
