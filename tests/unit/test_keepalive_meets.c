@@ -29,10 +29,10 @@ static struct {
     idem_op_kind held_back; /* the reply of the next one on KEY waits for `open`; 0: none does */
     bool holding;
     bool open;
-    unsigned met;           /* renewals that have found KEY completed */
-    unsigned others;        /* renewals of another key since that, or since `open` was set */
-    unsigned renewals;      /* of KEY */
-    uint64_t lease_ms;      /* of the last one */
+    unsigned met;      /* renewals that have found KEY completed */
+    unsigned others;   /* renewals of another key since that, or since `open` was set */
+    unsigned renewals; /* of KEY */
+    uint64_t lease_ms; /* of the last one */
     unsigned lost_events;
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -239,8 +239,8 @@ static int complete_submitted(idem_claim *claim)
     int code = -1;
     idem_async *async = NULL;
     ck_assert_int_eq(idem_async_open(store, &async, &err), IDEM_OK);
-    ck_assert_int_eq(
-        idem_async_complete(async, claim, idem_str("1"), note_code, &code, NULL, &err), IDEM_OK);
+    ck_assert_int_eq(idem_async_complete(async, claim, idem_str("1"), note_code, &code, NULL, &err),
+                     IDEM_OK);
     await(is_met);
     for (uint64_t end_ms = idem__clock_deadline(AWAIT_MS);
          code < 0 && idem_monotonic_ms() < end_ms;) {
