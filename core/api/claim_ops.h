@@ -18,7 +18,7 @@ typedef struct {
 /** A change under way. */
 typedef struct {
     idem_claim *claim;
-    bool ends;    /* the claim, if it succeeds */
+    bool ends;                /* the claim, if it succeeds */
     idem__claim_bytes *bytes; /* what the bytes of the call's `held` are in */
     idem__call call;
 } idem__change;

@@ -147,8 +147,7 @@ static void destroy(idem_store *store)
 }
 
 /* `store` has its ops and its URL. Cancellation is held off. */
-static int set_up(idem_store *store, const idem_options *options, void *context,
-                      idem_error *error)
+static int set_up(idem_store *store, const idem_options *options, void *context, idem_error *error)
 {
     idem_options read;
     int rc = read_options(options, &read, error);

@@ -74,8 +74,8 @@ typedef struct {
 } idem__claim_news;
 
 /** @param bytes  what the call was given by idem__claim_hold(): bytes in them are not copied */
-void idem__claim_news_make(idem__claim_news *news, const idem_claim *claim,
-                           const idem_record *held, idem__claim_bytes *bytes);
+void idem__claim_news_make(idem__claim_news *news, const idem_claim *claim, const idem_record *held,
+                           idem__claim_bytes *bytes);
 
 /** Takes them in; `news` has what is to be freed then. Lock held if the claim is kept. */
 void idem__claim_take_news(idem_claim *claim, idem__claim_news *news);

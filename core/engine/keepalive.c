@@ -142,7 +142,7 @@ struct idem__renewal {
     uint64_t sent_ms;
     idem__call call;
     idem__claim_news news; /* of a renewal that was carried out */
-    bool reinstates; /* the first call has found nothing, and a second one puts it back */
+    bool reinstates;       /* the first call has found nothing, and a second one puts it back */
 };
 
 typedef struct idem__renewal renewal;

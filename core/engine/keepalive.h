@@ -13,9 +13,9 @@ struct idem__keeper {
     bool stopping;
     pthread_t thread;
     pthread_cond_t changed;
-    idem__timers timers; /* of the claims to renew */
-    uint64_t wakes_ms;   /* the thread sleeps until then; 0: it does not sleep */
-    uint32_t spread;     /* where in its part of the interval the next renewal is put */
+    idem__timers timers;         /* of the claims to renew */
+    uint64_t wakes_ms;           /* the thread sleeps until then; 0: it does not sleep */
+    uint32_t spread;             /* where in its part of the interval the next renewal is put */
     struct idem__renewal *batch; /* the thread's */
 };
 

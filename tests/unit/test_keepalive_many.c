@@ -37,8 +37,8 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *cond)
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
                   idem_error *error)
 {
-    bool renews = ops[0]->kind == IDEM_OP_REPLACE &&
-                  ops[0]->record->status == IDEM_STATUS_IN_PROGRESS;
+    bool renews =
+        ops[0]->kind == IDEM_OP_REPLACE && ops[0]->record->status == IDEM_STATUS_IN_PROGRESS;
     if (renews) {
         if (count > atomic_load(&largest_batch))
             atomic_store(&largest_batch, (unsigned)count);
