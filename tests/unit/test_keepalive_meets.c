@@ -98,10 +98,8 @@ static void interfere(idem_op *op)
     }
     if (is_completion(op) && world.loses == UNTIL_MET && !is_met()) {
         lose_reply(op, false);
-    } else if (is_completion(op) && world.loses == ONCE_FOR_GOOD) {
-        world.loses = NEVER;
-        lose_reply(op, true);
-    } else if (op->kind == IDEM_OP_REPLACE && world.loses == THE_RENEWAL) {
+    } else if (op->kind == IDEM_OP_REPLACE &&
+               world.loses == (is_completion(op) ? ONCE_FOR_GOOD : THE_RENEWAL)) {
         world.loses = NEVER;
         lose_reply(op, true);
     }
