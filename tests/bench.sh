@@ -119,6 +119,7 @@ why_not() {
   case $1 in
   powertools | node-idempotency) echo "$missing_peers" ;;
   idem-run | '') ;;
+  one-row) [ -x "$programs/one_row" ] || echo "one_row was not built" ;;
   *) [ -x "$programs/$1" ] || echo "$1 was not built" ;;
   esac
 }
@@ -136,6 +137,10 @@ run() {
   idem-run)
     IDEM_STORE=$1 "$build/cli/idem" run key -- true
     IDEM_STORE=$1 "$pin" "$programs/spawn" "$keys" "$build/cli/idem" run key -- true
+    ;;
+  one-row)
+    IDEM_STORE=$1 "$build/cli/idem" run key -- true
+    "$pin" "$programs/spawn" "$keys" "$programs/one_row" "$1" key
     ;;
   spawn) "$pin" "$programs/spawn" "$keys" "$@" ;;
   *)

@@ -174,17 +174,28 @@ const idem_clock *idem__shards_clock(const idem__shards *shards)
 
 /* ------------------------------------------------------------------------- locks and places */
 
-/* Forks are rare and soon over, so that whoever meets one takes naps. To be woken would need one
-   more lock and signal that the child has to make anew. */
-static void enter(shard *home)
+/* Forks are rare and soon over, so that a thread that meets one takes naps. To be woken would need one
+   more lock and signal that the child has to make anew. The thread has an operation half done, so it
+   can't be cancelled in its nap. */
+static void await_thaw(shard *home)
 {
     const struct timespec nap = {.tv_nsec = 100000};
-    (void)pthread_mutex_lock(&home->lock);
+    int before = PTHREAD_CANCEL_ENABLE;
+    int held;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     while (home->frozen) {
         (void)pthread_mutex_unlock(&home->lock);
         (void)nanosleep(&nap, NULL);
         (void)pthread_mutex_lock(&home->lock);
     }
+    (void)pthread_setcancelstate(before, &held);
+}
+
+static void enter(shard *home)
+{
+    (void)pthread_mutex_lock(&home->lock);
+    if (home->frozen)
+        await_thaw(home);
 }
 
 static void leave(shard *home)

@@ -57,39 +57,45 @@ int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, ui
     return code;
 }
 
+/* A number of a row. A column's value is asked for once: each question by column looks it up anew.
+   @return false: it is none */
+static bool take_number(sqlite3_stmt *statement, int column, int64_t *number)
+{
+    sqlite3_value *held = sqlite3_column_value(statement, column);
+    *number = sqlite3_value_int64(held);
+    return sqlite3_value_type(held) == SQLITE_INTEGER;
+}
+
+static bool take_date(sqlite3_stmt *statement, idem__sqlite_date *date)
+{
+    bool boot_id = take_number(statement, IDEM__SQLITE_C_AT_BOOT_ID, &date->boot_id);
+    bool boot_ms = take_number(statement, IDEM__SQLITE_C_AT_BOOT_MS, &date->boot_ms);
+    bool wall_ms = take_number(statement, IDEM__SQLITE_C_AT_WALL_MS, &date->wall_ms);
+    return boot_id && boot_ms && wall_ms;
+}
+
 idem__sqlite_date idem__sqlite_row_date(sqlite3_stmt *statement)
 {
-    return (idem__sqlite_date){
-        .boot_id = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_ID),
-        .boot_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_BOOT_MS),
-        .wall_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_AT_WALL_MS),
-    };
+    idem__sqlite_date date;
+    (void)take_date(statement, &date);
+    return date;
 }
 
 /* A row without a time counts as live: then it is read, and found to be corrupt. */
-static bool has_times(sqlite3_stmt *statement)
-{
-    return sqlite3_column_type(statement, IDEM__SQLITE_C_LIVE_MS) == SQLITE_INTEGER &&
-           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_BOOT_ID) == SQLITE_INTEGER &&
-           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_BOOT_MS) == SQLITE_INTEGER &&
-           sqlite3_column_type(statement, IDEM__SQLITE_C_AT_WALL_MS) == SQLITE_INTEGER;
-}
-
 bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *now,
                               uint64_t *age_ms)
 {
+    idem__sqlite_date date;
+    int64_t live_ms;
     *age_ms = 0;
-    if (!has_times(statement))
+    if (!take_number(statement, IDEM__SQLITE_C_LIVE_MS, &live_ms) || !take_date(statement, &date))
         return true;
-    int64_t live_ms = sqlite3_column_int64(statement, IDEM__SQLITE_C_LIVE_MS);
-    idem__sqlite_date date = idem__sqlite_row_date(statement);
     *age_ms = idem__sqlite_clock_age(now, &date);
     return live_ms <= 0 || *age_ms < (uint64_t)live_ms;
 }
 
-/* A row that is being read; the first thing that is wrong stays. A column's value is asked for
-   once: each question by column looks it up anew. Nobody else uses the connection meanwhile,
-   which is what values that are not protected take. */
+/* A row that is being read; the first thing that is wrong stays. Nobody else uses the connection
+   meanwhile, which is what values that are not protected take. */
 typedef struct {
     sqlite3_stmt *statement;
     const char *wrong; /* the column */

@@ -42,25 +42,19 @@ static bool may_reinstate(const idem_claim *claim, idem__call_kind kind)
     return claim->reinstate && (!claim->stale || kind == IDEM__CALL_COMPLETE);
 }
 
-/* A claim's record as the call may use it: a copy where the keepalive could change it. */
-static int hold_still(idem__change *change, idem_error *error)
+/* What the claim knows, as the call may use it while the keepalive renews it. */
+static void hold_still(idem__change *change)
 {
     idem_claim *claim = change->claim;
     idem__call *call = &change->call;
-    change->memory = NULL;
-    if (!claim->kept) {
-        call->held = claim->held;
-        call->reinstate = may_reinstate(claim, call->kind);
-        return IDEM_OK;
-    }
-    idem__keepalive_lock();
-    int rc = idem_record_copy(&claim->held, &call->held, error);
+    if (claim->kept)
+        idem__keepalive_lock();
+    change->bytes = idem__claim_hold(claim, &call->held);
     call->reinstate = may_reinstate(claim, call->kind);
-    claim->ending = change->ends && rc == IDEM_OK;
-    claim->given_back = claim->ending && call->kind == IDEM__CALL_RELEASE;
-    idem__keepalive_unlock();
-    change->memory = call->held.memory;
-    return rc;
+    claim->ending = change->ends;
+    claim->given_back = change->ends && call->kind == IDEM__CALL_RELEASE;
+    if (claim->kept)
+        idem__keepalive_unlock();
 }
 
 int idem__change_make_at(idem_store *store, const idem__change_request *request, uint64_t now,
@@ -81,14 +75,13 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
         return rc;
     idem__call_init(call, request->kind, no_key);
     idem__call_set_time(call, now, store->timeout_ms);
-    rc = hold_still(change, error);
+    hold_still(change);
     call->key = call->held.key;
-    call->held.memory = NULL;
     call->text = request->text;
     call->encoding = request->encoding;
     call->lease_ms = request->lease_ms;
     call->ttl_ms = claim->ttl_ms;
-    return rc;
+    return IDEM_OK;
 }
 
 int idem__change_make(idem_store *store, const idem__change_request *request, idem__change *change,
@@ -100,32 +93,62 @@ int idem__change_make(idem_store *store, const idem__change_request *request, id
     return idem__change_make_at(store, request, now, change, error);
 }
 
-/* Takes in what a call made of its claim. */
-static void settle(idem_store *store, const idem__change *change)
+/* When to renew next, after a call of the owner's. A call in doubt may have made the lease shorter,
+   or have ended the claim: the next renewal shows it. Lock held. */
+static void settle_keepalive(idem_store *store, const idem__change *change)
+{
+    idem_claim *claim = change->claim;
+    int code = change->call.code;
+    if (claim->freed)
+        return;
+    if (code == IDEM_ERR_UNCERTAIN)
+        idem__keepalive_hurry(claim);
+    else if (code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND || (change->ends && !code))
+        idem__keepalive_remove(claim);
+    else if (code == IDEM_OK)
+        idem__keepalive_add(&store->keeper, claim);
+}
+
+/* Takes in what a call made of its claim. Lock held if the claim is kept. */
+static void settle(const idem__change *change, idem__claim_news *news)
 {
     idem_claim *claim = change->claim;
     int code = change->call.code;
     bool lost = code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND;
+    bool changed = code == IDEM_OK || code == IDEM_ERR_UNCERTAIN; /* or it may have been */
     if (lost)
         atomic_store(&claim->lost, true);
-    if (claim->kept)
-        idem__keepalive_lock();
+    else if (code == IDEM_OK && change->call.kind != IDEM__CALL_RELEASE) /* the store says so */
+        atomic_store(&claim->lost, false);
     claim->ending = false;
-    claim->given_back = claim->given_back && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN);
+    claim->given_back = claim->given_back && changed;
+    claim->in_doubt = claim->in_doubt || (change->ends && code == IDEM_ERR_UNCERTAIN);
+    claim->generation += changed;
     /* What was ended, or may have been, or is another's, stays as it is: nothing puts it back. */
-    if (lost || (change->ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
+    if (lost || (change->ends && changed))
         claim->reinstate = false;
+    if (news)
+        idem__claim_take_news(claim, news);
+}
+
+static void finish(idem_store *store, idem__change *change)
+{
+    idem_claim *claim = change->claim;
+    idem__claim_news news;
     /* A record that was completed is no longer this claim's to change: what was held before stays,
        so that a repeated call finds the completed one. */
-    if (code == IDEM_OK && !change->ends)
-        idem__claim_update(claim, &change->call.held);
+    bool takes = change->call.code == IDEM_OK && !change->ends;
+    if (takes)
+        idem__claim_news_make(&news, claim, &change->call.held, change->bytes);
+    if (claim->kept)
+        idem__keepalive_lock();
+    settle(change, takes ? &news : NULL);
     if (claim->kept) {
-        if (lost || (change->ends && code == IDEM_OK))
-            idem__keepalive_remove(claim);
-        else if (code == IDEM_OK && !claim->freed)
-            idem__keepalive_add(&store->keeper, claim);
+        settle_keepalive(store, change);
         idem__keepalive_unlock();
     }
+    if (takes)
+        idem__claim_news_clear(&news);
 }
 
 int idem__change_finish(idem_store *store, idem__change *change, idem_error *error)
@@ -135,16 +158,16 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
         (void)idem__error_copy(error, &change->call.error);
     if (change->call.reinstated) /* while the key that the call borrows is still there */
         idem__call_tell_reinstated(store, &change->call);
-    settle(store, change);
+    finish(store, change);
     idem__protocol_clear(&change->call);
-    free(change->memory);
+    idem__claim_release_bytes(change->bytes);
     return rc;
 }
 
 void idem__change_abandon(idem__change *change)
 {
     idem__protocol_clear(&change->call);
-    free(change->memory);
+    idem__claim_release_bytes(change->bytes);
     idem__claim_drop(change->claim);
 }
 

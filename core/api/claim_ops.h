@@ -18,8 +18,8 @@ typedef struct {
 /** A change under way. */
 typedef struct {
     idem_claim *claim;
-    bool ends;    /* the claim, if it succeeds */
-    void *memory; /* what the call's `held` lives in, if it is a copy */
+    bool ends;                /* the claim, if it succeeds */
+    idem__claim_bytes *bytes; /* what the bytes of the call's `held` are in */
     idem__call call;
 } idem__change;
 

@@ -88,7 +88,6 @@ destroy_writers:
 /* fork() knows the store as long as it may have an instance. */
 static void stop(idem_store *store)
 {
-    int cancel_state = idem__cancel_hold();
     idem__keepalive_stop(&store->keeper);
     idem__pool_close(&store->readers);
     idem__pool_close(&store->writers);
@@ -96,7 +95,6 @@ static void stop(idem_store *store)
     idem__watch_destroy(&store->watch);
     idem__pool_destroy(&store->readers);
     idem__pool_destroy(&store->writers);
-    idem__cancel_restore(cancel_state);
 }
 
 static int try_to_open(idem_store *store, void *user, uint64_t deadline_ms, idem_error *error)
@@ -120,11 +118,9 @@ static int start(idem_store *store, const idem_config *config, idem_error *error
     int rc = make_pool(store, config, error);
     if (rc)
         return rc;
-    int cancel_state = idem__cancel_hold();
     rc = idem__fork_add(store, error);
     if (rc == IDEM_OK && !is_lazy(store))
         rc = idem__repeat(store, &first, idem__clock_deadline(store->timeout_ms), error);
-    idem__cancel_restore(cancel_state);
     if (rc)
         stop(store);
     return rc;
@@ -142,18 +138,20 @@ static int prepare(idem_store *store, idem_config *config, idem_error *error)
     return rc & ~IDEM_PERMANENT;
 }
 
+/* The backend reads files and has descriptors here, so cancellation is held off. */
 static void destroy(idem_store *store)
 {
+    int cancel_state = idem__cancel_hold();
     if (store->prepared && store->ops.dispose)
         store->ops.dispose(store->prepared);
     idem__url_clear(&store->url);
     free(store->own);
     free(store);
+    idem__cancel_restore(cancel_state);
 }
 
-/* From here on it is the same for all ways of opening: `store` has its ops and its URL. */
-static int open_store(idem_store *store, const idem_options *options, void *context,
-                      idem_error *error)
+/* `store` has its ops and its URL. Cancellation is held off. */
+static int set_up(idem_store *store, const idem_options *options, void *context, idem_error *error)
 {
     idem_options read;
     int rc = read_options(options, &read, error);
@@ -184,6 +182,16 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
     };
     rc = prepare(store, &config, error);
     return rc ? rc : start(store, &config, error);
+}
+
+/* From here on it is the same for all ways of opening. */
+static int open_store(idem_store *store, const idem_options *options, void *context,
+                      idem_error *error)
+{
+    int cancel_state = idem__cancel_hold();
+    int rc = set_up(store, options, context, error);
+    idem__cancel_restore(cancel_state);
+    return rc;
 }
 
 int idem_open_with(const char *url, const idem_options *options, idem_store **store,
@@ -254,6 +262,8 @@ void idem_close(idem_store *store)
 {
     if (!store || idem__inside_is_orphan()) /* nobody knows in what state it is */
         return;
+    int cancel_state = idem__cancel_hold();
     stop(store);
     destroy(store);
+    idem__cancel_restore(cancel_state);
 }

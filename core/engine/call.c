@@ -129,7 +129,9 @@ static void tell(idem_store *store, const idem__call *call, idem_event event)
         return;
     event.key.data = (const char *)call->key.data + store->prefix.len;
     event.key.len = call->key.len - store->prefix.len;
+    int cancel_state = idem__cancel_hold(); /* the hook may print */
     store->on_event(store->event_user, &event);
+    idem__cancel_restore(cancel_state);
 }
 
 static void tell_retry(idem_store *store, const idem__call *call)
@@ -310,8 +312,9 @@ static void resume_due(idem_store *store, under_way *all)
 void idem__call_run(idem_store *store, idem__call *const *calls, size_t count)
 {
     under_way all;
-    /* A backend that is concurrent by itself is entered without others' operations in hand. */
-    bool direct = idem__pool_is_concurrent(&store->writers);
+    /* A backend that is concurrent by itself is entered without others' operations in hand; one of
+       this process's memory is no point of cancellation. */
+    bool direct = store->in_process && idem__pool_is_concurrent(&store->writers);
     int cancel_state = direct ? 0 : idem__cancel_hold();
     all.ready_count = 0;
     all.waiting_count = 0;

@@ -27,7 +27,8 @@ int idem__claim_new(const idem_store *store, idem_bytes key, idem_bytes fingerpr
                     idem_claim **claim, idem_error *error)
 {
     idem_bytes prefix = store->prefix;
-    idem_claim *made = malloc(sizeof *made + prefix.len + key.len + fingerprint.len);
+    size_t room_size = prefix.len + key.len + fingerprint.len;
+    idem_claim *made = malloc(sizeof *made + room_size);
     if (!made)
         return idem__error_no_memory(error);
     memset(made, 0, sizeof *made);
@@ -36,6 +37,7 @@ int idem__claim_new(const idem_store *store, idem_bytes key, idem_bytes fingerpr
     if (fingerprint.len > 0)
         made->held.fingerprint = (idem_bytes){end, fingerprint.len};
     (void)place(end, fingerprint);
+    made->room_size = room_size;
     made->store_id = store->id;
     made->prefix_len = prefix.len;
     atomic_init(&made->refs, 1);
@@ -45,15 +47,109 @@ int idem__claim_new(const idem_store *store, idem_bytes key, idem_bytes fingerpr
     return IDEM_OK;
 }
 
+/* ------------------------------------------------------------------------- what it remembers */
+
+static idem__claim_bytes *reference(idem__claim_bytes *bytes)
+{
+    if (bytes)
+        (void)atomic_fetch_add_explicit(&bytes->refs, 1, memory_order_relaxed);
+    return bytes;
+}
+
+void idem__claim_release_bytes(idem__claim_bytes *bytes)
+{
+    if (bytes && atomic_fetch_sub(&bytes->refs, 1) == 1)
+        free(bytes);
+}
+
+idem__claim_bytes *idem__claim_hold(const idem_claim *claim, idem_record *held)
+{
+    *held = claim->held;
+    return reference(claim->bytes);
+}
+
+static bool lies_in(const uint8_t *room, size_t size, const idem_bytes *part)
+{
+    uintptr_t first = (uintptr_t)room;
+    uintptr_t at = (uintptr_t)part->data;
+    return part->len == 0 || (at >= first && at - first + part->len <= size);
+}
+
+static bool all_lie_in(const uint8_t *room, size_t size, const idem_record *record)
+{
+    return lies_in(room, size, &record->key) && lies_in(room, size, &record->fingerprint) &&
+           lies_in(room, size, &record->checkpoint) && lies_in(room, size, &record->response);
+}
+
+/* Moves a record's bytes into a block of their own. @return NULL: there is no memory */
+static idem__claim_bytes *gather(idem_record *record)
+{
+    idem_bytes *parts[] = {&record->key, &record->fingerprint, &record->checkpoint,
+                           &record->response};
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        size += parts[i]->len;
+    idem__claim_bytes *made = malloc(sizeof *made + size);
+    if (!made)
+        return NULL;
+    atomic_init(&made->refs, 1);
+    made->size = size;
+    uint8_t *at = made->data;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        uint8_t *first = at;
+        at = place(at, *parts[i]);
+        parts[i]->data = parts[i]->len > 0 ? first : NULL;
+    }
+    return made;
+}
+
+void idem__claim_news_make(idem__claim_news *news, const idem_claim *claim, const idem_record *held,
+                           idem__claim_bytes *bytes)
+{
+    const uint8_t *room = bytes ? bytes->data : claim->room;
+    size_t size = bytes ? bytes->size : claim->room_size;
+    news->held = *held;
+    news->held.memory = NULL;
+    news->whole = true;
+    if (all_lie_in(room, size, held)) { /* a renewal changes numbers alone */
+        news->bytes = reference(bytes);
+        return;
+    }
+    news->bytes = gather(&news->held);
+    news->whole = news->bytes != NULL;
+}
+
+void idem__claim_take_news(idem_claim *claim, idem__claim_news *news)
+{
+    idem__claim_bytes *before = claim->bytes;
+    claim->stale = !news->whole;
+    if (claim->stale)
+        return;
+    claim->held = news->held;
+    claim->bytes = news->bytes;
+    news->bytes = before;
+}
+
+void idem__claim_news_clear(idem__claim_news *news)
+{
+    idem__claim_release_bytes(news->bytes);
+    news->bytes = NULL;
+}
+
 void idem__claim_take(idem_claim *claim, const idem_record *held)
 {
     idem_bytes key = claim->held.key;
     idem_bytes fingerprint = claim->held.fingerprint;
+    idem__claim_news news = {.whole = false};
     memcpy(claim->token, held->token, IDEM_TOKEN_SIZE);
     bool plain = held->checkpoint.len == 0 && held->response.len == 0 &&
                  held->fingerprint.len == fingerprint.len;
-    if (!plain && idem_record_copy(held, &claim->held, NULL) == IDEM_OK)
+    if (!plain)
+        idem__claim_news_make(&news, claim, held, NULL);
+    if (news.whole) {
+        idem__claim_take_news(claim, &news);
         return;
+    }
     claim->held = *held;
     claim->held.key = key;
     claim->held.fingerprint = fingerprint;
@@ -69,19 +165,11 @@ void idem__claim_drop(idem_claim *claim)
 {
     if (atomic_fetch_sub(&claim->refs, 1) > 1)
         return;
-    free(claim->held.memory);
+    idem__claim_release_bytes(claim->bytes);
     free(claim);
 }
 
-void idem__claim_update(idem_claim *claim, const idem_record *held)
-{
-    idem_record copy;
-    claim->stale = idem_record_copy(held, &copy, NULL) != IDEM_OK;
-    if (claim->stale)
-        return;
-    idem_record_clear(&claim->held);
-    claim->held = copy;
-}
+/* --------------------------------------------------------------------------------- asked of it */
 
 idem_bytes idem__claim_key(const idem_claim *claim)
 {

@@ -40,6 +40,11 @@ static int cancel_state;
 /* The fork that is under way is let pass: see inside.h. */
 static _Thread_local bool passed;
 
+/* How often prepare() has run without its other half. More than once: the handlers are registered twice, as
+   may happen in the child of a fork during their registration; or a signal handler has forked during
+   a fork. Only the outermost pair does something. */
+static _Thread_local unsigned prepared;
+
 /* ---------------------------------------------------------------------------------------- rest */
 
 static void freeze_queues(const idem_store *store)
@@ -99,6 +104,9 @@ static void take_queues(const idem_store *store, idem_fork_phase phase)
    thread must not end. */
 static void prepare(void)
 {
+    atomic_store(&registered, true); /* the child has them too, whatever its parent still does */
+    if (prepared++ > 0)
+        return;
     passed = idem__inside_depth > 0 || idem__inside_is_orphan();
     if (passed)
         return;
@@ -136,15 +144,17 @@ static void resume(idem_fork_phase phase)
 
 static void resume_parent(void)
 {
-    if (!passed)
+    if (--prepared == 0 && !passed)
         resume(IDEM_FORK_PARENT);
 }
 
+/* After an inner pair the child is an orphan unless the outer one follows: of a fork in a signal
+   handler it does not. */
 static void resume_child(void)
 {
-    if (passed)
-        atomic_store(&idem__inside_orphan, true);
-    else
+    bool usable = --prepared == 0 && !passed;
+    atomic_store(&idem__inside_orphan, !usable);
+    if (usable)
         resume(IDEM_FORK_CHILD);
 }
 

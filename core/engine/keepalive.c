@@ -1,26 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keepalive renews a claim when a third of its lease has passed, all that are due in one
- * batch. One process-wide lock guards the lists and the kept claims, since a claim may be freed
- * after its store was closed; it is never held while the store is called. The keeper works on a
- * copy of what the claim knows, so the owner may complete at the same time: versions decide.
+ * The keepalive renews a claim when nearly a third of its lease has passed, in batches of those that
+ * are due. Kept claims are in a heap by their next renewal, so that one of many costs no more than one of
+ * few. Renewals are spread over a quarter of their interval: claims that were made together drift
+ * apart.
+ *
+ * One process-wide lock guards the heaps and the kept claims, since a claim may be freed after its
+ * store was closed. It is held for one claim at a time, and never while the store is called or
+ * memory is copied. The keeper works on what the claim knew when it was taken. An answer that is
+ * older than the owner's last call is dropped: the claim's `generation` tells.
+ *
+ * A renewal that meets its owner's own end is no loss. It finds the completed record under the
+ * claim's token while complete is under way, or after complete has ended in doubt; or whatever it
+ * finds after release.
  *
  * A record that the store has lost is put back (IDEM_REINSTATE) by a second call, and only while
  * its owner is not ending the claim: to a renewal, a record that was just released looks like a
  * lost one. If the owner gives the key back during that second call, the keeper removes what it has
- * put back.
+ * put back, by its version: the owner may have begun anew under the same token.
  */
 #include "keepalive.h"
 
-#include "clock.h"
 #include "call.h"
+#include "clock.h"
 #include "error.h"
 #include "inside.h"
 #include "store.h"
 #include "thread.h"
 
-#define BATCH        32u
+#include <stdlib.h>
+
 #define RETRY_MIN_MS 10u
+/* A wake-up takes along what is due in this part of the interval. */
+#define ALONG 128u
+/* Renewals come up to this part of the interval early. */
+#define SPREAD 4u
+/* The fraction of the golden ratio, of 2^32: its multiples are spread evenly at any time. */
+#define GOLDEN UINT32_C(0x9e3779b9)
 
 static pthread_mutex_t keepers = PTHREAD_MUTEX_INITIALIZER;
 
@@ -43,75 +59,121 @@ int idem__keepalive_init(idem__keeper *keeper, idem_store *store, idem_error *er
     return IDEM_OK;
 }
 
-static uint64_t interval_ms(const idem_claim *claim)
+static uint64_t interval_ms(uint64_t lease_ms)
 {
-    return claim->held.lease_ms / 3 + 1;
+    return lease_ms / 3 + 1;
+}
+
+/* Sets a claim's next renewal. The thread is woken only if it would sleep beyond that. Lock held. */
+static void set_due(idem__keeper *keeper, idem_claim *claim, uint64_t due_ms)
+{
+    idem__timers_set(&keeper->timers, &claim->timer, due_ms);
+    if (due_ms < keeper->wakes_ms)
+        (void)pthread_cond_broadcast(&keeper->changed);
+}
+
+/* The same for a lease that began at `since_ms`. */
+static void set_interval(idem__keeper *keeper, idem_claim *claim, uint64_t since_ms)
+{
+    uint64_t interval = interval_ms(claim->held.lease_ms);
+    keeper->spread += GOLDEN;
+    uint64_t early = interval / SPREAD * (keeper->spread >> 16) >> 16;
+    set_due(keeper, claim, since_ms + interval - early);
 }
 
 void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim)
 {
     /* A claim that was begun again as the same caller is of some age already. */
-    uint64_t interval = interval_ms(claim);
+    uint64_t interval = interval_ms(claim->held.lease_ms);
     uint64_t age_ms = claim->held.age_ms < interval ? claim->held.age_ms : interval;
-    claim->due_ms = idem_monotonic_ms() + interval - age_ms;
-    if (!claim->keeper) {
-        claim->keeper = keeper;
-        claim->next = keeper->first;
-        keeper->first = claim;
-    }
-    (void)pthread_cond_broadcast(&keeper->changed);
+    claim->keeper = keeper;
+    set_interval(keeper, claim, idem_monotonic_ms() - age_ms);
+}
+
+void idem__keepalive_hurry(idem_claim *claim)
+{
+    if (claim->keeper)
+        set_due(claim->keeper, claim, idem_monotonic_ms());
 }
 
 void idem__keepalive_remove(idem_claim *claim)
 {
     if (!claim->keeper)
         return;
-    idem_claim **at = &claim->keeper->first;
-    while (*at != claim)
-        at = &(*at)->next;
-    *at = claim->next;
+    idem__timers_unset(&claim->keeper->timers, &claim->timer);
     claim->keeper = NULL;
-    claim->next = NULL;
+}
+
+static idem_claim *claim_of(idem__timer *timer)
+{
+    return (idem_claim *)(void *)((char *)timer - offsetof(idem_claim, timer));
+}
+
+/* Forgets all claims, which are in the heap while they are renewed too. Lock held. */
+static void forget_all(idem__keeper *keeper)
+{
+    idem__timer *timer;
+    while ((timer = idem__timers_take_due(&keeper->timers, UINT64_MAX)) != NULL) {
+        idem_claim *claim = claim_of(timer);
+        claim->keeper = NULL;
+        if (!claim->renewing)
+            continue;
+        claim->renewing = false; /* what the thread held is gone with it */
+        (void)atomic_fetch_sub(&claim->refs, 1);
+    }
 }
 
 void idem__keepalive_child(idem__keeper *keeper)
 {
-    while (keeper->first) {
-        idem_claim *claim = keeper->first;
-        if (claim->renewing) /* what the thread held is gone with it */
-            (void)atomic_fetch_sub(&claim->refs, 1);
-        claim->renewing = false;
-        idem__keepalive_remove(claim);
-    }
+    forget_all(keeper);
     keeper->running = false;
+    keeper->wakes_ms = 0;
     (void)idem__clock_cond_init(&keeper->changed);
 }
 
 /* ---------------------------------------------------------------------------------- renewing */
 
-/* A claim's renewal: the claim is referenced, and `held` is a copy. */
-typedef struct {
+/* A claim's renewal. The claim is referenced, and so are the bytes of `held`. */
+struct idem__renewal {
     idem_claim *claim;
     idem_record held;
+    idem__claim_bytes *bytes;
+    uint32_t generation; /* of the claim, when it was taken */
+    uint64_t sent_ms;
     idem__call call;
-    bool reinstates; /* the first call has found nothing, and a second one puts it back */
-} renewal;
+    idem__claim_news news; /* of a renewal that was carried out */
+    bool reinstates;       /* the first call has found nothing, and a second one puts it back */
+};
 
-/* Takes the claims that are due, up to BATCH; *next_ms is when to look again. Lock held. */
-static size_t take_due(idem__keeper *keeper, renewal *batch, uint64_t now, uint64_t *next_ms)
+typedef struct idem__renewal renewal;
+
+/* Takes the next claim that is due at `until_ms`. Should the answer not come, it is due again an
+   interval later. @return false: none is */
+static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms, renewal *one)
 {
+    idem__keepalive_lock();
+    idem__timer *timer = idem__timers_take_due(&keeper->timers, until_ms);
+    if (timer) {
+        idem_claim *claim = claim_of(timer);
+        uint64_t again_ms = now + interval_ms(claim->held.lease_ms);
+        one->claim = claim;
+        one->bytes = idem__claim_hold(claim, &one->held);
+        one->generation = claim->generation;
+        claim->renewing = true;
+        (void)atomic_fetch_add(&claim->refs, 1);
+        idem__timers_set(&keeper->timers, timer, again_ms > until_ms ? again_ms : until_ms + 1);
+    }
+    idem__keepalive_unlock();
+    return timer != NULL;
+}
+
+static size_t take_batch(idem__keeper *keeper, uint64_t now)
+{
+    uint64_t until_ms = now;
     size_t count = 0;
-    *next_ms = UINT64_MAX;
-    for (idem_claim *claim = keeper->first; claim; claim = claim->next) {
-        if (claim->due_ms <= now && count < BATCH &&
-            idem_record_copy(&claim->held, &batch[count].held, NULL) == IDEM_OK) {
-            batch[count++].claim = claim;
-            (void)atomic_fetch_add(&claim->refs, 1);
-            claim->renewing = true;
-            claim->due_ms = now + interval_ms(claim);
-        }
-        if (claim->due_ms < *next_ms)
-            *next_ms = claim->due_ms;
+    while (count < IDEM_BATCH_MAX && take_due(keeper, now, until_ms, &keeper->batch[count])) {
+        if (count++ == 0)
+            until_ms += interval_ms(keeper->batch[0].held.lease_ms) / ALONG;
     }
     return count;
 }
@@ -129,8 +191,9 @@ static void make_call(const idem__keeper *keeper, const renewal *one, idem__call
 
 static void renew(idem__keeper *keeper, renewal *batch, size_t count, uint64_t now)
 {
-    idem__call *calls[BATCH];
+    idem__call *calls[IDEM_BATCH_MAX];
     for (size_t i = 0; i < count; i++) {
+        batch[i].sent_ms = now;
         make_call(keeper, &batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
         batch[i].reinstates = false;
         calls[i] = &batch[i].call;
@@ -138,23 +201,32 @@ static void renew(idem__keeper *keeper, renewal *batch, size_t count, uint64_t n
     idem__call_run(keeper->store, calls, count);
 }
 
+/* True if the owner has changed the record, or may have, since the renewal was taken. Lock held. */
+static bool is_outdated(const renewal *done)
+{
+    return done->claim->generation != done->generation;
+}
+
 /* Chooses the claims whose records the store has lost. @return how many there are */
 static size_t choose_lost(renewal *batch, size_t count)
 {
     size_t chosen = 0;
-    idem__keepalive_lock();
     for (size_t i = 0; i < count; i++) {
         const idem_claim *claim = batch[i].claim;
-        batch[i].reinstates = batch[i].call.code == IDEM_ERR_NOT_FOUND && claim->reinstate &&
-                              !claim->stale && !claim->ending && claim->keeper;
+        if (batch[i].call.code != IDEM_ERR_NOT_FOUND)
+            continue;
+        idem__keepalive_lock();
+        batch[i].reinstates = claim->reinstate && !claim->stale && !claim->ending &&
+                              claim->keeper && !is_outdated(&batch[i]);
+        idem__keepalive_unlock();
         chosen += batch[i].reinstates;
     }
-    idem__keepalive_unlock();
     return chosen;
 }
 
 /* Removes what was put back under a claim whose owner has given the key back meanwhile, or is about
-   to: the owner's own remove may have come too early. */
+   to: the owner's own remove may have come too early. Only what was written here is removed: under
+   the same token the owner may hold the key again. */
 static void take_back(idem__keeper *keeper, const renewal *one)
 {
     idem__call call;
@@ -165,19 +237,23 @@ static void take_back(idem__keeper *keeper, const renewal *one)
     if (!given_back || !(one->call.reinstated || one->call.doubt))
         return;
     make_call(keeper, one, IDEM__CALL_RELEASE, idem_monotonic_ms(), &call);
+    call.held.version = one->call.code == IDEM_OK ? one->call.held.version : one->call.next.version;
+    for (size_t i = 0; i < IDEM_TOKEN_SIZE; i++)
+        call.held.token[i] ^= 0xff; /* nobody's: the call takes no other version for its own */
     idem__call_run(keeper->store, calls, 1);
     idem__protocol_clear(&call);
 }
 
 static void reinstate(idem__keeper *keeper, renewal *batch, size_t count)
 {
-    idem__call *calls[BATCH];
+    idem__call *calls[IDEM_BATCH_MAX];
     size_t made = 0;
     uint64_t now = idem_monotonic_ms();
     for (size_t i = 0; i < count; i++) {
         if (!batch[i].reinstates)
             continue;
         idem__protocol_clear(&batch[i].call);
+        batch[i].sent_ms = now;
         make_call(keeper, &batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
         batch[i].call.reinstate = true;
         calls[made++] = &batch[i].call;
@@ -202,68 +278,118 @@ static void tell(idem__keeper *keeper, idem_event_kind kind, const renewal *done
     store->on_event(store->event_user, &event);
 }
 
+/* True if what a renewal has found is its owner's own end of the claim. Lock held. */
+static bool is_own_end(const renewal *done)
+{
+    const idem_claim *claim = done->claim;
+    const idem_record *seen = &done->call.seen;
+    if (claim->given_back && !claim->ending)
+        return true;
+    return (claim->ending || claim->in_doubt) && done->call.code == IDEM_ERR_LOST &&
+           seen->status == IDEM_STATUS_COMPLETED &&
+           memcmp(seen->token, claim->token, IDEM_TOKEN_SIZE) == 0;
+}
+
+/* A renewal was refused. Lock held. @return what to tell, or 0 */
+static int settle_refusal(const renewal *done)
+{
+    idem_claim *claim = done->claim;
+    if (is_own_end(done)) {
+        idem__keepalive_remove(claim);
+        return 0;
+    }
+    if (claim->ending) /* the owner's call finds out for itself */
+        return 0;
+    if (is_outdated(done)) {
+        idem__keepalive_hurry(claim);
+        return 0;
+    }
+    atomic_store(&claim->lost, true);
+    idem__keepalive_remove(claim);
+    return IDEM_EVENT_CLAIM_LOST;
+}
+
 /* Takes in one renewal's answer. Lock held. @return what to tell, or 0 */
 static int settle(renewal *done)
 {
     idem_claim *claim = done->claim;
-    uint64_t retry_ms = claim->held.lease_ms / 10;
     int code = done->call.code;
+    claim->renewing = false;
     if (!claim->keeper) /* it ended in the meantime */
         return 0;
+    if (code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND)
+        return settle_refusal(done);
+    if (is_outdated(done)) /* the owner's call has set when to renew */
+        return code == IDEM_OK ? 0 : IDEM_EVENT_RENEW_FAILED;
     if (code == IDEM_OK) {
-        idem__claim_update(claim, &done->call.held);
+        idem__claim_take_news(claim, &done->news);
+        set_interval(claim->keeper, claim, done->sent_ms);
         return 0;
     }
-    if (code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND) {
-        if (claim->ending) /* by its owner, most likely; he finds out for himself */
-            return 0;
-        atomic_store(&claim->lost, true);
-        idem__keepalive_remove(claim);
-        return IDEM_EVENT_CLAIM_LOST;
-    }
-    claim->due_ms = idem_monotonic_ms() + (retry_ms > RETRY_MIN_MS ? retry_ms : RETRY_MIN_MS);
+    uint64_t retry_ms = claim->held.lease_ms / 10;
+    set_due(claim->keeper, claim,
+            idem_monotonic_ms() + (retry_ms > RETRY_MIN_MS ? retry_ms : RETRY_MIN_MS));
     return IDEM_EVENT_RENEW_FAILED;
 }
 
-/* Renews what is due, with the lock open in between. */
-static void renew_due(idem__keeper *keeper, renewal *batch, size_t count, uint64_t now)
+static void finish(idem__keeper *keeper, renewal *done)
 {
+    bool renewed = done->call.code == IDEM_OK;
+    if (renewed)
+        idem__claim_news_make(&done->news, done->claim, &done->call.held, done->bytes);
+    idem__keepalive_lock();
+    int event = settle(done);
     idem__keepalive_unlock();
+    if (event)
+        tell(keeper, (idem_event_kind)event, done);
+    if (done->call.reinstated)
+        idem__call_tell_reinstated(keeper->store, &done->call);
+    if (renewed)
+        idem__claim_news_clear(&done->news);
+    idem__protocol_clear(&done->call);
+    idem__claim_release_bytes(done->bytes);
+    idem__claim_drop(done->claim);
+}
+
+/* Renews a batch of what is due. The lock is open. */
+static void renew_due(idem__keeper *keeper, uint64_t now)
+{
+    renewal *batch = keeper->batch;
+    size_t count = take_batch(keeper, now);
+    if (count == 0)
+        return;
     renew(keeper, batch, count, now);
     if (choose_lost(batch, count) > 0)
         reinstate(keeper, batch, count);
-    for (size_t i = 0; i < count; i++) {
-        idem__keepalive_lock();
-        int event = settle(&batch[i]);
-        batch[i].claim->renewing = false;
-        idem__keepalive_unlock();
-        if (event)
-            tell(keeper, (idem_event_kind)event, &batch[i]);
-        if (batch[i].call.reinstated)
-            idem__call_tell_reinstated(keeper->store, &batch[i].call);
-        idem__claim_drop(batch[i].claim);
-        idem__protocol_clear(&batch[i].call);
-        idem_record_clear(&batch[i].held);
-    }
-    idem__keepalive_lock();
+    for (size_t i = 0; i < count; i++)
+        finish(keeper, &batch[i]);
+}
+
+/* Sleeps until the next renewal, or until one is due sooner. The lock is held. */
+static void sleep_until(idem__keeper *keeper, uint64_t next_ms)
+{
+    keeper->wakes_ms = next_ms;
+    if (next_ms == UINT64_MAX)
+        (void)pthread_cond_wait(&keeper->changed, &keepers);
+    else
+        (void)idem__clock_cond_wait(&keeper->changed, &keepers, next_ms);
+    keeper->wakes_ms = 0;
 }
 
 static void *keep(void *argument)
 {
     idem__keeper *keeper = argument;
-    renewal batch[BATCH];
     idem__keepalive_lock();
     while (!keeper->stopping) {
-        uint64_t next_ms;
         uint64_t now = idem_monotonic_ms();
-        size_t count = take_due(keeper, batch, now, &next_ms);
-        if (count > 0)
-            renew_due(keeper, batch, count, now);
-        else if (next_ms == UINT64_MAX)
-            (void)pthread_cond_wait(&keeper->changed, &keepers);
-        else /* a claim that is due but could not be copied waits for memory */
-            (void)idem__clock_cond_wait(&keeper->changed, &keepers,
-                                        next_ms > now ? next_ms : now + RETRY_MIN_MS);
+        uint64_t next_ms = idem__timers_next_ms(&keeper->timers);
+        if (next_ms > now) {
+            sleep_until(keeper, next_ms);
+            continue;
+        }
+        idem__keepalive_unlock();
+        renew_due(keeper, now);
+        idem__keepalive_lock();
     }
     idem__keepalive_unlock();
     return NULL;
@@ -279,16 +405,26 @@ bool idem__keepalive_is_running(idem__keeper *keeper)
     return running;
 }
 
+/* Lock held. @return 0, or what to tell is that there is no memory or no thread */
+static int start(idem__keeper *keeper)
+{
+    if (keeper->running)
+        return 0;
+    if (!keeper->batch) /* the child of a fork() has its parent's */
+        keeper->batch = malloc(IDEM_BATCH_MAX * sizeof *keeper->batch);
+    if (!keeper->batch)
+        return -1;
+    int failed = idem__thread_start(&keeper->thread, keep, keeper);
+    keeper->running = !failed;
+    return failed;
+}
+
 int idem__keepalive_start(idem__keeper *keeper, idem_error *error)
 {
-    int failed = 0;
     if (idem__inside_is_orphan())
         return idem__inside_refuse(error);
     idem__keepalive_lock();
-    if (!keeper->running) {
-        failed = idem__thread_start(&keeper->thread, keep, keeper);
-        keeper->running = !failed;
-    }
+    int failed = start(keeper);
     idem__keepalive_unlock();
     if (failed) /* the system tells no difference between its two reasons */
         return idem_error_set(error, IDEM_ERR_NO_MEMORY,
@@ -307,8 +443,8 @@ void idem__keepalive_stop(idem__keeper *keeper)
     if (running)
         (void)pthread_join(keeper->thread, NULL);
     idem__keepalive_lock();
-    while (keeper->first)
-        idem__keepalive_remove(keeper->first);
+    forget_all(keeper);
     idem__keepalive_unlock();
+    free(keeper->batch);
     (void)pthread_cond_destroy(&keeper->changed);
 }

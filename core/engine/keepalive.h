@@ -13,7 +13,10 @@ struct idem__keeper {
     bool stopping;
     pthread_t thread;
     pthread_cond_t changed;
-    idem_claim *first; /* the claims to renew */
+    idem__timers timers;         /* of the claims to renew */
+    uint64_t wakes_ms;           /* the thread sleeps until then; 0: it does not sleep */
+    uint32_t spread;             /* where in its part of the interval the next renewal is put */
+    struct idem__renewal *batch; /* the thread's */
 };
 
 /** Makes a keeper without a thread. @return IDEM_ERR_INTERNAL */
@@ -28,14 +31,18 @@ int idem__keepalive_start(idem__keeper *keeper, idem_error *error);
 /** Ends the thread and forgets all claims. */
 void idem__keepalive_stop(idem__keeper *keeper);
 
-/** Guards every kept claim and every keeper's list. */
+/** Guards every kept claim and every keeper's heap. */
 void idem__keepalive_lock(void);
 void idem__keepalive_unlock(void);
 
-/** Puts a claim on a started keeper's list, or makes its next renewal due anew. Lock held. */
+/** Gives a claim to a started keeper, or makes its next renewal due anew. Lock held. */
 void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim);
 
-/** Takes a claim off its keeper's list, if it is on one. Lock held. */
+/** Makes the next renewal due now, if the claim is a keeper's: it shows what the record is. Lock
+ *  held. */
+void idem__keepalive_hurry(idem_claim *claim);
+
+/** Takes a claim from its keeper, if it has one. Lock held. */
 void idem__keepalive_remove(idem_claim *claim);
 
 /** In the child of a fork(): the thread is not there. Lock held. */

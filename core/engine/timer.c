@@ -4,12 +4,13 @@
 #include "timer.h"
 
 /* Makes one of two trees the first child of the other. @return the root */
-static idem__timer *meld(idem__timer *a, idem__timer *b)
+static idem__timer *meld(idem__timers *timers, idem__timer *a, idem__timer *b)
 {
     if (!a)
         return b;
     if (!b)
         return a;
+    timers->compared++;
     if (b->at_ms < a->at_ms) {
         idem__timer *earlier = b;
         b = a;
@@ -25,7 +26,7 @@ static idem__timer *meld(idem__timer *a, idem__timer *b)
 
 /* Melds siblings in pairs from the left, then the pairs from the right: without recursion, since a
    first child may have all others as siblings. */
-static idem__timer *meld_siblings(idem__timer *first)
+static idem__timer *meld_siblings(idem__timers *timers, idem__timer *first)
 {
     idem__timer *pairs = NULL;
     idem__timer *root = NULL;
@@ -36,14 +37,14 @@ static idem__timer *meld_siblings(idem__timer *first)
         a->sibling = NULL;
         if (b)
             b->sibling = NULL;
-        idem__timer *pair = meld(a, b);
+        idem__timer *pair = meld(timers, a, b);
         pair->sibling = pairs;
         pairs = pair;
     }
     while (pairs) {
         idem__timer *next = pairs->sibling;
         pairs->sibling = NULL;
-        root = meld(root, pairs);
+        root = meld(timers, root, pairs);
         pairs = next;
     }
     if (root)
@@ -68,10 +69,10 @@ void idem__timers_unset(idem__timers *timers, idem__timer *timer)
     if (!timer->set)
         return;
     if (timers->first == timer) {
-        timers->first = meld_siblings(timer->child);
+        timers->first = meld_siblings(timers, timer->child);
     } else {
         cut(timer);
-        timers->first = meld(timers->first, meld_siblings(timer->child));
+        timers->first = meld(timers, timers->first, meld_siblings(timers, timer->child));
     }
     timer->child = NULL;
     timer->set = false;
@@ -85,7 +86,7 @@ void idem__timers_set(idem__timers *timers, idem__timer *timer, uint64_t at_ms)
     timer->sibling = NULL;
     timer->previous = NULL;
     timer->set = true;
-    timers->first = meld(timers->first, timer);
+    timers->first = meld(timers, timers->first, timer);
 }
 
 uint64_t idem__timers_next_ms(const idem__timers *timers)

@@ -21,6 +21,7 @@ typedef struct idem__timer {
 /** The heap. All zero: empty. */
 typedef struct {
     idem__timer *first; /**< the earliest; NULL: there is none */
+    uint64_t compared;  /**< pairs of entries, since the heap was made: what it has cost */
 } idem__timers;
 
 /** Puts an entry in, or moves it if it is in already. Constant time for a new one. */

@@ -4,6 +4,8 @@
  * a library of its prints for it, would go into a socket of ours. The system always gives the
  * lowest number that is free, so each descriptor that the library makes goes through here.
  */
+#include "cancel.h"
+
 #include <idem/backend.h>
 
 #include <errno.h>
@@ -18,7 +20,9 @@ int idem_descriptor_raise(int fd)
         return fd;
     int raised = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OF_OURS);
     int number = errno;
+    int cancel_state = idem__cancel_hold();
     (void)close(fd);
+    idem__cancel_restore(cancel_state);
     errno = number;
     return raised;
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a poll loop is woken by: an eventfd where there is one, else a pipe. Whether it is raised is
- * remembered, so that a batch of answers costs one write, however many they are.
+ * remembered, so that a batch of answers costs one write, however many they are. The caller holds a
+ * lock, so none of it is a point of cancellation.
  */
 #include "notifier.h"
+
+#include "cancel.h"
 
 #include <idem/backend.h>
 
@@ -53,10 +56,12 @@ int idem__notifier_open(idem__notifier *wake, idem_error *error)
 
 void idem__notifier_close(idem__notifier *wake)
 {
+    int cancel_state = idem__cancel_hold();
     if (wake->writer >= 0 && wake->writer != wake->fd)
         (void)close(wake->writer);
     if (wake->fd >= 0)
         (void)close(wake->fd);
+    idem__cancel_restore(cancel_state);
     wake->fd = -1;
     wake->writer = -1;
 }
@@ -69,8 +74,10 @@ void idem__notifier_signal(idem__notifier *wake)
     if (wake->raised || wake->fd < 0)
         return;
     wake->raised = true;
+    int cancel_state = idem__cancel_hold();
     while (write(wake->writer, &one, sizeof one) < 0 && errno == EINTR) {
     }
+    idem__cancel_restore(cancel_state);
 }
 
 void idem__notifier_clear(idem__notifier *wake)
@@ -79,27 +86,37 @@ void idem__notifier_clear(idem__notifier *wake)
     if (!wake->raised)
         return;
     wake->raised = false;
+    int cancel_state = idem__cancel_hold();
     while (read(wake->fd, &read_in, sizeof read_in) < 0 && errno == EINTR) {
     }
+    idem__cancel_restore(cancel_state);
+}
+
+/* Puts `made` under another number than it has. */
+static void move_to(idem__notifier *made, int number)
+{
+    int moved = dup2(made->fd, number);
+    (void)close(made->fd);
+    if (made->writer == made->fd)
+        made->writer = moved;
+    made->fd = moved;
+    if (moved >= 0)
+        (void)fcntl(moved, F_SETFD, FD_CLOEXEC);
 }
 
 void idem__notifier_renew(idem__notifier *wake)
 {
     int number = wake->fd;
     idem__notifier made;
-    idem__notifier_close(wake); /* first: its number may be the last one that the process may have */
+    int cancel_state = idem__cancel_hold();
+    idem__notifier_close(
+        wake); /* first: its number may be the last one that the process may have */
     wake->raised = false;
-    if (number < 0 || make(&made) != 0)
-        return;
-    if (made.fd != number) {
-        int moved = dup2(made.fd, number);
-        (void)close(made.fd);
-        if (made.writer == made.fd)
-            made.writer = moved;
-        made.fd = moved;
-        if (moved >= 0)
-            (void)fcntl(moved, F_SETFD, FD_CLOEXEC);
+    if (number >= 0 && make(&made) == 0) {
+        if (made.fd != number)
+            move_to(&made, number);
+        wake->fd = made.fd;
+        wake->writer = made.writer;
     }
-    wake->fd = made.fd;
-    wake->writer = made.writer;
+    idem__cancel_restore(cancel_state);
 }

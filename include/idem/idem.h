@@ -168,7 +168,8 @@ typedef struct {
 typedef enum {
     IDEM_EVENT_RETRY = 1,        /**< an operation failed and is about to be repeated */
     IDEM_EVENT_RENEW_FAILED = 2, /**< a keepalive renewal failed and will be tried again */
-    IDEM_EVENT_CLAIM_LOST = 3,   /**< a keepalive found that its claim is lost */
+    IDEM_EVENT_CLAIM_LOST = 3,   /**< a keepalive found that its claim is lost. The owner's own
+                                      complete or release, in doubt or under way, is no loss */
     IDEM_EVENT_REINSTATED = 4    /**< the store had lost the record of a claim that was begun with
                                       IDEM_REINSTATE, and a call or the keepalive put it back */
 } idem_event_kind;
@@ -255,8 +256,8 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
 
 /* ----------------------------------------------------------------------------------- begin */
 
-/** The store renews the claim's lease until the claim ends; one thread per store does it, with all
- *  signals blocked. After fork() that thread is the parent's: in a child idem_renew() starts one
+/** The store renews the claim's lease until the claim ends, each time when a quarter to a third of it
+ *  is over; one thread per store does it, with all signals blocked. After fork() that thread is the parent's: in a child idem_renew() starts one
  *  for the claim anew. */
 #define IDEM_KEEPALIVE UINT64_C(1)
 /** A claim whose lease ran out is reported (IDEM_IN_DOUBT), not taken over. */
@@ -493,7 +494,8 @@ IDEM_API void idem_claim_free(idem_claim *claim);
  *  this caller: treat it as a password. */
 IDEM_API const uint8_t *idem_claim_token(const idem_claim *claim);
 
-/** True once a call or the keepalive has found the claim lost. Any thread may ask. */
+/** True once a call or the keepalive has found the claim lost, until a complete, renew or checkpoint
+ *  returns ok: a claim that its own complete has ended is not lost. Any thread may ask. */
 IDEM_API bool idem_claim_lost(const idem_claim *claim);
 
 /** Sets how long the record lives after the next change made through this claim. 0 changes

@@ -392,7 +392,7 @@ inline repeat()
     fi
 }
 
-/* idem__claim_new(), idem__claim_update() with the record as it is now. */
+/* idem__claim_new(), idem__claim_take_news() with the record as it is now. */
 inline take_claim()
 {
     ME.claims = true;

@@ -311,8 +311,12 @@ static void settle_claim(caller *who, const task *ended)
     bool lost = code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND;
     if (lost || (ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
         ended->claim->reinstate = false;
-    if (code == IDEM_OK && !ends)
-        idem__claim_update(ended->claim, &ended->call.held);
+    if (code == IDEM_OK && !ends) {
+        idem__claim_news news;
+        idem__claim_news_make(&news, ended->claim, &ended->call.held, ended->claim->bytes);
+        idem__claim_take_news(ended->claim, &news);
+        idem__claim_news_clear(&news);
+    }
     if ((lost || (ends && code == IDEM_OK)) && ended->letter.serial % 4 != 0)
         drop_claim(who, ended->key);
 }

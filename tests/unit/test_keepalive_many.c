@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many kept claims. What one of them costs does not grow with the others: counted in pairs that the heap
+ * compares and in times that the keeper's thread is woken. Renewals are spread, and travel in full
+ * batches.
+ */
+#include "registry.h"
+#include "runner.h"
+#include "store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MANY    50000u
+#define FEW     1000u
+#define ENDED   500u
+#define HOUR_MS UINT64_C(3600000)
+
+static const idem_backend_ops *memory;
+static idem_store *store;
+static idem_claim *claims[MANY];
+static atomic_uint wakes;
+static atomic_uint renewals;
+static atomic_uint largest_batch;
+
+int __real_pthread_cond_broadcast(pthread_cond_t *cond);
+int __wrap_pthread_cond_broadcast(pthread_cond_t *cond);
+int __wrap_pthread_cond_broadcast(pthread_cond_t *cond)
+{
+    if (store && cond == &store->keeper.changed)
+        (void)atomic_fetch_add(&wakes, 1);
+    return __real_pthread_cond_broadcast(cond);
+}
+
+static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
+                  idem_error *error)
+{
+    bool renews =
+        ops[0]->kind == IDEM_OP_REPLACE && ops[0]->record->status == IDEM_STATUS_IN_PROGRESS;
+    if (renews) {
+        if (count > atomic_load(&largest_batch))
+            atomic_store(&largest_batch, (unsigned)count);
+        (void)atomic_fetch_add(&renewals, (unsigned)count);
+    }
+    return memory->submit(backend, ops, count, deadline_ms, error);
+}
+
+static void open_with(unsigned count)
+{
+    static idem_backend_ops ops;
+    ck_assert_int_eq(idem__registry_find("memory", &memory, NULL), IDEM_OK);
+    ops = *memory;
+    ops.submit = submit;
+    ck_assert_int_eq(idem_open_backend(&ops, NULL, "timeout=30s", &store, NULL), IDEM_OK);
+    for (unsigned i = 0; i < count; i++) {
+        char key[32];
+        idem_outcome out;
+        (void)snprintf(key, sizeof key, "key-%u", i);
+        ck_assert_int_eq(idem_begin(store,
+                                    IDEM_REQUEST(.key = idem_str(key), .lease_ms = HOUR_MS,
+                                                 .flags = IDEM_KEEPALIVE),
+                                    &out, NULL),
+                         IDEM_OK);
+        claims[i] = out.claim;
+        out.claim = NULL;
+        idem_outcome_clear(&out);
+    }
+}
+
+static void close_with(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        idem_claim_free(claims[i]);
+    idem_close(store);
+    store = NULL;
+}
+
+static uint64_t compared(void)
+{
+    idem__keepalive_lock();
+    uint64_t pairs = store->keeper.timers.compared;
+    idem__keepalive_unlock();
+    return pairs;
+}
+
+/* Completes some claims here and there. @return how many pairs were compared for it */
+static uint64_t complete_some(unsigned count)
+{
+    unsigned seed = 1;
+    uint64_t before = compared();
+    for (unsigned i = 0; i < ENDED; i++) {
+        idem_claim *claim = claims[(unsigned)rand_r(&seed) % count];
+        ck_assert_int_eq(idem_complete(store, claim, idem_str("1"), NULL), IDEM_OK);
+    }
+    return compared() - before;
+}
+
+START_TEST(a_claim_among_many_costs_what_one_of_few_does)
+{
+    static const unsigned counts[] = {FEW, MANY};
+    uint64_t pairs[2];
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&wakes, 0);
+        open_with(counts[i]);
+        ck_assert_uint_lt(atomic_load(&wakes), 100); /* for the earliest ones alone */
+        /* A begin compares one pair. */
+        ck_assert_uint_le(compared(), 2 * counts[i]);
+        /* What was put off until something is taken out: once for all that came. */
+        idem__keepalive_lock();
+        idem__timer *first = store->keeper.timers.first;
+        idem__timers_set(&store->keeper.timers, first, first->at_ms);
+        idem__keepalive_unlock();
+        ck_assert_uint_le(compared(), 4 * counts[i]);
+        pairs[i] = complete_some(counts[i]);
+        close_with(counts[i]);
+    }
+    ck_assert_msg(pairs[1] <= 2 * pairs[0] + 4 * ENDED, "%llu pairs with %u, %llu with %u",
+                  (unsigned long long)pairs[0], FEW, (unsigned long long)pairs[1], MANY);
+}
+END_TEST
+
+START_TEST(renewals_of_claims_made_at_once_are_spread)
+{
+    enum { SLOTS = 20 };
+    unsigned slots[SLOTS] = {0};
+    uint64_t interval = HOUR_MS / 3 + 1;
+    uint64_t spread = interval / 4;
+    open_with(FEW);
+    uint64_t last = idem_monotonic_ms() + interval;
+    for (unsigned i = 0; i < FEW; i++) {
+        uint64_t at_ms = claims[i]->timer.at_ms;
+        ck_assert_uint_le(at_ms, last);
+        uint64_t slot = (last - at_ms) / (spread / SLOTS);
+        slots[slot < SLOTS ? slot : SLOTS - 1]++;
+    }
+    for (int i = 0; i < SLOTS; i++)
+        ck_assert_msg(slots[i] <= 2 * FEW / SLOTS, "%u renewals in slot %d", slots[i], i);
+    close_with(FEW);
+}
+END_TEST
+
+START_TEST(what_is_due_together_travels_together)
+{
+    atomic_store(&largest_batch, 0);
+    atomic_store(&renewals, 0);
+    open_with(FEW);
+    idem__keepalive_lock();
+    for (unsigned i = 0; i < FEW; i++)
+        idem__keepalive_hurry(claims[i]);
+    idem__keepalive_unlock();
+    for (int i = 0; i < 20000 && atomic_load(&renewals) < FEW; i++) {
+        const struct timespec pause = {.tv_nsec = 1000000};
+        (void)nanosleep(&pause, NULL);
+    }
+    ck_assert_uint_eq(atomic_load(&renewals), FEW);
+    ck_assert_uint_eq(atomic_load(&largest_batch), IDEM_BATCH_MAX);
+    close_with(FEW);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("keepalive_many");
+    ADD(suite, a_claim_among_many_costs_what_one_of_few_does);
+    ADD(suite, renewals_of_claims_made_at_once_are_spread);
+    ADD(suite, what_is_due_together_travels_together);
+    return run_suite(suite);
+}
