@@ -71,16 +71,17 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
     idem__call *call = &change->call;
     int rc = check(store, request, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, request->kind, rc);
     change->claim = claim;
     change->ends = request->kind == IDEM__CALL_COMPLETE || request->kind == IDEM__CALL_RELEASE;
     if (claim->kept &&
         !change->ends) /* in the child of a fork() the thread has to be started anew */
         rc = idem__keepalive_start(&store->keeper, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, request->kind, rc);
     idem__call_init(call, request->kind, no_key);
     idem__call_set_time(call, now, store->timeout_ms);
+    idem__stats_start(store, call);
     rc = hold_still(change, error);
     call->key = call->held.key;
     call->held.memory = NULL;
@@ -88,7 +89,7 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
     call->encoding = request->encoding;
     call->lease_ms = request->lease_ms;
     call->ttl_ms = claim->ttl_ms;
-    return rc;
+    return idem__stats_refused(store, request->kind, rc);
 }
 
 int idem__change_make(idem_store *store, const idem__change_request *request, idem__change *change,
@@ -135,6 +136,7 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
         (void)idem__error_copy(error, &change->call.error);
     if (change->call.reinstated) /* while the key that the call borrows is still there */
         idem__call_tell_reinstated(store, &change->call);
+    idem__stats_end(store, &change->call);
     settle(store, change);
     idem__protocol_clear(&change->call);
     free(change->memory);
@@ -284,11 +286,13 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
     if (rc == IDEM_OK)
         rc = idem__claim_new(store, key, no_fingerprint, &made, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, IDEM__CALL_RESUME, rc);
     idem__call_init(&call, IDEM__CALL_RESUME, made->held.key);
     idem__call_set_time(&call, idem_monotonic_ms(), store->timeout_ms);
+    idem__stats_start(store, &call);
     memcpy(call.token, token, IDEM_TOKEN_SIZE);
     idem__call_run(store, calls, 1);
+    idem__stats_end(store, &call);
     rc = call.code;
     if (rc) {
         (void)idem__error_copy(error, &call.error);

@@ -58,6 +58,7 @@ void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim)
         claim->keeper = keeper;
         claim->next = keeper->first;
         keeper->first = claim;
+        keeper->count++;
     }
     (void)pthread_cond_broadcast(&keeper->changed);
 }
@@ -70,8 +71,17 @@ void idem__keepalive_remove(idem_claim *claim)
     while (*at != claim)
         at = &(*at)->next;
     *at = claim->next;
+    claim->keeper->count--;
     claim->keeper = NULL;
     claim->next = NULL;
+}
+
+size_t idem__keepalive_count(const idem__keeper *keeper)
+{
+    idem__keepalive_lock();
+    size_t count = keeper->count;
+    idem__keepalive_unlock();
+    return count;
 }
 
 void idem__keepalive_child(idem__keeper *keeper)
@@ -237,6 +247,7 @@ static void renew_due(idem__keeper *keeper, renewal *batch, size_t count, uint64
         int event = settle(&batch[i]);
         batch[i].claim->renewing = false;
         idem__keepalive_unlock();
+        idem__stats_renewal(keeper->store, batch[i].call.code);
         if (event)
             tell(keeper, (idem_event_kind)event, &batch[i]);
         if (batch[i].call.reinstated)

@@ -14,6 +14,7 @@ struct idem__keeper {
     pthread_t thread;
     pthread_cond_t changed;
     idem_claim *first; /* the claims to renew */
+    size_t count;      /* of them */
 };
 
 /** Makes a keeper without a thread. @return IDEM_ERR_INTERNAL */
@@ -37,6 +38,9 @@ void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim);
 
 /** Takes a claim off its keeper's list, if it is on one. Lock held. */
 void idem__keepalive_remove(idem_claim *claim);
+
+/** How many claims are kept. */
+size_t idem__keepalive_count(const idem__keeper *keeper);
 
 /** In the child of a fork(): the thread is not there. Lock held. */
 void idem__keepalive_child(idem__keeper *keeper);

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "error.h"
 #include "inside.h"
+#include "probe.h"
 #include "spin.h"
 #include "verify.h"
 
@@ -234,7 +235,9 @@ static void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_o
 {
     idem_error error;
     idem__error_clear(&error);
+    IDEM__PROBE2(trip_start, backend, count);
     int rc = ops->submit(backend, batch_ops, count, deadline_ms, &error);
+    IDEM__PROBE3(trip_end, backend, count, rc);
     if (rc != IDEM_OK)
         fail_unanswered(batch_ops, count, rc,
                         error.code ? error.message
@@ -404,6 +407,22 @@ void idem__pool_leave(idem__pool *pool, idem__connection *connection)
         vacate(pool, connection);
     else
         idem__inside_leave();
+}
+
+/* ----------------------------------------------------------------------------------- looking at */
+
+/* Whoever opens or closes a connection has made it busy, and writes its backend without the lock. */
+void idem__pool_usage(idem__pool *pool, idem__pool_count *count)
+{
+    idem__inside_lock(&pool->lock);
+    for (size_t i = 0; i < pool->max; i++) {
+        const idem__connection *connection = &pool->connections[i];
+        count->busy += connection->busy;
+        count->open += connection->busy || connection->backend;
+    }
+    count->max += pool->max;
+    count->waiters += pool->line.count;
+    idem__inside_unlock(&pool->lock);
 }
 
 /* --------------------------------------------------------------------------------------- fork */

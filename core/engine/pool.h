@@ -68,6 +68,17 @@ int idem__pool_enter(idem__pool *pool, uint64_t deadline_ms, idem__connection **
                       idem_error *error);
 void idem__pool_leave(idem__pool *pool, idem__connection *connection);
 
+/** How a pool is used at this moment. */
+typedef struct {
+    size_t open; /* those that are just being opened included */
+    size_t busy;
+    size_t max;
+    size_t waiters;
+} idem__pool_count;
+
+/** Adds a pool's numbers to `count`. */
+void idem__pool_usage(idem__pool *pool, idem__pool_count *count);
+
 /** Takes the pool across a fork(). */
 void idem__pool_fork(idem__pool *pool, idem_fork_phase phase);
 

@@ -51,6 +51,7 @@ typedef struct {
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
     uint64_t deadline_ms;           /**< the driver's; likewise the next */
     uint64_t too_late_ms;           /**< with less time left it is not repeated */
+    uint64_t started_ns;            /**< when it began, if it is timed; else 0 */
     uint8_t context;                /**< what the backend left in the last op */
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */
