@@ -44,7 +44,7 @@ static int call_on_key(idem_store *store, const question *asked, idem__call *cal
         return idem__stats_refused(store, asked->kind, rc);
     idem__call_init(call, asked->kind, full.bytes);
     idem__call_set_time(call, idem_monotonic_ms(), store->timeout_ms);
-    idem__stats_start(store, call);
+    idem__stats_start(store->timed, call);
     call->text = asked->text;
     if (asked->kind == IDEM__CALL_SETTLE)
         rc = idem__random_draw(store->pooled, call->token, sizeof call->token, call->deadline_ms,

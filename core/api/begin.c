@@ -29,7 +29,7 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     begin->wait_until_ms = now + request->wait_ms;
     idem__call_set_time(&begin->call, now,
                          request->timeout_ms ? request->timeout_ms : store->timeout_ms);
-    idem__stats_start(store, &begin->call);
+    idem__stats_start(store->timed, &begin->call);
 }
 
 static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)

@@ -81,7 +81,7 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
         return idem__stats_refused(store, request->kind, rc);
     idem__call_init(call, request->kind, no_key);
     idem__call_set_time(call, now, store->timeout_ms);
-    idem__stats_start(store, call);
+    idem__stats_start(store->timed, call);
     rc = hold_still(change, error);
     call->key = call->held.key;
     call->held.memory = NULL;
@@ -289,7 +289,7 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
         return idem__stats_refused(store, IDEM__CALL_RESUME, rc);
     idem__call_init(&call, IDEM__CALL_RESUME, made->held.key);
     idem__call_set_time(&call, idem_monotonic_ms(), store->timeout_ms);
-    idem__stats_start(store, &call);
+    idem__stats_start(store->timed, &call);
     memcpy(call.token, token, IDEM_TOKEN_SIZE);
     idem__call_run(store, calls, 1);
     idem__stats_end(store, &call);

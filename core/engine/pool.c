@@ -230,7 +230,8 @@ static void fail_unanswered(idem_op *const *ops, size_t count, int code, const c
     }
 }
 
-static void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_op *const *batch_ops,
+/* Inlined in spite of the probes, which a compiler takes for long. */
+static inline IDEM__INLINED void submit_to(idem_backend *backend, const idem_backend_ops *ops, idem_op *const *batch_ops,
                       size_t count, uint64_t deadline_ms)
 {
     idem_error error;

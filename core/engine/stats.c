@@ -47,7 +47,7 @@ void idem__stats_reset(idem__stats *stats)
     }
 }
 
-static idem__stripe *make_stripe(idem__stats *stats)
+static idem__stripe *__attribute__((noinline, cold)) make_stripe(idem__stats *stats)
 {
     if (!my_number)
         my_number = atomic_fetch_add(&numbers, 1) % IDEM__STATS_STRIPES + 1;
@@ -82,7 +82,7 @@ static size_t code_index(int code)
 
 /* ---------------------------------------------------------------------------------- latencies */
 
-static uint64_t now_ns(void)
+uint64_t idem__stats_ns(void)
 {
     struct timespec now;
     if (clock_gettime(CLOCK_MONOTONIC, &now))
@@ -116,7 +116,7 @@ static size_t bucket_of(uint64_t us)
 /* A part of a microsecond counts as a whole one: no bucket holds what is longer than its bound. */
 static uint64_t duration_us(uint64_t started_ns)
 {
-    uint64_t now = now_ns();
+    uint64_t now = idem__stats_ns();
     return now > started_ns ? (now - started_ns + NS_PER_US - 1) / NS_PER_US : 1;
 }
 
@@ -131,14 +131,7 @@ static void add_latency(idem_store *store, idem_call_kind kind, uint64_t us)
 
 static idem_call_kind kind_of(idem__call_kind kind)
 {
-    static const uint8_t kinds[] = {
-        [IDEM__CALL_BEGIN] = IDEM_CALL_BEGIN,       [IDEM__CALL_COMPLETE] = IDEM_CALL_COMPLETE,
-        [IDEM__CALL_RENEW] = IDEM_CALL_RENEW,       [IDEM__CALL_CHECKPOINT] = IDEM_CALL_CHECKPOINT,
-        [IDEM__CALL_RELEASE] = IDEM_CALL_RELEASE,   [IDEM__CALL_RESUME] = IDEM_CALL_RESUME,
-        [IDEM__CALL_GET] = IDEM_CALL_GET,           [IDEM__CALL_FORGET] = IDEM_CALL_FORGET,
-        [IDEM__CALL_FORGET_ANY] = IDEM_CALL_FORGET, [IDEM__CALL_FORGET_EXPIRED] = IDEM_CALL_FORGET,
-        [IDEM__CALL_SETTLE] = IDEM_CALL_SETTLE};
-    return (idem_call_kind)kinds[kind];
+    return kind > IDEM__CALL_SETTLE ? IDEM_CALL_FORGET : (idem_call_kind)kind;
 }
 
 static void tell(const idem_store *store, idem_event event)
@@ -155,42 +148,57 @@ static idem_bytes key_of(const idem_store *store, const idem__call *call)
 
 static uint32_t attempt_of(const idem__call *call)
 {
-    bool seen =
-        call->seen.attempt && !(call->kind == IDEM__CALL_BEGIN && call->outcome == IDEM_NEW);
-    return seen ? call->seen.attempt : call->held.attempt;
+    bool mine = call->kind != IDEM__CALL_BEGIN || call->outcome == IDEM_NEW;
+    return mine && call->held.attempt ? call->held.attempt : call->seen.attempt;
 }
 
-void idem__stats_start(const idem_store *store, idem__call *call)
+static void tell_call(const idem_store *store, const idem__call *call, uint64_t us)
 {
-    IDEM__PROBE4(call_start, call, kind_of(call->kind), call->key.data, call->key.len);
-    if (store->timed && !call->started_ns)
-        call->started_ns = now_ns();
+    idem_call_kind kind = kind_of(call->kind);
+    bool begun = kind == IDEM_CALL_BEGIN && call->code == IDEM_OK;
+    tell(store, (idem_event){.code = call->code,
+                             .key = key_of(store, call),
+                             .message = call->code ? call->error.message : "",
+                             .call = kind,
+                             .outcome = begun ? call->outcome : (idem_outcome_kind)0,
+                             .attempt = attempt_of(call),
+                             .duration_us = us});
+}
+
+static inline size_t result_of(const idem__call *call)
+{
+    size_t result = code_index(call->code);
+    return call->kind == IDEM__CALL_BEGIN && result == IDEM_OK
+               ? IDEM__STATS_OUTCOME + (size_t)call->outcome
+               : result;
+}
+
+/* Apart from what every call of a store in memory takes, which so needs no frame. */
+static void __attribute__((noinline)) end_slowly(idem_store *store, const idem__call *call)
+{
+    idem_call_kind kind = kind_of(call->kind);
+    size_t result = result_of(call);
+    idem__stripe *mine = stripe_of(store);
+    add(&mine->results[kind][result], 1);
+    if (kind == IDEM_CALL_BEGIN && result == IDEM__STATS_OUTCOME + IDEM_NEW)
+        add(&mine->takeovers, call->held.attempt > 1);
+    if (!call->started_ns)
+        return;
+    uint64_t us = duration_us(call->started_ns);
+    add_latency(store, kind, us);
+    if (store->observe_calls)
+        tell_call(store, call, us);
 }
 
 void idem__stats_end(idem_store *store, const idem__call *call)
 {
-    idem_call_kind kind = kind_of(call->kind);
-    bool begun = kind == IDEM_CALL_BEGIN && call->code == IDEM_OK;
-    size_t result = begun ? IDEM__STATS_OUTCOME + (size_t)call->outcome : code_index(call->code);
-    idem__stripe *mine = stripe_of(store);
-    uint64_t us = 0;
-    add(&mine->results[kind][result], 1);
-    if (begun && call->outcome == IDEM_NEW && call->held.attempt > 1)
-        add(&mine->takeovers, 1);
-    IDEM__PROBE5(call_end, call, kind, call->code, begun ? (int)call->outcome : 0,
-                 attempt_of(call));
-    if (!call->started_ns)
-        return;
-    us = duration_us(call->started_ns);
-    add_latency(store, kind, us);
-    if (store->observe_calls)
-        tell(store, (idem_event){.code = call->code,
-                                 .key = key_of(store, call),
-                                 .message = call->code ? call->error.message : "",
-                                 .call = kind,
-                                 .outcome = begun ? call->outcome : (idem_outcome_kind)0,
-                                 .attempt = attempt_of(call),
-                                 .duration_us = us});
+    idem__stripe *mine =
+        atomic_load_explicit(&store->stats.stripes[my_number], memory_order_acquire);
+    IDEM__PROBE5(call_end, call, call->kind, call->code, call->outcome, call->held.attempt);
+    if (!mine || call->started_ns || call->held.attempt > 1)
+        end_slowly(store, call);
+    else
+        add(&mine->results[kind_of(call->kind)][result_of(call)], 1);
 }
 
 void idem__stats_replay(idem_store *store, idem_bytes key, uint32_t attempt)
@@ -202,10 +210,8 @@ void idem__stats_replay(idem_store *store, idem_bytes key, uint32_t attempt)
     add(&stripe_of(store)->results[IDEM_CALL_BEGIN][IDEM__STATS_OUTCOME + IDEM_COMPLETED], 1);
 }
 
-int idem__stats_refused(idem_store *store, idem__call_kind kind, int code)
+int idem__stats_count_refused(idem_store *store, idem__call_kind kind, int code)
 {
-    if (code == IDEM_OK || !store)
-        return code;
     add(&stripe_of(store)->results[kind_of(kind)][code_index(code)], 1);
     if (store->observe_calls)
         tell(store,
@@ -215,7 +221,7 @@ int idem__stats_refused(idem_store *store, idem__call_kind kind, int code)
 
 uint64_t idem__stats_now(const idem_store *store)
 {
-    return store && store->timed ? now_ns() : 0;
+    return store && store->timed ? idem__stats_ns() : 0;
 }
 
 int idem__stats_whole(idem_store *store, idem_call_kind kind, uint64_t started_ns, int code,

@@ -49,8 +49,16 @@ void idem__stats_reset(idem__stats *stats);
 /** Adds all up. Only the counters are filled in: `stats` was zeroed. */
 void idem__stats_sum(idem__stats *stats, idem_store_stats *sum);
 
-/** A call begins: it is timed from here on, if it is not yet and the store times its calls. */
-void idem__stats_start(const idem_store *store, idem__call *call);
+/** The time now, in nanoseconds from any origin. */
+uint64_t idem__stats_ns(void);
+
+/** A call begins. It is timed from here on, if its store times calls and it is not timed yet. */
+static inline void idem__stats_start(bool timed, idem__call *call)
+{
+    IDEM__PROBE4(call_start, call, call->kind, call->key.data, call->key.len);
+    if (timed && !call->started_ns)
+        call->started_ns = idem__stats_ns();
+}
 
 /** A call has its answer, which is still in it. */
 void idem__stats_end(idem_store *store, const idem__call *call);
@@ -58,9 +66,14 @@ void idem__stats_end(idem_store *store, const idem__call *call);
 /** A replay that took no call at all. */
 void idem__stats_replay(idem_store *store, idem_bytes key, uint32_t attempt);
 
-/** A call of that kind was refused before anything was sent. @return `code`; IDEM_OK and a missing
- *  store are not counted */
-int idem__stats_refused(idem_store *store, idem__call_kind kind, int code);
+/** A call of that kind was refused before anything was sent. @return `code` */
+int idem__stats_count_refused(idem_store *store, idem__call_kind kind, int code);
+
+/** The same; a call that was not refused, and one without a store, are not counted. */
+static inline int idem__stats_refused(idem_store *store, idem__call_kind kind, int code)
+{
+    return code == IDEM_OK || !store ? code : idem__stats_count_refused(store, kind, code);
+}
 
 /** The time by which to begin what is not a call on one key; 0: it is not timed. */
 uint64_t idem__stats_now(const idem_store *store);

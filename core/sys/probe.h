@@ -6,6 +6,12 @@
 #ifndef IDEM_CORE_PROBE_H
 #define IDEM_CORE_PROBE_H
 
+#ifdef __GNUC__
+#define IDEM__INLINED __attribute__((always_inline))
+#else
+#define IDEM__INLINED
+#endif
+
 #ifdef IDEM_USDT
 #include <sys/sdt.h>
 #define IDEM__PROBE2(name, a, b)          DTRACE_PROBE2(idem, name, a, b)
