@@ -60,6 +60,8 @@ static const cli_option run_options[] = {
            "replay output that was cut with CMD's own exit code"),
     OPTION("busy-exit", "N", CLI_CODE, busy_code,
            "exit code while KEY is in progress elsewhere (75)"),
+    OPTION("tty", NULL, CLI_FLAG, tty,
+           "give CMD a terminal of its own, if idem has one"),
     OPTION("quiet", NULL, CLI_FLAG, quiet,
            "say nothing of what goes as it should; errors are said"),
     OPTION("report", "FILE", CLI_TEXT, report,
@@ -172,6 +174,11 @@ static const char run_details[] =
     "--report tells a script what the exit code can't: one line of JSON, with outcome (new,\n"
     "completed, in_progress, mismatch, in_doubt, error), key, ran (CMD, by this call), exit;\n"
     "and where they apply attempt, retry_after_ms, stored, timed_out, claim_lost, signal.\n"
+    "\n"
+    "With --tty, if stdin and stdout are a terminal, CMD gets a pseudo-terminal in their\n"
+    "place, of the same size, and a session of its own: ^C and ^Z are CMD's. What CMD\n"
+    "prints there is stored and replayed as it came, with the line ends of a terminal, what\n"
+    "was typed where CMD lets it be shown, and stderr, unless that goes elsewhere.\n"
     "\n"
     "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD, unless it had them as one\n"
     "of the group. If the store can't be used at the end, storing is tried again for as\n"

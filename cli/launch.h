@@ -4,6 +4,7 @@
 #define IDEM_CLI_LAUNCH_H
 
 #include "report.h"
+#include "terminal.h"
 
 #include <sys/types.h>
 
@@ -13,6 +14,8 @@ typedef struct {
     char **environment;   /**< likewise */
     int out;              /**< CMD's stdout */
     int err;              /**< CMD's stderr; may be the same */
+    const cli_terminal_modes *terminal; /**< of idem's own terminal, if `out` is a pseudo-terminal that
+                                             is to be CMD's; NULL: it is not */
     int gate[2];          /**< a pipe; CMD waits until nobody else has its writing end */
     int report;           /**< the writing end of a pipe; closed once CMD is executed */
 } cli_launch;

@@ -50,6 +50,7 @@ typedef struct {
     bool keep_failures;
     bool allow_cut;
     bool quiet;
+    bool tty;
     bool no_takeover;
     bool expired;
     bool force;
