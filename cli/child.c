@@ -209,14 +209,17 @@ static void hurry(cli_child *child)
     child->linger_until = idem_monotonic_ms();
 }
 
-/* A signal that came from the terminal has reached CMD already. */
+/* A signal that came from the terminal has reached CMD already, and so has one for the whole group;
+   but not if CMD has a terminal of its own. */
 static void take_signals(cli_child *child)
 {
     cli_signal arrived;
     while (cli_signals_next(&arrived)) {
         if (arrived.number == SIGCHLD)
             continue;
-        if (!child->ended && !arrived.from_terminal)
+        if (!child->ended && child->terminal.master >= 0)
+            cli_keeper_signal(&child->keeper, arrived.number);
+        else if (!child->ended && !arrived.from_terminal)
             cli_witness_add(&child->witness, &arrived);
         if (child->ended && cli_signal_ends(arrived.number))
             hurry(child);

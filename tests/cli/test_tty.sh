@@ -14,6 +14,15 @@ on_terminal() {
     [ "$got" -eq "$1" ] || fail "it ended with $got, not with $1"
 }
 
+# For CMDs that wait for a key or a signal: not for ever.
+cat >"$dir/linger" <<'END'
+i=0
+while [ $i -lt 400 ]; do
+    i=$((i + 1))
+    sleep 0.05
+done
+END
+
 scene 'CMD has a terminal, in a session of its own, and what it prints is stored and replayed'
 cat >"$dir/leader" <<'END'
 test -t 0 && test -t 1 && echo yes
@@ -43,21 +52,21 @@ scene 'the size is that of the terminal, and a change is passed on'
 on_terminal 0 'stty rows 33 cols 77; "$idem" run --tty size -- stty size'
 out_is '33 77'
 on_terminal 0 'exec 3<&0; stty rows 33 cols 77
-    "$idem" run --tty change -- sh -c "trap \"stty size; exit 0\" WINCH; echo >ready; while :; do sleep 0.05; done" <&3 &
+    "$idem" run --tty change -- sh -c "trap \"stty size; exit 0\" WINCH; echo >ready; . ./linger" <&3 &
     until [ -e ready ]; do sleep 0.05; done
     stty rows 40 cols 90 <&3; wait $!'
 out_is '40 90'
 
 scene 'keys are of CMD alone: ^C, ^Z, ^D'
-on_terminal 7 '"$idem" run --tty int -- sh -c "trap \"echo got INT; exit 7\" INT; echo \"press ^C\"; while :; do sleep 0.05; done"'
+on_terminal 7 '"$idem" run --tty int -- sh -c "trap \"echo got INT; exit 7\" INT; echo \"press ^C\"; . ./linger"'
 out_has 'got INT'
-on_terminal 0 '"$idem" run --tty tstp -- sh -c "trap \"echo got TSTP; exit 0\" TSTP; echo \"press ^Z\"; while :; do sleep 0.05; done"'
+on_terminal 0 '"$idem" run --tty tstp -- sh -c "trap \"echo got TSTP; exit 0\" TSTP; echo \"press ^Z\"; . ./linger"'
 out_has 'got TSTP'
 on_terminal 0 '"$idem" run --tty eof -- sh -c "echo \"press ^D\"; cat; echo end"'
 out_has 'end'
 
 scene 'a CMD that dies of ^C: idem dies of it, and the key is given back'
-"$helper" "$idem" run --tty died -- sh -c 'echo "press ^C"; while :; do sleep 0.05; done' >out 2>err
+"$helper" "$idem" run --tty died -- sh -c 'echo "press ^C"; . ./linger' >out 2>err
 [ $? -eq 130 ] || fail 'it did not die of INT'
 expect 14 get died
 
@@ -81,6 +90,16 @@ rm -f ready
 "$idem" run --tty term -- sh -c "echo >ready; exec sleep 100" <&3 2>said &
 eventually [ -e ready ]; eventually other; kill -TERM $!; wait $!
 same || echo "changed"'
+out_lacks changed
+
+scene 'a signal for idem and its whole group is passed on to CMD, which is in no group of theirs'
+on_terminal 0 "$start_modes"'
+rm -f ready
+trap : TERM
+"$idem" run --tty group -- sh -c "trap \"echo got TERM; exit 4\" TERM; echo >ready; . ./linger" <&3 2>said &
+eventually [ -e ready ]; eventually other; kill -TERM 0; wait $!; wait $!
+same || echo "changed"'
+out_has 'got TERM'
 out_lacks changed
 
 scene 'idem that is killed has them given back by its keeper'
