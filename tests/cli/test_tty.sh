@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # `idem run --tty`: CMD has a terminal of its own, and idem's has its modes back however idem ends. $2 runs a
 # program on a terminal and presses the keys that it asks for; what it runs is mostly a script that runs idem.
+# shellcheck disable=SC2016
 . "$(dirname "$0")/helper.sh"
 
 export idem dir
