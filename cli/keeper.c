@@ -100,7 +100,7 @@ static void adopt_orphans(void)
 
 typedef struct {
     cli_guard guard;
-    bool alone; /* idem is gone */
+    bool alone;                         /* idem is gone */
     const cli_terminal_modes *terminal; /* what idem has changed; NULL: nothing */
     uint64_t grace_ms;
     uint64_t alone_since_ms;

@@ -185,18 +185,18 @@ typedef enum {
 
 /** Every kind of call that goes to the store: name, number, word. A call on many keys counts as one
  *  for each; all ways to forget are one kind; idem_keepalive() is a renew. */
-#define IDEM_CALL_MAP(X)            \
-    X(BEGIN, 1, "begin")            \
-    X(COMPLETE, 2, "complete")      \
-    X(RENEW, 3, "renew")            \
-    X(CHECKPOINT, 4, "checkpoint")  \
-    X(RELEASE, 5, "release")        \
-    X(RESUME, 6, "resume")          \
-    X(GET, 7, "get")                \
-    X(FORGET, 8, "forget")          \
-    X(SETTLE, 9, "settle")          \
-    X(SCAN, 10, "scan")             \
-    X(PURGE, 11, "purge")           \
+#define IDEM_CALL_MAP(X)           \
+    X(BEGIN, 1, "begin")           \
+    X(COMPLETE, 2, "complete")     \
+    X(RENEW, 3, "renew")           \
+    X(CHECKPOINT, 4, "checkpoint") \
+    X(RELEASE, 5, "release")       \
+    X(RESUME, 6, "resume")         \
+    X(GET, 7, "get")               \
+    X(FORGET, 8, "forget")         \
+    X(SETTLE, 9, "settle")         \
+    X(SCAN, 10, "scan")            \
+    X(PURGE, 11, "purge")          \
     X(CHECK, 12, "check")
 
 /** Kinds of calls: IDEM_CALL_BEGIN and so on. */
@@ -707,15 +707,15 @@ typedef struct {
 typedef struct {
     size_t size;                            /**< sizeof(idem_store_stats), set by the caller */
     uint64_t outcomes[IDEM_STATS_OUTCOMES]; /**< of begins, by ::idem_outcome_kind */
-    uint64_t takeovers;                     /**< begins that were IDEM_NEW with an attempt above 1 */
-    uint64_t reinstated;                    /**< records that were put back (IDEM_REINSTATE) */
-    uint64_t repeats[IDEM_STATS_CODES];     /**< operations that failed and were repeated, by why */
-    uint64_t renewals[IDEM_STATS_CODES];    /**< by the keepalive, by code */
-    uint64_t connections;                   /**< open at this moment, those that are busy included */
+    uint64_t takeovers;                  /**< begins that were IDEM_NEW with an attempt above 1 */
+    uint64_t reinstated;                 /**< records that were put back (IDEM_REINSTATE) */
+    uint64_t repeats[IDEM_STATS_CODES];  /**< operations that failed and were repeated, by why */
+    uint64_t renewals[IDEM_STATS_CODES]; /**< by the keepalive, by code */
+    uint64_t connections;                /**< open at this moment, those that are busy included */
     uint64_t connections_busy;
-    uint64_t connections_max; /**< how many there may be */
-    uint64_t waiters;         /**< calls that wait for a connection at this moment */
-    uint64_t kept_claims;     /**< claims that the keepalive renews at this moment */
+    uint64_t connections_max;                /**< how many there may be */
+    uint64_t waiters;                        /**< calls that wait for a connection at this moment */
+    uint64_t kept_claims;                    /**< claims that the keepalive renews at this moment */
     idem_call_stats calls[IDEM_STATS_CALLS]; /**< by ::idem_call_kind */
 } idem_store_stats;
 
