@@ -8,11 +8,11 @@
  */
 #include "stats.h"
 
+#include "clock.h"
 #include "error.h"
 #include "store.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define NS_PER_US 1000u
 
@@ -82,14 +82,6 @@ static size_t code_index(int code)
 
 /* ---------------------------------------------------------------------------------- latencies */
 
-uint64_t idem__stats_ns(void)
-{
-    struct timespec now;
-    if (clock_gettime(CLOCK_MONOTONIC, &now))
-        return 0;
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 uint64_t idem_stats_bound_us(size_t bucket)
 {
     uint64_t decade = 1;
@@ -116,7 +108,7 @@ static size_t bucket_of(uint64_t us)
 /* A part of a microsecond counts as a whole one: no bucket holds what is longer than its bound. */
 static uint64_t duration_us(uint64_t started_ns)
 {
-    uint64_t now = idem__stats_ns();
+    uint64_t now = idem__clock_ns();
     return now > started_ns ? (now - started_ns + NS_PER_US - 1) / NS_PER_US : 1;
 }
 
@@ -221,7 +213,7 @@ int idem__stats_count_refused(idem_store *store, idem__call_kind kind, int code)
 
 uint64_t idem__stats_now(const idem_store *store)
 {
-    return store && store->timed ? idem__stats_ns() : 0;
+    return store && store->timed ? idem__clock_ns() : 0;
 }
 
 int idem__stats_whole(idem_store *store, idem_call_kind kind, uint64_t started_ns, int code,

@@ -6,6 +6,7 @@
 #ifndef IDEM_CORE_STATS_H
 #define IDEM_CORE_STATS_H
 
+#include "clock.h"
 #include "probe.h"
 #include "protocol.h"
 
@@ -49,15 +50,12 @@ void idem__stats_reset(idem__stats *stats);
 /** Adds all up. Only the counters are filled in: `stats` was zeroed. */
 void idem__stats_sum(idem__stats *stats, idem_store_stats *sum);
 
-/** The time now, in nanoseconds from any origin. */
-uint64_t idem__stats_ns(void);
-
 /** A call begins. It is timed from here on, if its store times calls and it is not timed yet. */
 static inline void idem__stats_start(bool timed, idem__call *call)
 {
     IDEM__PROBE4(call_start, call, call->kind, call->key.data, call->key.len);
     if (timed && !call->started_ns)
-        call->started_ns = idem__stats_ns();
+        call->started_ns = idem__clock_ns();
 }
 
 /** A call has its answer, which is still in it. */
