@@ -250,8 +250,8 @@ static const struct {
     {"idem_library", "info", NULL, "The library's version, and the kind of store.", put_library},
     {"idem_calls", "counter", NULL, "Calls that have ended, by kind and code.", put_calls},
     {"idem_begins", "counter", NULL, "Begins that succeeded, by outcome.", put_begins},
-    {"idem_takeovers", "counter", NULL, "Begins that took over a claim whose owner had stopped.",
-     put_takeovers},
+    {"idem_takeovers", "counter", NULL,
+     "Begins that were new with an attempt above 1: an earlier owner had stopped.", put_takeovers},
     {"idem_call_duration_seconds", "histogram", "seconds",
      "How long calls took, waits included; memory stores are not timed.", put_durations},
     {"idem_repeats", "counter", NULL,
@@ -288,7 +288,7 @@ static void make_label(writer *out, const char *name)
     for (; *name; name++) {
         if (*name == '\\' || *name == '"' || *name == '\n')
             out->label[at++] = '\\';
-        out->label[at++] = *name == '\n' ? 'n' : *name;
+        out->label[at++] = (char)(*name == '\n' ? 'n' : *name);
     }
     memcpy(out->label + at, "\",", 3);
 }

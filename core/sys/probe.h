@@ -14,6 +14,9 @@
 
 #ifdef IDEM_USDT
 #include <sys/sdt.h>
+#ifdef __clang__ /* its macros are expanded here, and so warned of here */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 #define IDEM__PROBE2(name, a, b)          DTRACE_PROBE2(idem, name, a, b)
 #define IDEM__PROBE3(name, a, b, c)       DTRACE_PROBE3(idem, name, a, b, c)
 #define IDEM__PROBE4(name, a, b, c, d)    DTRACE_PROBE4(idem, name, a, b, c, d)
