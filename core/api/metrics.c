@@ -114,9 +114,9 @@ static void put_sample(writer *out, const char *name, const char *label, const c
         put(out, "%s %" PRIu64 "\n", name, number);
 }
 
-static void put_by_code(writer *out, const char *name, const uint64_t *by_code)
+static void put_by_code(writer *out, const char *name, size_t first, const uint64_t *by_code)
 {
-    for (size_t code = 0; code < IDEM_STATS_CODES; code++) {
+    for (size_t code = first; code < IDEM_STATS_CODES; code++) {
         if (code_words[code])
             put_sample(out, name, "code", code_words[code], by_code[code]);
     }
@@ -204,12 +204,12 @@ static void put_takeovers(writer *out)
 
 static void put_repeats(writer *out)
 {
-    put_by_code(out, "idem_repeats_total", out->stats->repeats);
+    put_by_code(out, "idem_repeats_total", IDEM_ERR_ARGUMENT, out->stats->repeats);
 }
 
 static void put_renewals(writer *out)
 {
-    put_by_code(out, "idem_renewals_total", out->stats->renewals);
+    put_by_code(out, "idem_renewals_total", IDEM_OK, out->stats->renewals);
 }
 
 static void put_reinstated(writer *out)

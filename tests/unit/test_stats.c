@@ -4,11 +4,13 @@
  * counted once; repeats, connections and waiters on a backend that fails and waits as it is told;
  * threads; fork(); structs of other sizes.
  */
+#include <idem/async.h>
 #include <idem/backend.h>
 
 #include "clock.h"
 #include "runner.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -164,6 +166,52 @@ START_TEST(of_a_call_on_many_each_counts)
     ck_assert_uint_eq(count_of(store, IDEM_CALL_COMPLETE, IDEM_ERR_ARGUMENT), 1);
     for (int i = 0; i < 3; i++)
         idem_outcome_clear(&outcomes[i]);
+    idem_close(store);
+}
+END_TEST
+
+static void begun(void *user, idem_outcome *outcome, const idem_error *error)
+{
+    ck_assert_int_eq(error->code, IDEM_OK);
+    *(idem_claim **)user = outcome->claim;
+    outcome->claim = NULL;
+    idem_outcome_clear(outcome);
+}
+
+static void changed(void *user, const idem_error *error)
+{
+    *(int *)user = error->code;
+}
+
+static void dispatch_all(idem_async *async)
+{
+    while (idem_async_pending(async) > 0) {
+        struct pollfd ready = {.fd = idem_async_fd(async), .events = POLLIN};
+        ck_assert_int_ge(poll(&ready, 1, 20000), 1);
+        (void)idem_async_dispatch(async, 0);
+    }
+}
+
+START_TEST(a_submitted_call_is_counted_when_it_is_answered)
+{
+    idem_store *store = open_url("memory://");
+    idem_async *async = NULL;
+    idem_claim *claim = NULL;
+    int code = -1;
+    ck_assert_int_eq(idem_async_open(store, &async, NULL), IDEM_OK);
+    ck_assert_int_eq(
+        idem_async_begin(async, IDEM_REQUEST(.key = idem_str("k")), begun, &claim, NULL, NULL),
+        IDEM_OK);
+    dispatch_all(async);
+    ck_assert_ptr_nonnull(claim);
+    ck_assert_int_eq(idem_async_complete(async, claim, idem_str("1"), changed, &code, NULL, NULL),
+                     IDEM_OK);
+    dispatch_all(async);
+    ck_assert_int_eq(code, IDEM_OK);
+    ck_assert_uint_eq(look(store)->outcomes[IDEM_NEW], 1);
+    ck_assert_uint_eq(count_of(store, IDEM_CALL_COMPLETE, IDEM_OK), 1);
+    idem_claim_free(claim);
+    idem_async_close(async);
     idem_close(store);
 }
 END_TEST
@@ -495,6 +543,7 @@ int main(void)
     ADD(suite, each_outcome_of_a_begin_is_counted_once);
     ADD(suite, each_kind_of_call_is_counted_with_its_code);
     ADD(suite, of_a_call_on_many_each_counts);
+    ADD(suite, a_submitted_call_is_counted_when_it_is_answered);
     ADD(suite, the_hook_is_told_of_every_call_when_asked);
     ADD(suite, nothing_is_told_unless_asked_and_a_hook_is_needed);
     ADD(suite, repeats_are_counted_by_their_code_and_calls_are_timed);
