@@ -148,7 +148,6 @@ static void destroy(idem_store *store)
 {
     if (store->prepared && store->ops.dispose)
         store->ops.dispose(store->prepared);
-    idem__stats_clear(&store->stats);
     idem__url_clear(&store->url);
     free(store->own);
     free(store);
@@ -186,9 +185,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         .flags = read.flags & IDEM_OPEN_EXISTING,
         .prefix = store->prefix,
     };
-    rc = idem__stats_init(&store->stats, error);
-    if (rc == IDEM_OK)
-        rc = prepare(store, &config, error);
+    rc = prepare(store, &config, error);
     return rc ? rc : start(store, &config, error);
 }
 

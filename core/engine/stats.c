@@ -3,71 +3,30 @@
  * The counters, and what else sees each call: the event hook, and the probes.
  *
  * A thread has a number, given once, and by it a stripe in every store. Two threads of one number
- * share a stripe, so additions are atomic; they are relaxed, since counters order nothing. A stripe
- * that there is no memory for is the first one.
+ * share a stripe, so additions are atomic; they are relaxed, since counters order nothing.
  */
 #include "stats.h"
 
 #include "clock.h"
-#include "error.h"
 #include "store.h"
-
-#include <stdlib.h>
 
 #define NS_PER_US 1000u
 
-static _Thread_local unsigned my_number;
+static _Thread_local unsigned my_number; /* from 1 on; 0: none yet */
 static atomic_uint numbers;
 
 /* ------------------------------------------------------------------------------------ stripes */
 
-int idem__stats_init(idem__stats *stats, idem_error *error)
-{
-    idem__stripe *first = calloc(1, sizeof *first);
-    if (!first)
-        return idem__error_no_memory(error);
-    atomic_store(&stats->stripes[1], first);
-    return IDEM_OK;
-}
-
-void idem__stats_clear(idem__stats *stats)
-{
-    for (size_t i = 0; i <= IDEM__STATS_STRIPES; i++) {
-        free(atomic_load(&stats->stripes[i]));
-        atomic_store(&stats->stripes[i], NULL);
-    }
-}
-
 void idem__stats_reset(idem__stats *stats)
 {
-    for (size_t i = 0; i <= IDEM__STATS_STRIPES; i++) {
-        idem__stripe *stripe = atomic_load(&stats->stripes[i]);
-        if (stripe)
-            memset(stripe, 0, sizeof *stripe);
-    }
-}
-
-static idem__stripe *__attribute__((noinline, cold)) make_stripe(idem__stats *stats)
-{
-    if (!my_number)
-        my_number = atomic_fetch_add(&numbers, 1) % IDEM__STATS_STRIPES + 1;
-    idem__stripe *there = atomic_load(&stats->stripes[my_number]);
-    if (there)
-        return there;
-    idem__stripe *made = calloc(1, sizeof *made);
-    if (!made)
-        return atomic_load(&stats->stripes[1]);
-    if (atomic_compare_exchange_strong(&stats->stripes[my_number], &there, made))
-        return made;
-    free(made);
-    return there;
+    memset(stats, 0, sizeof *stats);
 }
 
 static inline idem__stripe *stripe_of(idem_store *store)
 {
-    idem__stats *stats = &store->stats;
-    idem__stripe *mine = atomic_load_explicit(&stats->stripes[my_number], memory_order_acquire);
-    return mine ? mine : make_stripe(stats);
+    if (!my_number)
+        my_number = atomic_fetch_add(&numbers, 1) % IDEM__STATS_STRIPES + 1;
+    return &store->stats.stripes[my_number - 1];
 }
 
 static inline void add(idem__counter *counter, uint64_t more)
@@ -114,9 +73,8 @@ static uint64_t duration_us(uint64_t started_ns)
 
 static void add_latency(idem_store *store, idem_call_kind kind, uint64_t us)
 {
-    idem__stripe *mine = stripe_of(store);
-    add(&mine->latency[kind][bucket_of(us)], 1);
-    add(&mine->latency_sum_us[kind], us);
+    add(&store->stats.latency[kind][bucket_of(us)], 1);
+    add(&store->stats.latency_sum_us[kind], us);
 }
 
 /* -------------------------------------------------------------------------------------- calls */
@@ -184,13 +142,11 @@ static void __attribute__((noinline)) end_slowly(idem_store *store, const idem__
 
 void idem__stats_end(idem_store *store, const idem__call *call)
 {
-    idem__stripe *mine =
-        atomic_load_explicit(&store->stats.stripes[my_number], memory_order_acquire);
     IDEM__PROBE5(call_end, call, call->kind, call->code, call->outcome, call->held.attempt);
-    if (!mine || call->started_ns || call->held.attempt > 1)
+    if (!my_number || call->started_ns || call->held.attempt > 1)
         end_slowly(store, call);
     else
-        add(&mine->results[kind_of(call->kind)][result_of(call)], 1);
+        add(&store->stats.stripes[my_number - 1].results[kind_of(call->kind)][result_of(call)], 1);
 }
 
 void idem__stats_replay(idem_store *store, idem_bytes key, uint32_t attempt)
@@ -270,12 +226,15 @@ static void sum_call(idem__stripe *stripe, size_t kind, idem_call_stats *sum, ui
         sum->by_code[IDEM_OK] += count;
         outcomes[i] += count;
     }
+}
+
+static void sum_latencies(idem__stats *stats, size_t kind, idem_call_stats *sum)
+{
     for (size_t i = 0; i < IDEM_STATS_BUCKETS; i++) {
-        uint64_t count = read(&stripe->latency[kind][i]);
-        sum->latency[i] += count;
-        sum->latency_count += count;
+        sum->latency[i] = read(&stats->latency[kind][i]);
+        sum->latency_count += sum->latency[i];
     }
-    sum->latency_sum_us += read(&stripe->latency_sum_us[kind]);
+    sum->latency_sum_us = read(&stats->latency_sum_us[kind]);
 }
 
 static void sum_stripe(idem__stripe *stripe, idem_store_stats *sum)
@@ -292,9 +251,8 @@ static void sum_stripe(idem__stripe *stripe, idem_store_stats *sum)
 
 void idem__stats_sum(idem__stats *stats, idem_store_stats *sum)
 {
-    for (size_t i = 0; i <= IDEM__STATS_STRIPES; i++) {
-        idem__stripe *stripe = atomic_load(&stats->stripes[i]);
-        if (stripe)
-            sum_stripe(stripe, sum);
-    }
+    for (size_t i = 0; i < IDEM__STATS_STRIPES; i++)
+        sum_stripe(&stats->stripes[i], sum);
+    for (size_t kind = 0; kind < IDEM_STATS_CALLS; kind++)
+        sum_latencies(stats, kind, &sum->calls[kind]);
 }

@@ -21,28 +21,22 @@
 
 typedef _Atomic uint64_t idem__counter;
 
-/** The counters of some threads: what they write is on their own cache lines. */
+/** The counters of some threads: what they write is on cache lines of their own. */
 typedef struct {
     idem__counter results[IDEM_STATS_CALLS][IDEM__STATS_RESULTS];
     idem__counter takeovers;
     idem__counter reinstated;
     idem__counter repeats[IDEM_STATS_CODES];
     idem__counter renewals[IDEM_STATS_CODES];
-    idem__counter latency_sum_us[IDEM_STATS_CALLS];
-    idem__counter latency[IDEM_STATS_CALLS][IDEM_STATS_BUCKETS];
 } idem__stripe;
 
-/** By a thread's number, which begins at 1; that of a thread without a number is NULL. A stripe is
- *  made when its first thread counts, the first one apart, which is there from the beginning. */
+/** All zero is the beginning. What is timed has done I/O, so that all threads may share its
+ *  counters. */
 typedef struct {
-    _Atomic(idem__stripe *) stripes[IDEM__STATS_STRIPES + 1];
+    idem__stripe stripes[IDEM__STATS_STRIPES];
+    idem__counter latency[IDEM_STATS_CALLS][IDEM_STATS_BUCKETS];
+    idem__counter latency_sum_us[IDEM_STATS_CALLS];
 } idem__stats;
-
-/** @return IDEM_ERR_NO_MEMORY */
-int idem__stats_init(idem__stats *stats, idem_error *error);
-
-/** Frees them; zeroed is fine. */
-void idem__stats_clear(idem__stats *stats);
 
 /** Sets all to zero, in the child of a fork(): its parent counts what was before. */
 void idem__stats_reset(idem__stats *stats);
