@@ -23,8 +23,8 @@ expect 69 watch --count 1
 scene 'each state is counted, as are the rates of the last minute'
 expect 0 begin at-work
 expect 0 begin stuck --lease 1ms
-expect 0 run done -- true
-expect 0 run done-too -- true
+expect 0 run finished -- true
+expect 0 run finished-too -- true
 eventually sh -c '"$idem" ls --stuck | grep -q stuck'
 expect 0 watch --count 1 --json
 lines_are 1 out
@@ -39,7 +39,7 @@ is begun_per_min 4
 is completed_per_min 2
 [ "$(number oldest_ms)" -gt 0 ] || fail 'nothing is old'
 "$idem" get at-work >before
-expect 0 watch --count 1 --json --prefix done
+expect 0 watch --count 1 --json --prefix finished
 is records 2
 is oldest_ms 0
 
@@ -111,14 +111,14 @@ awk '/^wchar/ { print $2 }' "/proc/$1/io" >"$dir/written"
 END
 # shellcheck disable=SC2016
 "$helper" sh -c '"$idem" watch --interval 10ms & sh drawn $! 0; kill -TERM $!; wait $!; echo "[$?]"' >out 2>err
-tail -n 1 out | grep -qF "$leave[143]" || fail 'it is not left'
+tail -n 1 out | grep -qF "${leave}[143]" || fail 'it is not left'
 # shellcheck disable=SC2016
 "$helper" sh -mc '(until [ -s pid ]; do sleep 0.05; done
     sh drawn $(cat pid) 0; kill -TSTP $(cat pid)
     sh drawn $(cat pid) $(cat written); kill -TERM $(cat pid)) &
     sh -c "echo \$\$ >pid; exec \"\$idem\" watch --interval 10ms"; echo "[$?]"; fg >job; echo "[$?]"' >out 2>err
-grep -qF "$leave[148]" out || fail 'it is not left when the program is stopped'
-tail -n 1 out | grep -qF "$leave[143]" || fail 'it is not left at the end'
+grep -qF "${leave}[148]" out || fail 'it is not left when the program is stopped'
+tail -n 1 out | grep -qF "${leave}[143]" || fail 'it is not left at the end'
 [ "$(grep -oF "$enter" out | wc -l)" -eq 2 ] || fail 'it is not taken again'
 
 scene 'nothing was changed'
