@@ -41,17 +41,31 @@ static bool is_one_file(void)
            isatty(STDOUT_FILENO);
 }
 
+/* @param[out] ends  where CMD's output is read, and where CMD writes */
+static bool open_ends(cli_child *child, int index, bool terminal, int ends[2])
+{
+    ends[0] = ends[1] = -1;
+    if (!terminal || index != OUT)
+        return cli_descriptors_pipe(ends);
+    if (!cli_terminal_open(&child->terminal, &ends[0]))
+        return false;
+    ends[1] = child->terminal.slave; /* the launch closes it */
+    child->terminal.slave = -1;
+    return true;
+}
+
 /* @param[out] to  where CMD writes */
-static int open_stream(cli_child *child, int index, size_t limit, int *to)
+static int open_stream(cli_child *child, int index, const cli_child_plan *plan, int *to)
 {
     static const char *const names[] = {"stdout", "stderr"};
     int ends[2];
-    if (!cli_descriptors_pipe(ends)) {
-        cli_say("no pipe can be made for the command's output: %s", strerror(errno));
+    if (!open_ends(child, index, plan->terminal, ends)) {
+        cli_say("no %s can be made for the command's output: %s",
+                plan->terminal && index == OUT ? "pseudo-terminal" : "pipe", strerror(errno));
         return CLI_INTERNAL;
     }
     if (!cli_stream_open(&child->streams[index], names[index], ends[0],
-                         index == OUT ? STDOUT_FILENO : STDERR_FILENO, limit)) {
+                         index == OUT ? STDOUT_FILENO : STDERR_FILENO, plan->limit)) {
         cli_descriptors_close(&ends[0]);
         cli_descriptors_close(&ends[1]);
         return cli_report_no_memory();
@@ -60,12 +74,14 @@ static int open_stream(cli_child *child, int index, size_t limit, int *to)
     return CLI_OK;
 }
 
-static int open_streams(cli_child *child, size_t limit, cli_launch *launch)
+static int open_streams(cli_child *child, const cli_child_plan *plan, cli_launch *launch)
 {
     child->merged = is_one_file();
-    int code = open_stream(child, OUT, limit, &launch->out);
+    int code = open_stream(child, OUT, plan, &launch->out);
     if (code == CLI_OK && !child->merged)
-        code = open_stream(child, ERR, limit, &launch->err);
+        code = open_stream(child, ERR, plan, &launch->err);
+    if (code == CLI_OK && plan->terminal)
+        launch->terminal = &child->terminal.modes;
     return code;
 }
 
@@ -85,9 +101,10 @@ int cli_child_start(const cli_child_plan *plan, cli_child *child)
                          .report = -1};
     memset(child, 0, sizeof *child);
     cli_keeper_init(&child->keeper);
+    cli_terminal_init(&child->terminal);
     child->witness.pid = child->witness.questions = child->witness.answers = -1;
     child->streams[OUT].from = child->streams[ERR].from = -1;
-    int code = open_streams(child, plan->limit, &launch);
+    int code = open_streams(child, plan, &launch);
     if (code == CLI_OK) {
         cli_launch whole = launch;
         if (child->merged)
@@ -102,6 +119,8 @@ int cli_child_start(const cli_child_plan *plan, cli_child *child)
     cli_descriptors_close(&launch.err);
     if (code)
         cli_child_clear(child);
+    else
+        cli_terminal_begin(&child->terminal);
     return code;
 }
 
@@ -109,6 +128,7 @@ void cli_child_clear(cli_child *child)
 {
     cli_keeper_end(&child->keeper);
     cli_witness_end(&child->witness);
+    cli_terminal_end(&child->terminal);
     cli_stream_close(&child->streams[OUT]);
     cli_stream_close(&child->streams[ERR]);
 }
@@ -189,14 +209,17 @@ static void hurry(cli_child *child)
     child->linger_until = idem_monotonic_ms();
 }
 
-/* A signal that came from the terminal has reached CMD already. */
+/* A signal that came from the terminal has reached CMD already, and so has one for the whole group;
+   but not if CMD has a terminal of its own. */
 static void take_signals(cli_child *child)
 {
     cli_signal arrived;
     while (cli_signals_next(&arrived)) {
         if (arrived.number == SIGCHLD)
             continue;
-        if (!child->ended && !arrived.from_terminal)
+        if (!child->ended && child->terminal.master >= 0)
+            cli_keeper_signal(&child->keeper, arrived.number);
+        else if (!child->ended && !arrived.from_terminal)
             cli_witness_add(&child->witness, &arrived);
         if (child->ended && cli_signal_ends(arrived.number))
             hurry(child);
@@ -254,11 +277,15 @@ static void wait_and_pass_on(cli_child *child)
                            {.fd = child->keeper.reports, .events = POLLIN},
                            {.fd = child->witness.answers, .events = POLLIN},
                            cli_stream_wants(&child->streams[OUT]),
-                           cli_stream_wants(&child->streams[ERR])};
+                           cli_stream_wants(&child->streams[ERR]),
+                           {.fd = -1},
+                           {.fd = -1}};
+    cli_terminal_wants(&child->terminal, &fds[5]);
     if (poll(fds, sizeof fds / sizeof fds[0], timeout(child)) <= 0)
         return;
     cli_stream_step(&child->streams[OUT], &fds[3]);
     cli_stream_step(&child->streams[ERR], &fds[4]);
+    cli_terminal_step(&child->terminal, &fds[5]);
 }
 
 static void say_what_is_amiss(const cli_child *child)
@@ -295,5 +322,6 @@ void cli_child_follow(cli_child *child, const idem_claim *claim)
             cli_stream_settle(&child->streams[i]);
         }
     }
+    cli_terminal_end(&child->terminal);
     say_what_is_amiss(child);
 }

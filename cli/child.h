@@ -5,11 +5,13 @@
 
 #include "keeper.h"
 #include "stream.h"
+#include "terminal.h"
 #include "witness.h"
 
 typedef struct {
     cli_keeper keeper;
     cli_witness witness;
+    cli_terminal terminal; /**< --tty */
     int code;              /**< how it ended: its exit code, or CLI_SIGNAL + the signal */
     int signal;            /**< the one that it died of; 0: none */
     bool ended;            /**< false if it could not be stopped */
@@ -32,9 +34,10 @@ typedef struct {
     size_t limit;         /**< how much of each stream is kept */
     uint64_t lease_ms;    /**< of the claim */
     uint64_t max_time_ms; /**< it is stopped then; 0: never */
+    bool terminal;        /**< it gets a pseudo-terminal for idem's own */
 } cli_child_plan;
 
-/** Starts a program with idem's own stdin. cli_signals_catch() comes before.
+/** Starts a program with idem's own stdin, or with a pseudo-terminal. cli_signals_catch() comes before.
  *  @param[out] child   end it with cli_child_clear()
  *  @return CLI_OK; after saying why not, CLI_NO_PROGRAM, CLI_NOT_EXECUTABLE or CLI_INTERNAL */
 int cli_child_start(const cli_child_plan *plan, cli_child *child);

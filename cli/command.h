@@ -79,6 +79,7 @@ int cli_get(idem_store *store, const cli_call *call);
 int cli_settle(idem_store *store, const cli_call *call);
 int cli_forget(idem_store *store, const cli_call *call);
 int cli_ls(idem_store *store, const cli_call *call);
+int cli_watch(idem_store *store, const cli_call *call);
 int cli_purge(idem_store *store, const cli_call *call);
 int cli_doctor(idem_store *store, const cli_call *call);
 int cli_bench(idem_store *store, const cli_call *call);

@@ -60,6 +60,7 @@ static const cli_option run_options[] = {
            "replay output that was cut with CMD's own exit code"),
     OPTION("busy-exit", "N", CLI_CODE, busy_code,
            "exit code while KEY is in progress elsewhere (75)"),
+    OPTION("tty", NULL, CLI_FLAG, tty, "give CMD a terminal of its own, if idem has one"),
     OPTION("quiet", NULL, CLI_FLAG, quiet,
            "say nothing of what goes as it should; errors are said"),
     OPTION("report", "FILE", CLI_TEXT, report,
@@ -105,6 +106,13 @@ static const cli_option ls_options[] = {
     OPTION("prefix", "P", CLI_TEXT, prefix, "only keys that begin so"),
     OPTION("limit", "N", CLI_COUNT, limit, "at most so many"),
     OPTION("json", NULL, CLI_FLAG, json, "JSON lines, on a terminal too"),
+    OPTION_END};
+static const cli_option watch_options[] = {
+    OPTION("interval", "D", CLI_DURATION, interval_ms, "refresh so often (1s)"),
+    OPTION("count", "N", CLI_COUNT, count, "end after so many refreshes (never)"),
+    OPTION("prefix", "P", CLI_TEXT, prefix, "only keys that begin so"),
+    OPTION("limit", "N", CLI_COUNT, limit, "read at most so many records for a refresh (1000)"),
+    OPTION("json", NULL, CLI_FLAG, json, "a JSON text for each refresh"),
     OPTION_END};
 static const cli_option bench_options[] = {
     OPTION("mode", "M", CLI_MODE, mode,
@@ -165,6 +173,11 @@ static const char run_details[] =
     "--report tells a script what the exit code can't: one line of JSON, with outcome (new,\n"
     "completed, in_progress, mismatch, in_doubt, error), key, ran (CMD, by this call), exit;\n"
     "and where they apply attempt, retry_after_ms, stored, timed_out, claim_lost, signal.\n"
+    "\n"
+    "With --tty, if stdin and stdout are a terminal, CMD gets a pseudo-terminal in their\n"
+    "place, of the same size, and a session of its own: ^C and ^Z are CMD's. What CMD\n"
+    "prints there is stored and replayed as it came, with the line ends of a terminal, what\n"
+    "was typed where CMD lets it be shown, and stderr, unless that goes elsewhere.\n"
     "\n"
     "INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to CMD, unless it had them as one\n"
     "of the group. If the store can't be used at the end, storing is tried again for as\n"
@@ -251,6 +264,22 @@ static const char ls_details[] =
     "can't be read as a record has the status corrupt, and no more than that. In no order.\n"
     "Creates and changes nothing.\n";
 
+static const char watch_details[] =
+    "Shows how many records are in progress, stuck (unfinished, lease run out), completed\n"
+    "and corrupt, how many were begun and completed in the last minute, and how old the\n"
+    "oldest unfinished one is: on a terminal as a page that is refreshed, otherwise as a\n"
+    "line for each refresh. Ends after --count refreshes, or by a signal (^C).\n"
+    "\n"
+    "Each refresh reads up to --limit records, with their responses. Of a store that has\n"
+    "more, a pass takes several refreshes, and the last pass that was finished is shown.\n"
+    "A store that can't be read later on is said, and tried again. Creates and changes\n"
+    "nothing.\n"
+    "\n"
+    "A line of --json: {\"at\":…,\"whole\":true,\"records\":N,\"in_progress\":N,\"stuck\":N,\n"
+    "\"completed\":N,\"corrupt\":N,\"begun_per_min\":N,\"completed_per_min\":N,\"oldest_ms\":N};\n"
+    "\"whole\":false: the first pass is not finished.\n"
+    "\n" DURATIONS;
+
 static const char purge_details[] =
     "Drops records whose retention has ended, and prints {\"removed\":N}. Never needed for\n"
     "a right answer: such records count as absent. It gives their space back.\n";
@@ -307,6 +336,8 @@ static const cli_command commands[] = {
      false, CLI_STORE_EXISTING, cli_forget},
     {"ls", "[options]", "list records", ls_details, ls_options, 0, 0, false, CLI_STORE_EXISTING,
      cli_ls},
+    {"watch", "[options]", "show what is going on in a store, over and over", watch_details,
+     watch_options, 0, 0, false, CLI_STORE_EXISTING, cli_watch},
     {"purge", "[options]", "drop records whose retention has ended", purge_details, NULL, 0, 0,
      false, CLI_STORE_EXISTING, cli_purge},
     {"doctor", "[options]", "look for what could lose records or run work twice", doctor_details,

@@ -100,7 +100,8 @@ static void adopt_orphans(void)
 
 typedef struct {
     cli_guard guard;
-    bool alone; /* idem is gone */
+    bool alone;                         /* idem is gone */
+    const cli_terminal_modes *terminal; /* what idem has changed; NULL: nothing */
     uint64_t grace_ms;
     uint64_t alone_since_ms;
     bool holding; /* idem is stopped, and so is the tree */
@@ -134,6 +135,8 @@ static void be_alone(watch *self)
     if (!self->alone) {
         self->alone = true;
         self->alone_since_ms = now;
+        if (self->terminal)
+            cli_terminal_rescue(self->terminal);
         if (!self->guard.stopping)
             self->guard.stopping = SIGTERM;
     }
@@ -217,6 +220,7 @@ static _Noreturn void keep(cli_launch *launch, int orders, int reports, uint64_t
     (void)prctl(PR_SET_PDEATHSIG, SIGCONT); /* a keeper that was stopped has something to do now */
 #endif
     self.grace_ms = grace_ms;
+    self.terminal = launch->terminal;
     self.guard.courtesy_ms = courtesy(grace_ms);
     self.guard.tree.root = getpid();
     self.guard.tree.session = getsid(0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Executing CMD. It stays in idem's process group, so that the terminal treats the two as one. Its
+ * Executing CMD. It stays in idem's process group, so that the terminal treats the two as one; with
+ * a pseudo-terminal it has a session of its own. Its
  * parent is the keeper; should that be killed, the kernel asks CMD to end (on Linux).
  */
 #include "launch.h"
@@ -62,7 +63,8 @@ static _Noreturn void become(const cli_launch *launch, pid_t parent)
     } while (opened < 0 && errno == EINTR);
     if (getppid() != parent)
         _exit(CLI_INTERNAL); /* it was killed before the kernel knew that it mattered */
-    if (dup2(launch->out, STDOUT_FILENO) >= 0 && dup2(launch->err, STDERR_FILENO) >= 0) {
+    if ((!launch->terminal || cli_terminal_own(launch->out)) &&
+        dup2(launch->out, STDOUT_FILENO) >= 0 && dup2(launch->err, STDERR_FILENO) >= 0) {
         cli_environment_adapt(launch->environment);
         environ = launch->environment;
         cli_signals_restore();

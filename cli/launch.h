@@ -4,6 +4,7 @@
 #define IDEM_CLI_LAUNCH_H
 
 #include "report.h"
+#include "terminal.h"
 
 #include <sys/types.h>
 
@@ -13,8 +14,10 @@ typedef struct {
     char **environment;   /**< likewise */
     int out;              /**< CMD's stdout */
     int err;              /**< CMD's stderr; may be the same */
-    int gate[2];          /**< a pipe; CMD waits until nobody else has its writing end */
-    int report;           /**< the writing end of a pipe; closed once CMD is executed */
+    /** Of idem's own terminal, if `out` is a pseudo-terminal that is to be CMD's; NULL: it is not. */
+    const cli_terminal_modes *terminal;
+    int gate[2]; /**< a pipe; CMD waits until nobody else has its writing end */
+    int report;  /**< the writing end of a pipe; closed once CMD is executed */
 } cli_launch;
 
 /** Forks, with all signals held back, and executes CMD in the child. The report says whether it

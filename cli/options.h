@@ -31,6 +31,8 @@ typedef struct {
     uint64_t wait_ms;
     uint64_t max_time_ms;
     uint64_t limit;
+    uint64_t interval_ms;
+    uint64_t count;
     uint64_t threads;
     uint64_t ops;
     uint64_t duration_ms;
@@ -48,6 +50,7 @@ typedef struct {
     bool keep_failures;
     bool allow_cut;
     bool quiet;
+    bool tty;
     bool no_takeover;
     bool expired;
     bool force;

@@ -59,6 +59,13 @@ static void make_visible(const char *line, char shown[LINE_SIZE * 4])
     shown[at] = '\0';
 }
 
+static bool is_raw;
+
+void cli_say_raw(bool raw)
+{
+    is_raw = raw;
+}
+
 /* One line, in one write where stderr allows it: several processes may share it. */
 static void say(const char *format, va_list arguments)
 {
@@ -66,7 +73,7 @@ static void say(const char *format, va_list arguments)
     char shown[LINE_SIZE * 4];
     (void)vsnprintf(line, sizeof line, format, arguments);
     make_visible(line, shown);
-    (void)fprintf(stderr, "idem: %s\n", shown);
+    (void)fprintf(stderr, "idem: %s%s\n", shown, is_raw ? "\r" : "");
     (void)fflush(stderr);
 }
 

@@ -38,6 +38,9 @@ void cli_say(const char *format, ...) CLI_PRINTF(1, 2);
 /** The same, of what goes as it should: nothing if such notes are not wanted. */
 void cli_note(const char *format, ...) CLI_PRINTF(1, 2);
 
+/** The terminal is raw, or it is not any more: then a line's end needs a carriage return. */
+void cli_say_raw(bool raw);
+
 /** Notes are not wanted. */
 void cli_notes_off(void);
 

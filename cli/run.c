@@ -244,6 +244,15 @@ static int finish(idem_store *store, const cli_call *call, idem_claim *claim, cl
 
 /* ---------------------------------------------------------------------------------- running */
 
+/* Where there is none, as under cron, the same command line serves. */
+static bool wants_terminal(const cli_call *call)
+{
+    if (!call->options.tty || cli_terminal_is_there())
+        return call->options.tty;
+    cli_note("--tty: stdin and stdout are not a terminal; the command gets pipes");
+    return false;
+}
+
 static int run_new(idem_store *store, const cli_call *call, const char *quoted_key,
                    const idem_outcome *outcome)
 {
@@ -265,7 +274,8 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
                                               .environment = environment,
                                               .limit = cli_result_limit(idem_max_response(store)),
                                               .lease_ms = lease_of(call),
-                                              .max_time_ms = call->options.max_time_ms},
+                                              .max_time_ms = call->options.max_time_ms,
+                                              .terminal = wants_terminal(call)},
                             &child);
     cli_environment_free(environment);
     if (code) {

@@ -62,6 +62,7 @@ test  strace         command strace
 test  faketime       command faketime
 test  gcovr          command gcovr
 test  jq             command jq
+test  systemtap-sdt-dev header sys/sdt.h
 test  openssl        command openssl
 test  libclang-rt-dev linked -fsanitize=fuzzer
 END

@@ -41,16 +41,18 @@ static int call_on_key(idem_store *store, const question *asked, idem__call *cal
     idem__call_key full;
     int rc = idem__call_key_make(&full, store, asked->key, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, asked->kind, rc);
     idem__call_init(call, asked->kind, full.bytes);
     idem__call_set_time(call, idem_monotonic_ms(), store->timeout_ms);
+    idem__stats_start(store->timed, call);
     call->text = asked->text;
     if (asked->kind == IDEM__CALL_SETTLE)
         rc = idem__random_draw(store->pooled, call->token, sizeof call->token, call->deadline_ms,
                                error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, asked->kind, rc);
     idem__call_run(store, &call, 1);
+    idem__stats_end(store, call);
     if (call->code)
         (void)idem__error_copy(error, &call->error);
     rc = call->code;
@@ -109,7 +111,7 @@ int idem_settle(idem_store *store, idem_bytes key, idem_bytes response, idem_err
     const question asked = {.kind = IDEM__CALL_SETTLE, .key = key, .text = response};
     idem__error_clear(error);
     int rc = store ? idem__validate_json(store, "response", response, error) : IDEM_OK;
-    return rc ? rc : decide(store, &asked, error);
+    return rc ? idem__stats_refused(store, asked.kind, rc) : decide(store, &asked, error);
 }
 
 /* ------------------------------------------------------------------------------ on a connection alone */
@@ -287,7 +289,7 @@ static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_e
     return rc;
 }
 
-int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
+static int scan_all(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
               idem_error *error)
 {
     idem_filter read;
@@ -312,6 +314,14 @@ int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, voi
                    .fn = fn,
                    .user = user};
     return scan_pages(store, prefix.bytes, &to, error);
+}
+
+int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
+              idem_error *error)
+{
+    uint64_t started_ns = idem__stats_now(store);
+    int rc = scan_all(store, filter, fn, user, error);
+    return idem__stats_whole(store, IDEM_CALL_SCAN, started_ns, rc, error);
 }
 
 /* --------------------------------------------------------------------------- purge and check */
@@ -344,7 +354,7 @@ static int purge_portions(idem_store *store, uint64_t limit, uint64_t *removed, 
     return rc;
 }
 
-int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
+static int purge_all(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
 {
     idem__error_clear(error);
     if (!store)
@@ -358,6 +368,13 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
     if (rc == IDEM_OK && removed)
         *removed = dropped;
     return rc;
+}
+
+int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error *error)
+{
+    uint64_t started_ns = idem__stats_now(store);
+    int rc = purge_all(store, limit, removed, error);
+    return idem__stats_whole(store, IDEM_CALL_PURGE, started_ns, rc, error);
 }
 
 static const idem_finding not_durable = {
@@ -390,7 +407,7 @@ static int check(idem_store *store, idem_backend *backend, void *user, uint64_t 
     return store->ops.check(backend, tell_finding, all, deadline_ms, error);
 }
 
-int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
+static int check_all(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
 {
     idem__error_clear(error);
     if (!store || !fn)
@@ -402,4 +419,11 @@ int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *er
     findings all = {.fn = fn, .user = user};
     alone job = {.once = check, .user = &all};
     return do_alone(store, &job, error);
+}
+
+int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error)
+{
+    uint64_t started_ns = idem__stats_now(store);
+    int rc = check_all(store, fn, user, error);
+    return idem__stats_whole(store, IDEM_CALL_CHECK, started_ns, rc, error);
 }

@@ -26,6 +26,7 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     begin->call.wait_until_ms = request->wait_ms ? now + request->wait_ms : 0;
     idem__call_set_time(&begin->call, now,
                          request->timeout_ms ? request->timeout_ms : store->timeout_ms);
+    idem__stats_start(store->timed, &begin->call);
 }
 
 static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
@@ -84,7 +85,7 @@ int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t
     int rc = check(store, request, begin, error);
     if (rc == IDEM_OK)
         rc = prepare(store, now, begin, error);
-    return rc ? rc : keep(store, begin, error);
+    return idem__stats_refused(store, IDEM__CALL_BEGIN, rc ? rc : keep(store, begin, error));
 }
 
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
@@ -119,6 +120,7 @@ int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outc
     idem_outcome made = {.kind = call->outcome};
     const idem_record *record = call->outcome == IDEM_NEW ? &call->held : &call->seen;
     idem__read_first_learn(store, call);
+    idem__stats_end(store, call);
     if (call->code)
         return idem__error_copy(error, &call->error);
     if (call->outcome == IDEM_NEW)
@@ -184,15 +186,15 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the outcome is NULL");
     int rc = check(store, request, &begin, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
     if (idem__read_first_replay(store, &begin.request, outcome))
         return IDEM_OK;
     rc = prepare(store, time_of_begin(store, &begin.request), &begin, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
     rc = run_one(store, &begin, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
     rc = idem__begin_report(store, &begin, outcome, error);
     idem__begin_clear(&begin);
     return rc;

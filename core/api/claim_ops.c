@@ -65,16 +65,17 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
     idem__call *call = &change->call;
     int rc = check(store, request, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, request->kind, rc);
     change->claim = claim;
     change->ends = request->kind == IDEM__CALL_COMPLETE || request->kind == IDEM__CALL_RELEASE;
     if (claim->kept &&
         !change->ends) /* in the child of a fork() the thread has to be started anew */
         rc = idem__keepalive_start(&store->keeper, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, request->kind, rc);
     idem__call_init(call, request->kind, no_key);
     idem__call_set_time(call, now, store->timeout_ms);
+    idem__stats_start(store->timed, call);
     hold_still(change);
     call->key = call->held.key;
     call->text = request->text;
@@ -158,6 +159,7 @@ int idem__change_finish(idem_store *store, idem__change *change, idem_error *err
         (void)idem__error_copy(error, &change->call.error);
     if (change->call.reinstated) /* while the key that the call borrows is still there */
         idem__call_tell_reinstated(store, &change->call);
+    idem__stats_end(store, &change->call);
     finish(store, change);
     idem__protocol_clear(&change->call);
     idem__claim_release_bytes(change->bytes);
@@ -307,11 +309,13 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
     if (rc == IDEM_OK)
         rc = idem__claim_new(store, key, no_fingerprint, &made, error);
     if (rc)
-        return rc;
+        return idem__stats_refused(store, IDEM__CALL_RESUME, rc);
     idem__call_init(&call, IDEM__CALL_RESUME, made->held.key);
     idem__call_set_time(&call, idem_monotonic_ms(), store->timeout_ms);
+    idem__stats_start(store->timed, &call);
     memcpy(call.token, token, IDEM_TOKEN_SIZE);
     idem__call_run(store, calls, 1);
+    idem__stats_end(store, &call);
     rc = call.code;
     if (rc) {
         (void)idem__error_copy(error, &call.error);

@@ -24,9 +24,14 @@ static int read_options(const idem_options *options, idem_options *read, idem_er
                                 sizeof *read, error);
     if (rc)
         return rc;
-    if (read->flags & ~IDEM_OPEN_EXISTING)
+    if (read->flags & ~(IDEM_OPEN_EXISTING | IDEM_OBSERVE_CALLS))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "a flag of the options is not known; use IDEM_OPEN_EXISTING");
+                              "a flag of the options is not known; use IDEM_OPEN_EXISTING and "
+                              "IDEM_OBSERVE_CALLS");
+    if ((read->flags & IDEM_OBSERVE_CALLS) && !read->on_event)
+        return idem_error_set(error, IDEM_ERR_ARGUMENT,
+                              "IDEM_OBSERVE_CALLS is set and on_event is not; set the function "
+                              "that is to be told");
     return IDEM_OK;
 }
 
@@ -50,6 +55,7 @@ static int read_clock(idem_store *store, const idem_options *options, idem_error
 {
     store->on_event = options->on_event;
     store->event_user = options->event_user;
+    store->observe_calls = (options->flags & IDEM_OBSERVE_CALLS) != 0;
     if (options->clock.now_ms && !(store->ops.traits & IDEM_TRAIT_CLOCK))
         return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
                               "%s: keeps its own time and takes no clock", store->ops.scheme);
@@ -164,6 +170,7 @@ static int set_up(idem_store *store, const idem_options *options, void *context,
     store->id = idem__store_id();
     store->read_first = (store->ops.traits & IDEM_BACKEND_READ_FIRST) != 0;
     store->in_process = (store->ops.traits & IDEM_BACKEND_IN_PROCESS) != 0;
+    store->timed = !store->in_process || store->observe_calls;
     store->pooled = (store->ops.traits & (IDEM_TRAIT_SHARED | IDEM_TRAIT_DURABLE)) == 0;
     idem_config config = {
         .size = sizeof config,
@@ -177,7 +184,7 @@ static int set_up(idem_store *store, const idem_options *options, void *context,
         .display = store->url.display ? store->url.display : store->ops.scheme,
         .clock = read.clock,
         .context = context,
-        .flags = read.flags,
+        .flags = read.flags & IDEM_OPEN_EXISTING,
         .prefix = store->prefix,
     };
     rc = prepare(store, &config, error);

@@ -83,7 +83,7 @@ bool idem__read_first_replay(idem_store *store, const idem_request *request, ide
     idem__call_key key;
     idem_op op;
     idem_op *ops[] = {&op};
-    if (!store->in_process || replays < REPLAYS_LOOK ||
+    if (!store->in_process || store->observe_calls || replays < REPLAYS_LOOK ||
         idem__call_key_make(&key, store, request->key, NULL))
         return false;
     blank_get(&op, key.bytes);
@@ -102,6 +102,7 @@ bool idem__read_first_replay(idem_store *store, const idem_request *request, ide
                               .memory = op.found.memory,
                               .encoding = op.found.encoding};
     learn_replay(true);
+    idem__stats_replay(store, request->key, op.found.attempt);
     return true;
 }
 

@@ -136,6 +136,7 @@ static void tell(idem_store *store, const idem__call *call, idem_event event)
 
 static void tell_retry(idem_store *store, const idem__call *call)
 {
+    idem__stats_repeat(store, call, call->op.error.code);
     tell(store, call,
          (idem_event){.kind = IDEM_EVENT_RETRY,
                       .code = call->op.error.code,
@@ -144,6 +145,7 @@ static void tell_retry(idem_store *store, const idem__call *call)
 
 void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 {
+    idem__stats_reinstated(store);
     tell(store, call,
          (idem_event){.kind = IDEM_EVENT_REINSTATED,
                       .code = IDEM_ERR_NOT_FOUND,

@@ -132,7 +132,7 @@ static void resume(idem_fork_phase phase)
         idem__pool_fork(&store->readers, phase);
         idem__pool_fork(&store->writers, phase);
         if (phase == IDEM_FORK_CHILD)
-            idem__keepalive_child(&store->keeper);
+            idem__keepalive_child(&store->keeper), idem__stats_reset(&store->stats);
         take_queues(store, phase);
     }
     idem__registry_unlock();

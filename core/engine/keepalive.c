@@ -86,6 +86,7 @@ void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim)
     /* A claim that was begun again as the same caller is of some age already. */
     uint64_t interval = interval_ms(claim->held.lease_ms);
     uint64_t age_ms = claim->held.age_ms < interval ? claim->held.age_ms : interval;
+    keeper->count += !claim->keeper;
     claim->keeper = keeper;
     set_interval(keeper, claim, idem_monotonic_ms() - age_ms);
 }
@@ -101,6 +102,7 @@ void idem__keepalive_remove(idem_claim *claim)
     if (!claim->keeper)
         return;
     idem__timers_unset(&claim->keeper->timers, &claim->timer);
+    claim->keeper->count--;
     claim->keeper = NULL;
 }
 
@@ -115,12 +117,21 @@ static void forget_all(idem__keeper *keeper)
     idem__timer *timer;
     while ((timer = idem__timers_take_due(&keeper->timers, UINT64_MAX)) != NULL) {
         idem_claim *claim = claim_of(timer);
+        keeper->count--;
         claim->keeper = NULL;
         if (!claim->renewing)
             continue;
         claim->renewing = false; /* what the thread held is gone with it */
         (void)atomic_fetch_sub(&claim->refs, 1);
     }
+}
+
+size_t idem__keepalive_count(const idem__keeper *keeper)
+{
+    idem__keepalive_lock();
+    size_t count = keeper->count;
+    idem__keepalive_unlock();
+    return count;
 }
 
 void idem__keepalive_child(idem__keeper *keeper)
@@ -335,6 +346,7 @@ static int settle(renewal *done)
 static void finish(idem__keeper *keeper, renewal *done)
 {
     bool renewed = done->call.code == IDEM_OK;
+    idem__stats_renewal(keeper->store, done->call.code);
     if (renewed)
         idem__claim_news_make(&done->news, done->claim, &done->call.held, done->bytes);
     idem__keepalive_lock();

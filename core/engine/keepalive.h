@@ -14,6 +14,7 @@ struct idem__keeper {
     pthread_t thread;
     pthread_cond_t changed;
     idem__timers timers;         /* of the claims to renew */
+    size_t count;                /* of these claims */
     uint64_t wakes_ms;           /* the thread sleeps until then; 0: it does not sleep */
     uint32_t spread;             /* where in its part of the interval the next renewal is put */
     struct idem__renewal *batch; /* the thread's */
@@ -44,6 +45,9 @@ void idem__keepalive_hurry(idem_claim *claim);
 
 /** Takes a claim from its keeper, if it has one. Lock held. */
 void idem__keepalive_remove(idem_claim *claim);
+
+/** How many claims are kept. */
+size_t idem__keepalive_count(const idem__keeper *keeper);
 
 /** In the child of a fork(): the thread is not there. Lock held. */
 void idem__keepalive_child(idem__keeper *keeper);

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "pool.h"
+#include "probe.h"
 
 #define FEW        8u /* waiters */
 #define SAME_CLASS 8u /* times in a batch differ by this factor at most */
@@ -86,8 +87,10 @@ static void submit(const idem__connection *connection, const batch *taken)
 {
     idem_error error;
     idem__error_clear(&error);
+    IDEM__PROBE2(trip_start, connection->backend, taken->count);
     int rc = connection->pool->ops->submit(connection->backend, taken->ops, taken->count,
                                            taken->deadline_ms, &error);
+    IDEM__PROBE3(trip_end, connection->backend, taken->count, rc);
     if (rc != IDEM_OK)
         idem__pool_fail(taken->ops, taken->count, rc,
                         error.code ? error.message

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "error.h"
 #include "pool.h"
+#include "probe.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -169,6 +170,7 @@ static size_t take_in(idem__connection *connection)
             settle_unsent(connection, &error, &done);
         (void)pthread_mutex_unlock(&pool->lock);
         total += count + (rc != IDEM_OK);
+        IDEM__PROBE3(trip_end, connection->backend, count, rc);
     } while (count == ROOM);
     if (total > 0) {
         idem_wants wants;
@@ -243,6 +245,7 @@ static bool send_assigned(idem__connection *connection)
     size_t count = collect(connection, ops);
     (void)pthread_mutex_unlock(&pool->lock);
     size_t taken = count ? pool->ops->send(connection->backend, ops, count) : 0;
+    IDEM__PROBE2(trip_start, connection->backend, taken);
     note_progress(connection, &wants);
     (void)pthread_mutex_lock(&pool->lock);
     take_back(connection, ops + taken, count - taken);

@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "error.h"
 #include "inside.h"
+#include "probe.h"
 #include "verify.h"
 
 int idem__pool_init(idem__pool *pool, const idem_backend_ops *ops, const idem_config *config,
@@ -196,12 +197,15 @@ void idem__pool_fail(idem_op *const *ops, size_t count, int code, const char *me
     }
 }
 
-static void submit_directly(const idem__pool *pool, idem_op *const *ops, size_t count,
-                            uint64_t deadline_ms)
+/* Inlined in spite of the probes, which a compiler takes for long. */
+static inline IDEM__INLINED void submit_directly(const idem__pool *pool, idem_op *const *ops,
+                                                 size_t count, uint64_t deadline_ms)
 {
     idem_error error;
     idem__error_clear(&error);
+    IDEM__PROBE2(trip_start, pool->open_to_all.backend, count);
     int rc = pool->ops->submit(pool->open_to_all.backend, ops, count, deadline_ms, &error);
+    IDEM__PROBE3(trip_end, pool->open_to_all.backend, count, rc);
     if (rc != IDEM_OK)
         idem__pool_fail(ops, count, rc,
                         error.code ? error.message
@@ -310,6 +314,23 @@ void idem__pool_leave(idem__pool *pool, idem__connection *connection)
         vacate(connection);
     else
         idem__inside_leave();
+}
+
+/* ----------------------------------------------------------------------------------- looking at */
+
+/* A thread that opens or closes a connection has made it busy, and writes its backend without the
+   lock. */
+void idem__pool_usage(idem__pool *pool, idem__pool_count *count)
+{
+    idem__inside_lock(&pool->lock);
+    for (size_t i = 0; i < pool->max; i++) {
+        const idem__connection *connection = &pool->connections[i];
+        count->busy += connection->busy || connection->waiters.count > 0;
+        count->open += connection->busy || connection->backend;
+    }
+    count->max += pool->max;
+    count->waiters += pool->queue.count + pool->alone.count;
+    idem__inside_unlock(&pool->lock);
 }
 
 /* --------------------------------------------------------------------------------------- fork */

@@ -92,6 +92,17 @@ int idem__pool_enter(idem__pool *pool, uint64_t deadline_ms, idem__connection **
                      idem_error *error);
 void idem__pool_leave(idem__pool *pool, idem__connection *connection);
 
+/** How a pool is used at this moment. */
+typedef struct {
+    size_t open; /**< those that are just being opened included */
+    size_t busy; /**< those with something under way */
+    size_t max;
+    size_t waiters;
+} idem__pool_count;
+
+/** Adds a pool's numbers to `count`. */
+void idem__pool_usage(idem__pool *pool, idem__pool_count *count);
+
 /* ------------------------------------------------------------------------------------- fork() */
 
 /** Begins nothing more. What is under way goes on, and callers wait until their deadlines. */

@@ -6,6 +6,7 @@
 #include "keepalive.h"
 #include "pool.h"
 #include "params.h"
+#include "stats.h"
 #include "url.h"
 #include "watch.h"
 
@@ -31,6 +32,9 @@ struct idem_store {
     uint64_t max_response;
     void (*on_event)(void *user, const idem_event *event);
     void *event_user;
+    idem__stats stats;
+    bool timed;         /* calls are timed */
+    bool observe_calls; /* IDEM_OBSERVE_CALLS */
     idem__keeper keeper;
     idem__watch watch; /* keys that callers wait for */
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */

@@ -12,6 +12,7 @@
 
 #include <idem/backend.h>
 
+/* Numbered as ::idem_call_kind; behind its numbers stand further ways to forget. */
 typedef enum {
     IDEM__CALL_BEGIN = 1,
     IDEM__CALL_COMPLETE,
@@ -21,9 +22,9 @@ typedef enum {
     IDEM__CALL_RESUME,
     IDEM__CALL_GET,
     IDEM__CALL_FORGET,
-    IDEM__CALL_FORGET_ANY,     /**< even what can't be read as a record */
-    IDEM__CALL_FORGET_EXPIRED, /**< only what no live owner holds */
-    IDEM__CALL_SETTLE          /**< completes what no live owner holds */
+    IDEM__CALL_SETTLE,          /**< completes what no live owner holds */
+    IDEM__CALL_FORGET_ANY = 13, /**< even what can't be read as a record */
+    IDEM__CALL_FORGET_EXPIRED   /**< only what no live owner holds */
 } idem__call_kind;
 
 /** What to do with a call next. */
@@ -51,6 +52,7 @@ struct idem__call {
     idem_encoding encoding;         /**< complete: what the response is */
     uint64_t lease_ms;              /**< begin, renew, checkpoint */
     uint64_t ttl_ms;                /**< begin, complete, renew, checkpoint */
+    uint64_t started_ns;            /**< when it began, if it is timed; else 0 */
     uint8_t context;                /**< what the backend left in the last op */
     idem_record held; /**< of a claim: its record as last known. In the answer of begin and
                                  resume, and of what changed a claim: the record as it is now */

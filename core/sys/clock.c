@@ -47,6 +47,14 @@ int64_t idem_wall_ms(void)
     return read_clock_ms(WALL_CLOCK);
 }
 
+uint64_t idem__clock_ns(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now))
+        return 0;
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
 uint64_t idem__clock_after(uint64_t now, uint64_t timeout_ms)
 {
     return now + timeout_ms + 1;

@@ -8,6 +8,9 @@
 #include <pthread.h>
 #include <time.h>
 
+/** The monotonic clock in nanoseconds, to measure with; 0: it can't be read. */
+uint64_t idem__clock_ns(void);
+
 /** The point in idem_monotonic_ms() by which `timeout_ms` are over that began at `now`: `now` may
  *  be nearly a millisecond old, which is not taken from what was asked for. */
 uint64_t idem__clock_after(uint64_t now, uint64_t timeout_ms);

@@ -170,22 +170,65 @@ typedef enum {
     IDEM_EVENT_RENEW_FAILED = 2, /**< a keepalive renewal failed and will be tried again */
     IDEM_EVENT_CLAIM_LOST = 3,   /**< a keepalive found that its claim is lost. The owner's own
                                       complete or release, in doubt or under way, is no loss */
-    IDEM_EVENT_REINSTATED = 4    /**< the store had lost the record of a claim that was begun with
+    IDEM_EVENT_REINSTATED = 4,   /**< the store had lost the record of a claim that was begun with
                                       IDEM_REINSTATE, and a call or the keepalive put it back */
+    IDEM_EVENT_CALL = 5          /**< a call has ended; told where IDEM_OBSERVE_CALLS was asked */
 } idem_event_kind;
 
-/** Something that no call returned. Valid during the call of the hook only. */
+/** What idem_begin() found out about the key. */
+typedef enum {
+    IDEM_NEW = 1,     /**< do the work, then complete or release the claim */
+    IDEM_IN_PROGRESS, /**< another caller is at it; its lease is live */
+    IDEM_COMPLETED,   /**< done; here is the response */
+    IDEM_MISMATCH,    /**< the key was used with another fingerprint */
+    IDEM_IN_DOUBT     /**< a claim's lease ran out, and IDEM_NO_TAKEOVER was asked for */
+} idem_outcome_kind;
+
+/** Every kind of call that goes to the store: name, number, word. A call on many keys counts as one
+ *  for each; all ways to forget are one kind; idem_keepalive() is a renew. */
+#define IDEM_CALL_MAP(X)           \
+    X(BEGIN, 1, "begin")           \
+    X(COMPLETE, 2, "complete")     \
+    X(RENEW, 3, "renew")           \
+    X(CHECKPOINT, 4, "checkpoint") \
+    X(RELEASE, 5, "release")       \
+    X(RESUME, 6, "resume")         \
+    X(GET, 7, "get")               \
+    X(FORGET, 8, "forget")         \
+    X(SETTLE, 9, "settle")         \
+    X(SCAN, 10, "scan")            \
+    X(PURGE, 11, "purge")          \
+    X(CHECK, 12, "check")
+
+/** Kinds of calls: IDEM_CALL_BEGIN and so on. */
+typedef enum {
+#define IDEM__CALL_KIND(name, number, word) IDEM_CALL_##name = number,
+    IDEM_CALL_MAP(IDEM__CALL_KIND)
+#undef IDEM__CALL_KIND
+} idem_call_kind;
+
+/** Something that no call returned, or a call that has ended. Valid during the call of the hook
+ *  only. The members behind `message` are set with IDEM_EVENT_CALL, and with no other kind. */
 typedef struct {
     idem_event_kind kind;
     int code;            /**< the IDEM_ERR code behind it */
     idem_bytes key;      /**< the key as the caller named it; empty for scan, purge and check */
-    const char *message; /**< one line */
+    const char *message; /**< one line; empty after a call that succeeded */
+    idem_call_kind call; /**< what was called */
+    idem_outcome_kind outcome; /**< of a begin; zero if it failed */
+    uint32_t attempt;          /**< of the claim or the record; 0: not known */
+    uint32_t reserved_word;
+    uint64_t duration_us; /**< from the call's beginning, waits included; 0 if nothing was sent */
 } idem_event;
 
 /** Opens for operators: nothing is created, no setting of what is there is changed, and the right
  *  to read is enough for what only reads. A store that does not exist is IDEM_ERR_UNAVAILABLE. A
  *  call that has to write, where that is not allowed, is an error of its own. */
 #define IDEM_OPEN_EXISTING UINT64_C(1)
+/** Has `on_event` told of each call that ends (IDEM_EVENT_CALL): what was called, outcome, attempt,
+ *  duration and code, and never a token or a response. It is told before the call returns, or before
+ *  the callback of a submitted one, so what the hook takes is added to the call. */
+#define IDEM_OBSERVE_CALLS UINT64_C(2)
 
 /** What can be given to a store besides its URL. Zero means the default. */
 typedef struct {
@@ -195,7 +238,7 @@ typedef struct {
     void (*on_event)(void *user, const idem_event *event); /**< observes; any thread may call it,
                            and it must not call back into the store */
     void *event_user;
-    uint64_t flags; /**< IDEM_OPEN_EXISTING */
+    uint64_t flags; /**< IDEM_OPEN_EXISTING, IDEM_OBSERVE_CALLS */
 } idem_options;
 
 /**
@@ -300,15 +343,6 @@ IDEM__INLINE void idem_request_init(idem_request *request)
 /* IDEM_REQUEST(.key = …, .lease_ms = …) is what a call takes for a request with these fields set:
    in C a pointer that is valid to the end of the enclosing block, in C++ a value. It is at the end
    of this file. */
-
-/** What idem_begin() found out about the key. */
-typedef enum {
-    IDEM_NEW = 1,     /**< do the work, then complete or release the claim */
-    IDEM_IN_PROGRESS, /**< another caller is at it; its lease is live */
-    IDEM_COMPLETED,   /**< done; here is the response */
-    IDEM_MISMATCH,    /**< the key was used with another fingerprint */
-    IDEM_IN_DOUBT     /**< a claim's lease ran out, and IDEM_NO_TAKEOVER was asked for */
-} idem_outcome_kind;
 
 /** What the bytes of a response are. */
 typedef enum {
@@ -652,6 +686,77 @@ typedef void (*idem_finding_fn)(void *user, const idem_finding *finding);
  * @return IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_NO_MEMORY.
  */
 IDEM_API int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_error *error);
+
+/* ------------------------------------------------------------------------------------ stats */
+
+/** Sizes of the tables in ::idem_call_stats and ::idem_store_stats; there is room for what comes. */
+#define IDEM_STATS_CALLS    16
+#define IDEM_STATS_CODES    16
+#define IDEM_STATS_OUTCOMES 8
+/** Latencies are counted in nine buckets to a decade, from 1 us to 90 s, and one for the rest. */
+#define IDEM_STATS_BUCKETS 73
+
+/** What became of the calls of one kind. */
+typedef struct {
+    uint64_t by_code[IDEM_STATS_CODES];   /**< [IDEM_OK], [IDEM_ERR_ARGUMENT] and so on */
+    uint64_t latency[IDEM_STATS_BUCKETS]; /**< how many took at most idem_stats_bound_us() of the
+                                               bucket, and longer than that of the one before it */
+    uint64_t latency_count;               /**< all buckets together */
+    uint64_t latency_sum_us;
+} idem_call_stats;
+
+/** What a store has done since it was opened, or since the fork() that made this process. */
+typedef struct {
+    size_t size;                            /**< sizeof(idem_store_stats), set by the caller */
+    uint64_t outcomes[IDEM_STATS_OUTCOMES]; /**< of begins, by ::idem_outcome_kind */
+    uint64_t takeovers;                  /**< begins that were IDEM_NEW with an attempt above 1 */
+    uint64_t reinstated;                 /**< records that were put back (IDEM_REINSTATE) */
+    uint64_t repeats[IDEM_STATS_CODES];  /**< operations that failed and were repeated, by why */
+    uint64_t renewals[IDEM_STATS_CODES]; /**< by the keepalive, by code */
+    uint64_t connections;                /**< open at this moment, those that are busy included */
+    uint64_t connections_busy;
+    uint64_t connections_max;                /**< how many there may be */
+    uint64_t waiters;                        /**< calls that wait for a connection at this moment */
+    uint64_t kept_claims;                    /**< claims that the keepalive renews at this moment */
+    idem_call_stats calls[IDEM_STATS_CALLS]; /**< by ::idem_call_kind */
+} idem_store_stats;
+
+/** The longest latency that a bucket counts, in microseconds; UINT64_MAX for the last one. */
+IDEM_API uint64_t idem_stats_bound_us(size_t bucket);
+
+/**
+ * Reads a store's counters. They are read one after the other while calls go on, so a call may be
+ * in one of them and not yet in another.
+ *
+ * Latencies are those of stores that do I/O. A `memory://` call is not timed, since to read a clock
+ * would take as long as the call, unless IDEM_OBSERVE_CALLS has it timed. The latency of a begin
+ * includes its waits, and that of a scan what its function takes.
+ *
+ * @param[in,out] stats  its size is set, by the caller; a smaller one, of an older version of the
+ *                       header, is given what it has room for.
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_NO_MEMORY.
+ * @par Blocking   not.
+ */
+IDEM_API IDEM_MUST_CHECK int idem_stats(idem_store *store, idem_store_stats *stats,
+                                        idem_error *error);
+
+/** Is given a text, without a NUL; it is valid during the call only. */
+typedef void (*idem_text_fn)(const char *text, size_t len, void *user);
+
+/**
+ * Writes a store's counters as OpenMetrics text, for Prometheus and what reads its format: the
+ * whole answer to `GET /metrics`, of the type `application/openmetrics-text; version=1.0.0;
+ * charset=utf-8`. It has neither keys nor the store's URL in it. docs/observability.md lists the
+ * metrics.
+ *
+ * @param name  the value of the label `store` on all samples, such as "payments"; UTF-8; NULL: no
+ *              such label.
+ * @param fn    is given all of the text, in one call.
+ * @return IDEM_ERR_ARGUMENT; IDEM_ERR_NO_MEMORY; `fn` was not called then.
+ * @par Blocking   not.
+ */
+IDEM_API int idem_stats_text(idem_store *store, const char *name, idem_text_fn fn, void *user,
+                             idem_error *error);
 
 /* -------------------------------------------------------------------- keys and fingerprints */
 

@@ -46,6 +46,13 @@ count_instructions() {
   sed -n 's/.*Collected : *\([0-9]*\).*/instructions \1/p' "$work/log" >"$4"
 }
 
+# The same, of what the counters of a store take.
+count_counters() {
+  valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect='idem__stats_*' \
+    "$programs/library" --mode "$1" --ops "$2" --records 200 "$3" >"$work/log" 2>&1 || return 1
+  sed -n 's/.*Collected : *\([0-9]*\).*/counters \1/p' "$work/log" >"$4"
+}
+
 # drive MODE LENGTH URL COMMAND...: the work, behind a command that counts.
 drive() {
   mode=$1
@@ -120,7 +127,7 @@ judge() {
 # can TOOL: true if it is here and may do what it does.
 can() {
   case $1 in
-  count_instructions) command -v valgrind >/dev/null 2>&1 ;;
+  count_instructions | count_counters) command -v valgrind >/dev/null 2>&1 ;;
   count_calls) command -v strace >/dev/null 2>&1 && strace -f -o /dev/null true 2>/dev/null ;;
   esac
 }
@@ -129,6 +136,7 @@ can() {
 check_line() {
   tool=count_calls
   [ "$3" != instructions ] || tool=count_instructions
+  [ "$3" != counters ] || tool=count_counters
   if ! can "$tool"; then
     left_out=1
     echo "$1 $2 $3: left out; it takes valgrind, or strace and the permission to trace"

@@ -3,7 +3,7 @@
  * Prints the tables of the documents from what the code itself goes by: the backends' rows of URL
  * parameters, the list of errors, and the exit codes that the command makes of them.
  *
- *     tables "parameters: SCHEME" | "parameters: every store" | backends | errors
+ *     tables "parameters: SCHEME" | "parameters: every store" | backends | errors | metrics
  *
  * Ends with 3 if this build has left out a backend that the table is about.
  */
@@ -135,6 +135,42 @@ static int print_errors(void)
     return EXIT_SUCCESS;
 }
 
+/* -------------------------------------------------------------------------------- metrics */
+
+static const char type_line[] = "# TYPE ";
+static const char help_line[] = "# HELP ";
+
+/* The metadata of the text: the samples depend on what was called. */
+static void print_metrics_of(const char *text, size_t len, void *user)
+{
+    const char *type = NULL;
+    int type_len = 0;
+    (void)user;
+    for (const char *line = text, *end; line < text + len; line = end + 1) {
+        end = memchr(line, '\n', (size_t)(text + len - line));
+        if (strncmp(line, type_line, sizeof type_line - 1) == 0) {
+            type = line + sizeof type_line - 1;
+            type_len = (int)(end - type);
+        } else if (type && strncmp(line, help_line, sizeof help_line - 1) == 0) {
+            int name_len = (int)strcspn(type, " ");
+            const char *help = line + sizeof help_line + name_len;
+            (void)printf("| `%.*s` | %.*s | %.*s |\n", name_len, type, type_len - name_len - 1,
+                         type + name_len + 1, (int)(end - help), help);
+        }
+    }
+}
+
+static int print_metrics(void)
+{
+    idem_store *store = NULL;
+    (void)puts("| metric | type | meaning |\n|---|---|---|");
+    if (idem_open("memory://", &store, NULL) ||
+        idem_stats_text(store, NULL, print_metrics_of, NULL, NULL))
+        return EXIT_FAILURE;
+    idem_close(store);
+    return EXIT_SUCCESS;
+}
+
 /* The scheme that a table of parameters is about; NULL: it is about something else. */
 static const char *scheme_of(const char *table)
 {
@@ -148,6 +184,8 @@ int main(int argc, char **argv)
     const char *table = argc == 2 ? argv[1] : "";
     if (strcmp(table, "errors") == 0)
         return print_errors();
+    if (strcmp(table, "metrics") == 0)
+        return print_metrics();
     if (strcmp(table, "backends") == 0)
         return print_backends();
     if (strcmp(table, "parameters: every store") == 0)

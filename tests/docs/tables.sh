@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Compares the tables in the documents with what the code says. A table stands between
-#     <!-- parameters: SCHEME -->  (or <!-- parameters: every store -->, <!-- backends -->, <!-- errors -->)
+#     <!-- parameters: SCHEME -->  (or <!-- parameters: every store -->, <!-- backends -->, <!-- errors -->, <!-- metrics -->)
 # and <!-- end -->. $1: the built program tables.
 #
 #   tables.sh TABLES [FILE…]            says what differs, and fails if something does
@@ -65,7 +65,7 @@ check_table() {
 }
 
 for file in "$@"; do
-    sed -nE 's/^<!-- (parameters: .*|backends|errors) -->$/\1/p' "$file" >"$dir/names"
+    sed -nE 's/^<!-- (parameters: .*|backends|errors|metrics) -->$/\1/p' "$file" >"$dir/names"
     if [ "$(grep -c '' "$dir/names")" -ne "$(grep -cx '<!-- end -->' "$file")" ]; then
         echo "$file: each table's marker needs an <!-- end -->, and the other way round"
         status=1

@@ -59,7 +59,7 @@ same_words "calls" documented known
 sed -n '/^\.Sh DESCRIPTION/,$s/^\.Fn \(idem_[a-z0-9_]*\).*/\1/p' "$library" | sort -u >documented
 same_words "calls that are described" documented known
 
-sed -n 's/^    X(\([A-Z_]*\), .*/IDEM_ERR_\1/p' "$root/include/idem/idem.h" | sort >known
+sed -n '/define IDEM_ERROR_MAP/,/[^\\]$/s/^    X(\([A-Z_]*\), .*/IDEM_ERR_\1/p' "$root/include/idem/idem.h" | sort >known
 [ -s known ] || fail "the list of errors has another form"
 sed -n '/^\.Sh RETURN/,/^\.Sh EXAMPLES/s/^\.It Dv \(IDEM_ERR_[A-Z_]*\)$/\1/p' "$library" |
     sort >documented
