@@ -260,7 +260,7 @@ static void *keep(void *argument)
         if (count > 0)
             renew_due(keeper, batch, count, now);
         else if (next_ms == UINT64_MAX)
-            (void)pthread_cond_wait(&keeper->changed, &keepers);
+            (void)idem__clock_cond_wait(&keeper->changed, &keepers, UINT64_MAX);
         else /* a claim that is due but could not be copied waits for memory */
             (void)idem__clock_cond_wait(&keeper->changed, &keepers,
                                         next_ms > now ? next_ms : now + RETRY_MIN_MS);
