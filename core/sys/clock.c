@@ -3,7 +3,7 @@
  * The system's clocks. Deadlines are points in the monotonic clock; wall time is written into
  * records for people to read and decides nothing.
  *
- * A test may install a time source instead. A wait on it looks again after each LOOK_MS of real time, since nobody
+ * A test may install a time source instead. A wait on it looks again after each LOOK_NS of real time, since nobody
  * else can end it: the source is told of each look, and moves its clock meanwhile or then.
  */
 #include "clock.h"
@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define LOOK_MS 1u
+#define LOOK_NS 200000L
 
 /* The coarse clocks say what the last tick of the system's timer said, a few milliseconds late at
    most, for an eighth of the price: to read the other ones takes as long as the rest of a
@@ -87,6 +87,19 @@ struct timespec idem__clock_point(uint64_t monotonic_ms)
                              .tv_nsec = (long)(monotonic_ms % 1000) * 1000000};
 }
 
+/* The end of a look, on the system's clock. */
+static struct timespec next_look(void)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += LOOK_NS;
+    if (at.tv_nsec >= 1000000000L) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000L;
+    }
+    return at;
+}
+
 bool idem__clock_wait_by_source(uint64_t deadline_ms, idem__clock_look look, void *what, bool *woken)
 {
     const idem_time_source *made = source();
@@ -95,8 +108,7 @@ bool idem__clock_wait_by_source(uint64_t deadline_ms, idem__clock_look look, voi
         return false;
     made->waits(deadline_ms);
     if (deadline_ms == UINT64_MAX || made->monotonic_ms() < deadline_ms) {
-        struct timespec until =
-            idem__clock_point((uint64_t)read_clock_ms(CLOCK_MONOTONIC) + LOOK_MS + 1);
+        struct timespec until = next_look();
         *woken = look(what, &until);
     }
     made->goes_on(*woken);

@@ -516,7 +516,7 @@ typedef struct idem_time_source {
     uint64_t (*monotonic_ms)(void);
     int64_t (*wall_ms)(void);
     /** The calling thread waits until a point of the source's clock (UINT64_MAX: until it is woken). Called when the
-     *  wait begins and again about once in a millisecond of real time. It must not block; it may move the clock. */
+     *  wait begins and again several times in a millisecond of real time. It must not block; it may move the clock. */
     void (*waits)(uint64_t until_ms);
     /** The calling thread goes on. @param woken  somebody woke it; else it looks whether its time has come */
     void (*goes_on)(bool woken);

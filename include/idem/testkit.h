@@ -207,7 +207,8 @@ typedef struct idem_testkit_subject {
     void (*cleanup)(void *user, const char *url);
     void *user;
 
-    const char *only; /**< run the group of this name alone ("begin", "guarantee 9", …); NULL: all */
+    const char *only; /**< run the groups alone whose names begin with these words ("begin", "guarantee 9", …); NULL:
+                           all. The report names a test `group: test` */
     uint64_t flags;   /**< IDEM_TESTKIT_NO_FORK */
 } idem_testkit_subject;
 

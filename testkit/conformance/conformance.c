@@ -114,7 +114,8 @@ int conformance_open_url(const char *base, const char *params, const idem_option
                          idem_store **store, idem_error *error)
 {
     char url[2048];
-    int len = snprintf(url, sizeof url, "%s%s%s", base, *params ? "?" : "", params);
+    const char *joint = strchr(base, '?') ? "&" : "?";
+    int len = snprintf(url, sizeof url, "%s%s%s", base, *params ? joint : "", params);
     if (len < 0 || (size_t)len >= sizeof url)
         abort();
     return options ? idem_open_with(url, options, store, error) : idem_open(url, store, error);

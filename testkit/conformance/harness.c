@@ -190,22 +190,33 @@ static bool run_one(const entry *it, int i, const idem__testkit_run *how)
     return now->failed;
 }
 
+/* "begin" chooses "begin live" too. */
+static bool is_chosen(const char *group, const char *only)
+{
+    size_t len = only ? strlen(only) : 0;
+    return !only || (strncmp(group, only, len) == 0 && (group[len] == '\0' || group[len] == ' '));
+}
+
 int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how)
 {
     int failed = 0;
+    bool found = false;
     if (suite->no_memory)
         return -1;
     now = mmap(NULL, sizeof *now, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (now == MAP_FAILED)
         return -1;
     for (const entry *it = suite->first; it; it = it->next) {
-        if (how->only && strcmp(how->only, it->group) != 0)
+        if (!is_chosen(it->group, how->only))
             continue;
+        found = true;
         if (it->lacks)
             how->report(how->user, it->test->name, IDEM_TESTKIT_NOT_RUN, it->lacks);
         for (int i = 0; i < it->count && !it->lacks; i++)
             failed += run_one(it, i, how);
     }
     (void)munmap(now, sizeof *now);
-    return failed;
+    if (!found && how->only)
+        how->report(how->user, how->only, IDEM_TESTKIT_FAILED, "there is no group of tests of this name");
+    return found ? failed : -1;
 }

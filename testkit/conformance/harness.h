@@ -51,7 +51,7 @@ void idem__testkit_suite_free(Suite *suite);
 void idem__testkit_suite_add(Suite *suite, const char *group, const TTest *test, int count,
                              const idem__testkit_fixture *fixture, const char *lacks);
 
-/** Runs all. @return how many failed; -1: there was no memory for all of them */
+/** Runs all. @return how many failed; -1: there was no memory for all of them, or there is no such group */
 int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how);
 
 /** Which test it is, from 1, so that the places of two tests can differ. */
