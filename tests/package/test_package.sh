@@ -151,6 +151,9 @@ check_exports() {
 
 check_files() {
   set -- share/man/man3/libidem.3 share/man/man3/idem_async.3
+  if [ -f "$prefix/include/idem/testkit.h" ]; then
+    set -- "$@" share/man/man3/idem_testkit.3
+  fi
   if [ "$has_cli" = ON ]; then
     set -- "$@" bin/idem share/man/man1/idem.1 share/bash-completion/completions/idem
     [ "$("$prefix/bin/idem" version)" = "{\"version\":\"$version\"}" ] || fail "idem has another version"
