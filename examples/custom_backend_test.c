@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The conformance suite on a backend of one's own. With a word on the command line: those groups of tests alone. */
+/* The conformance suite on a backend of one's own. With a word on the command line: those groups of
+   tests alone. */
 #include "custom_backend.h"
 
 #include <idem/testkit.h>
@@ -12,7 +13,7 @@ int main(int argc, char **argv)
         .name = "dir",
         .url = "dir://{dir}/records",
         .unreachable = "dir:///dev/null/no-such-folder/records",
-        .lacks = IDEM_TESTKIT_BULK, /* it syncs each record by itself, so a thousand of them take long */
+        .lacks = IDEM_TESTKIT_BULK, /* each record is synced by itself: a thousand take long */
         .only = argc > 1 ? argv[1] : NULL,
     };
     if (custom_backend_register(NULL))

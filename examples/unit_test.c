@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unit tests of one's own code with the test kit: the store goes down, loses replies and claims when a test wants it
- * to, time passes when a test lets it, and there is neither a server nor a sleep. Any framework for tests will do.
+ * Unit tests of one's own code with the test kit: the store goes down, loses replies and claims
+ * when a test wants it to, time passes when a test lets it, and there is neither a server nor a
+ * sleep. Any framework for tests will do.
  */
 #include <idem/testkit.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@ static result charge_once(idem_store *store, const char *order, void (*charge)(v
 {
     idem_outcome out;
     result it = TRY_LATER;
-    if (idem_begin(store, IDEM_REQUEST(.key = idem_str(order), .lease_ms = 30000, .wait_ms = 2000), &out, NULL))
+    if (idem_begin(store, IDEM_REQUEST(.key = idem_str(order), .lease_ms = 30000, .wait_ms = 2000),
+                   &out, NULL))
         return TRY_LATER;
     if (out.kind == IDEM_COMPLETED) {
         it = CHARGED_BEFORE;
@@ -30,12 +32,12 @@ static result charge_once(idem_store *store, const char *order, void (*charge)(v
 
 /* --------------------------------------------------------------------------------- the tests */
 
-#define EXPECT(condition)                                                       \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
+#define EXPECT(condition)                                                         \
+    do {                                                                          \
+        if (!(condition)) {                                                       \
             (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            exit(EXIT_FAILURE);                                                 \
-        }                                                                       \
+            exit(EXIT_FAILURE);                                                   \
+        }                                                                         \
     } while (0)
 
 static idem_store *store;
@@ -72,7 +74,8 @@ static void one_lost_reply_is_the_librarys_business(void)
 
 static void when_no_reply_comes_through_the_next_one_finds_the_answer(void)
 {
-    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(IDEM_OP_REPLACE), .times = IDEM_FAULT_ALWAYS);
+    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(IDEM_OP_REPLACE),
+               .times = IDEM_FAULT_ALWAYS);
     EXPECT(charge_once(store, "order-1", charge) == NOT_KNOWN);
     idem_testkit_faults_clear();
     EXPECT(charge_once(store, "order-1", charge) == CHARGED_BEFORE);
@@ -83,7 +86,8 @@ static void when_no_reply_comes_through_the_next_one_finds_the_answer(void)
 static void crash_after_claim(const char *order)
 {
     idem_outcome out;
-    EXPECT(idem_begin(store, IDEM_REQUEST(.key = idem_str(order), .lease_ms = 30000), &out, NULL) == IDEM_OK);
+    EXPECT(idem_begin(store, IDEM_REQUEST(.key = idem_str(order), .lease_ms = 30000), &out, NULL) ==
+           IDEM_OK);
     EXPECT(out.kind == IDEM_NEW);
     idem_outcome_clear(&out);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The virtual clock. It moves in steps, from one point that a thread of the library waits for to the next, and before
- * each step every thread that has used it comes to rest.
+ * The virtual clock. It moves in steps, from one point that a thread of the library waits for to
+ * the next, and before each step every thread that has used it comes to rest.
  *
- * A thread is at rest when it waits for a later point and has looked at what it waits for since the last step or round:
- * it may have been woken without having run yet. Two rounds of looks are made, since the one that was woken may wake
- * another. A thread that has not touched the clock for BUSY_MS of real time is somewhere else (in the test's own code)
- * and is not waited for.
+ * A thread is at rest when it waits for a later point and has looked at what it waits for since the
+ * last step or round: it may have been woken without having run yet. Two rounds of looks are made,
+ * since the one that was woken may wake another. A thread that has not touched the clock for
+ * BUSY_MS of real time is somewhere else (in the test's own code) and is not waited for.
  *
- * `lock` guards everything but the present, which is read without it. Nothing else is called under it.
+ * `lock` guards everything but the present, which is read without it. Nothing else is called under
+ * it.
  */
 #include "clock.h"
 
@@ -18,9 +19,9 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define BUSY_MS   20u
-#define ROUNDS    2u
-#define PAUSE_NS  200000L
+#define BUSY_MS  20u
+#define ROUNDS   2u
+#define PAUSE_NS 200000L
 
 /* A thread that has used the clock. It lives in the thread's own storage. */
 typedef struct thread {
@@ -120,7 +121,8 @@ static bool is_alone(void)
     return threads == &self && !self.next && starting == 0;
 }
 
-/* Ends a round if every other thread is at rest. @return true: they have been for two rounds. Lock held. */
+/* Ends a round if every other thread is at rest. @return true: they have been for two rounds. Lock
+   held. */
 static bool all_rest(void)
 {
     uint64_t real = real_ms();

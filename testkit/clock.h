@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Sleeps until a point in idem_monotonic_ms(). The virtual clock, if it runs, is moved there instead. */
+/** Sleeps until a point in idem_monotonic_ms(). The virtual clock, if it runs, is moved there
+ *  instead. */
 void idem__testkit_sleep_until(uint64_t point_ms);
 
 /** True while the virtual clock runs. */

@@ -131,8 +131,8 @@ static bool is_due(idem__testkit_counted *counted)
     return fault->percent == 0 || next_number(&counted->chance) % 100 < fault->percent;
 }
 
-bool idem__testkit_faults_match(idem__testkit_counted *own, unsigned place, idem_role role, const idem_op *op,
-                                idem_fault *fault)
+bool idem__testkit_faults_match(idem__testkit_counted *own, unsigned place, idem_role role,
+                                const idem_op *op, idem_fault *fault)
 {
     bool acts = false;
     enter();

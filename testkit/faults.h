@@ -20,8 +20,8 @@ void idem__testkit_fault_init(idem__testkit_counted *counted, const idem_fault *
  *  @param own           of the store itself, behind all others; may be NULL
  *  @param[out] fault    a copy of the one that acts on it
  *  @return true if one acts */
-bool idem__testkit_faults_match(idem__testkit_counted *own, unsigned place, idem_role role, const idem_op *op,
-                                idem_fault *fault);
+bool idem__testkit_faults_match(idem__testkit_counted *own, unsigned place, idem_role role,
+                                const idem_op *op, idem_fault *fault);
 
 /** Keeps the faults whole across fork(), from now on. @return IDEM_ERR_INTERNAL */
 int idem__testkit_faults_at_fork(idem_error *error);

@@ -53,7 +53,8 @@ static const char *message_of(const idem_fault *fault)
         return fault->message;
     if (fault->kind == IDEM_FAULT_GARBAGE)
         return "faulty: what is stored can't be understood";
-    return fault->kind == IDEM_FAULT_BEFORE ? "faulty: nothing was done" : "faulty: the reply was lost";
+    return fault->kind == IDEM_FAULT_BEFORE ? "faulty: nothing was done"
+                                            : "faulty: the reply was lost";
 }
 
 /* What a slot that fails as a whole returns. */
@@ -200,7 +201,8 @@ static int hit(faulty *self, idem_op *op, const idem_fault *fault, uint64_t dead
         idem__testkit_sleep_until(deadline_ms);
     if (fault->kind == IDEM_FAULT_AFTER)
         lose_answer(op);
-    if (fault->kind == IDEM_FAULT_BEFORE || fault->kind == IDEM_FAULT_AFTER || fault->kind == IDEM_FAULT_DELAYED)
+    if (fault->kind == IDEM_FAULT_BEFORE || fault->kind == IDEM_FAULT_AFTER ||
+        fault->kind == IDEM_FAULT_DELAYED)
         idem_op_fail(op, fault->permanent, fault->code, "%s", message_of(fault));
     return IDEM_OK;
 }
@@ -231,7 +233,8 @@ static int faulty_submit(idem_backend *backend, idem_op *const *ops, size_t coun
     idem_fault fault;
     deliver(self, deadline_ms);
     for (size_t i = 0; i < count; i++) {
-        if (!idem__testkit_faults_match(self->own, (unsigned)ops[i]->kind, self->config.role, ops[i], &fault))
+        if (!idem__testkit_faults_match(self->own, (unsigned)ops[i]->kind, self->config.role,
+                                        ops[i], &fault))
             continue;
         int rc = carry_out(self, ops + done, i - done, deadline_ms, error);
         if (rc == IDEM_OK && fault.whole)
@@ -436,7 +439,8 @@ static int faulty_open(const idem_config *config, idem_backend **backend, idem_e
 /* ---------------------------------------------------------------------------------- register */
 
 /* The inner backend's parameters, and behind them the fault's. */
-static int join_params(const idem_backend_ops *inner, const idem_param **joined, size_t *count, idem_error *error)
+static int join_params(const idem_backend_ops *inner, const idem_param **joined, size_t *count,
+                       idem_error *error)
 {
     size_t own_count;
     const idem_param *own = idem__testkit_faulty_params(&own_count);
@@ -495,8 +499,8 @@ static int wrap_all(idem_error *error)
         if (is_wrapped(inner))
             continue;
         if (schemes_count == WRAPPED_MAX)
-            return idem_error_set(error, IDEM_ERR_FULL, "faulty: there are more than %u schemes to wrap",
-                                  WRAPPED_MAX);
+            return idem_error_set(error, IDEM_ERR_FULL,
+                                  "faulty: there are more than %u schemes to wrap", WRAPPED_MAX);
         rc = wrap(&schemes[schemes_count], inner, error);
         schemes_count += rc == IDEM_OK;
     }

@@ -9,10 +9,14 @@ static const idem_param params[COUNT] = {
               .type = IDEM_PARAM_CHOICE,
               .choices = "before|after|late|delayed|garbage",
               .help = "what happens: nothing is done, the reply is lost, it comes late, …"},
-    [ON] = {.name = "fault_on",
-            .type = IDEM_PARAM_TEXT,
-            .help = "where: insert,replace,remove,get,open,scan,purge,check; the first four unless set"},
-    [NTH] = {.name = "fault_nth", .type = IDEM_PARAM_COUNT, .help = "the first operation that is hit"},
+    [ON] =
+        {.name = "fault_on",
+         .type = IDEM_PARAM_TEXT,
+         .help =
+             "where: insert,replace,remove,get,open,scan,purge,check; the first four unless set"},
+    [NTH] = {.name = "fault_nth",
+             .type = IDEM_PARAM_COUNT,
+             .help = "the first operation that is hit"},
     [TIMES] = {.name = "fault_times",
                .type = IDEM_PARAM_COUNT,
                .help = "how many from there on; all unless set"},
@@ -35,8 +39,8 @@ typedef struct {
 } named_place;
 
 static const named_place places[] = {
-    {"insert", IDEM_OP_INSERT},   {"replace", IDEM_OP_REPLACE}, {"remove", IDEM_OP_REMOVE},
-    {"get", IDEM_OP_GET},         {"open", IDEM_FAULT_OPEN},    {"scan", IDEM_FAULT_SCAN},
+    {"insert", IDEM_OP_INSERT},  {"replace", IDEM_OP_REPLACE}, {"remove", IDEM_OP_REMOVE},
+    {"get", IDEM_OP_GET},        {"open", IDEM_FAULT_OPEN},    {"scan", IDEM_FAULT_SCAN},
     {"purge", IDEM_FAULT_PURGE}, {"check", IDEM_FAULT_CHECK},
 };
 
@@ -63,10 +67,11 @@ static int read_places(const char *list, unsigned *bits, idem_error *error)
         size_t len = strcspn(at, ",");
         unsigned bit = find_place(at, len);
         if (!bit)
-            return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                                  "faulty: fault_on has %s; it may have insert, replace, remove, get, "
-                                  "open, scan, purge, check",
-                                  idem_quote((idem_bytes){at, len}, quoted));
+            return idem_error_set(
+                error, IDEM_ERR_ARGUMENT,
+                "faulty: fault_on has %s; it may have insert, replace, remove, get, "
+                "open, scan, purge, check",
+                idem_quote((idem_bytes){at, len}, quoted));
         *bits |= bit;
     }
     return IDEM_OK;
@@ -78,9 +83,10 @@ int idem__testkit_faulty_read(const idem_value *values, idem_fault *fault, idem_
     for (size_t i = ON; i < LATE; i++)
         others = others || values[i].text;
     if (!values[KIND].text && others)
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "faulty: fault_… says when, and fault=before (or after, late, delayed, "
-                              "garbage) is missing");
+        return idem_error_set(
+            error, IDEM_ERR_ARGUMENT,
+            "faulty: fault_… says when, and fault=before (or after, late, delayed, "
+            "garbage) is missing");
     if (!values[KIND].text)
         return IDEM_OK;
     if (values[PERCENT].number > 100)

@@ -8,7 +8,8 @@
 /** The rows that stand behind the inner backend's. @param[out] count  how many. Static. */
 const idem_param *idem__testkit_faulty_params(size_t *count);
 
-/** Makes a fault of their values; its kind is IDEM_FAULT_NONE if there are none. @return IDEM_ERR_ARGUMENT */
+/** Makes a fault of their values; its kind is IDEM_FAULT_NONE if there are none. @return
+ *  IDEM_ERR_ARGUMENT */
 int idem__testkit_faulty_read(const idem_value *values, idem_fault *fault, idem_error *error);
 
 #endif

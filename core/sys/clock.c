@@ -3,8 +3,9 @@
  * The system's clocks. Deadlines are points in the monotonic clock; wall time is written into
  * records for people to read and decides nothing.
  *
- * A test may install a time source instead. A wait on it looks again after each LOOK_NS of real time, since nobody
- * else can end it: the source is told of each look, and moves its clock meanwhile or then.
+ * A test may install a time source instead. A wait on it looks again after each LOOK_NS of real
+ * time, since nobody else can end it: the source is told of each look, and moves its clock
+ * meanwhile or then.
  */
 #include "clock.h"
 
@@ -100,7 +101,8 @@ static struct timespec next_look(void)
     return at;
 }
 
-bool idem__clock_wait_by_source(uint64_t deadline_ms, idem__clock_look look, void *what, bool *woken)
+bool idem__clock_wait_by_source(uint64_t deadline_ms, idem__clock_look look, void *what,
+                                bool *woken)
 {
     const idem_time_source *made = source();
     *woken = false;
@@ -163,8 +165,8 @@ static bool look_at_condition(void *what, const struct timespec *until)
     return pthread_cond_timedwait(at->cond, at->mutex, until) != ETIMEDOUT;
 }
 
-/* By a source it comes back after each look: a signal that came between two of them found nobody waiting, so the
-   caller has to look at what it waits for. */
+/* By a source it comes back after each look: a signal that came between two of them found nobody
+   waiting, so the caller has to look at what it waits for. */
 bool idem__clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ms)
 {
     condition at = {cond, mutex};

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLEEP_MARGIN   UINT64_C(10) /* clocks differ in how they round */
+#define SLEEP_MARGIN UINT64_C(10) /* clocks differ in how they round */
 #define CHECKED_TRAITS                                                                  \
     (IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_TRAIT_CLOCK | IDEM_TRAIT_KEEPALIVE | \
      IDEM_TRAIT_SCAN | IDEM_TRAIT_PURGE)
@@ -320,12 +320,15 @@ static bool make_directory(void)
     return our_time != MAP_FAILED;
 }
 
-int conformance_run(const conformance_backend *own, void (*add)(Suite *suite), const idem__testkit_run *how)
+int conformance_run(const conformance_backend *own, void (*add)(Suite *suite),
+                    const idem__testkit_run *how)
 {
     int failed = -1;
     backend = own;
     if (!make_directory()) {
-        (void)refuse(how, "%s", "no folder for the stores could be made; set TMPDIR to one that can be written");
+        (void)refuse(
+            how, "%s",
+            "no folder for the stores could be made; set TMPDIR to one that can be written");
         return -1;
     }
     atomic_init(our_time, 1000000);

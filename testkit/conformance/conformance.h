@@ -2,9 +2,9 @@
 /*
  * The conformance suite: what every store keeps, shown through the public API alone.
  *
- * idem_testkit_conformance() makes one conformance_backend of what it is given; a backend in this tree fills in one
- * itself, to add tests of its own (tests/conformance/main.h). Before each
- * test two handles, `one` and `other`, are opened on the same fresh store. A test that needs a
+ * idem_testkit_conformance() makes one conformance_backend of what it is given; a backend in this
+ * tree fills in one itself, to add tests of its own (tests/conformance/main.h). Before each test
+ * two handles, `one` and `other`, are opened on the same fresh store. A test that needs a
  * capability is not run on a store that lacks it: the backend has to declare that, and a line says
  * so. Nothing else is left out.
  */
@@ -57,7 +57,8 @@ typedef struct {
 void conformance_run_all(Suite *suite);
 
 /** Runs what `add` adds, in the suite's frame. @return as idem_testkit_conformance() */
-int conformance_run(const conformance_backend *own, void (*add)(Suite *suite), const idem__testkit_run *how);
+int conformance_run(const conformance_backend *own, void (*add)(Suite *suite),
+                    const idem__testkit_run *how);
 
 /** Writes a path inside a directory that goes away at the end of the program. */
 void conformance_path(char *buf, size_t size, const char *name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runner. A test's child leads a process group, so that what it started goes with it when it hangs. What became of
- * it is told in memory that parent and child share.
+ * The runner. A test's child leads a process group, so that what it started goes with it when it
+ * hangs. What became of it is told in memory that parent and child share.
  */
 #include "harness.h"
 
@@ -79,7 +79,8 @@ void idem__testkit_suite_add(Suite *suite, const char *group, const TTest *test,
         suite->no_memory = true;
         return;
     }
-    *made = (entry){.group = group, .test = test, .lacks = lacks, .count = count, .fixture = *fixture};
+    *made =
+        (entry){.group = group, .test = test, .lacks = lacks, .count = count, .fixture = *fixture};
     *suite->last = made;
     suite->last = &made->next;
 }
@@ -186,7 +187,8 @@ static bool run_one(const entry *it, int i, const idem__testkit_run *how)
         run_here(it, i);
     else
         run_in_child(it, i, how->timeout_s);
-    how->report(how->user, name, now->failed ? IDEM_TESTKIT_FAILED : IDEM_TESTKIT_PASSED, now->detail);
+    how->report(how->user, name, now->failed ? IDEM_TESTKIT_FAILED : IDEM_TESTKIT_PASSED,
+                now->detail);
     return now->failed;
 }
 
@@ -217,6 +219,7 @@ int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how)
     }
     (void)munmap(now, sizeof *now);
     if (!found && how->only)
-        how->report(how->user, how->only, IDEM_TESTKIT_FAILED, "there is no group of tests of this name");
+        how->report(how->user, how->only, IDEM_TESTKIT_FAILED,
+                    "there is no group of tests of this name");
     return found ? failed : -1;
 }

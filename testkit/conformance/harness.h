@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests and assertions, by the names that libcheck gives them: whoever uses the kit needs no library for tests. A test
- * runs in a child of its own; a failed assertion leaves it. For the test's main thread alone.
+ * Tests and assertions, by the names that libcheck gives them: whoever uses the kit needs no
+ * library for tests. A test runs in a child of its own; a failed assertion leaves it. For the
+ * test's main thread alone.
  */
 #ifndef IDEM_TESTKIT_HARNESS_H
 #define IDEM_TESTKIT_HARNESS_H
@@ -47,11 +48,13 @@ typedef struct {
 Suite *idem__testkit_suite_make(void);
 void idem__testkit_suite_free(Suite *suite);
 
-/** Adds a test, which runs once for each number from 0 up to `count`. @param lacks  why it can't be run; NULL: it can */
+/** Adds a test, which runs once for each number from 0 up to `count`. @param lacks  why it can't be
+ *  run; NULL: it can */
 void idem__testkit_suite_add(Suite *suite, const char *group, const TTest *test, int count,
                              const idem__testkit_fixture *fixture, const char *lacks);
 
-/** Runs all. @return how many failed; -1: there was no memory for all of them, or there is no such group */
+/** Runs all. @return how many failed; -1: there was no memory for all of them, or there is no such
+ *  group */
 int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how);
 
 /** Which test it is, from 1, so that the places of two tests can differ. */
@@ -61,18 +64,18 @@ unsigned idem__testkit_test_number(void);
 _Noreturn void idem__testkit_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define ck_assert_msg(condition, ...)                              \
-    do {                                                           \
-        if (!(condition))                                          \
+#define ck_assert_msg(condition, ...)                            \
+    do {                                                         \
+        if (!(condition))                                        \
             idem__testkit_fail(__FILE__, __LINE__, __VA_ARGS__); \
     } while (0)
 #define ck_assert(condition) ck_assert_msg(condition, "not true: %s", #condition)
 #define ck_abort_msg(...)    idem__testkit_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-#define TESTKIT_COMPARE(type, format, a, op, b)                                                      \
-    do {                                                                                             \
-        type a_ = (type)(a);                                                                         \
-        type b_ = (type)(b);                                                                         \
+#define TESTKIT_COMPARE(type, format, a, op, b)                                                    \
+    do {                                                                                           \
+        type a_ = (type)(a);                                                                       \
+        type b_ = (type)(b);                                                                       \
         ck_assert_msg(a_ op b_, "not true: %s %s %s: %" format ", %" format, #a, #op, #b, a_, b_); \
     } while (0)
 
@@ -92,14 +95,15 @@ _Noreturn void idem__testkit_fail(const char *file, int line, const char *format
 #define ck_assert_ptr_null(p)    ck_assert_msg((p) == NULL, "not NULL: %s", #p)
 #define ck_assert_ptr_nonnull(p) ck_assert_msg((p) != NULL, "NULL: %s", #p)
 #define ck_assert_ptr_eq(a, b)   ck_assert_msg((a) == (b), "not the same: %s, %s", #a, #b)
-#define ck_assert_str_eq(a, b)                                                                    \
-    do {                                                                                          \
-        const char *a_ = (a);                                                                     \
-        const char *b_ = (b);                                                                     \
+#define ck_assert_str_eq(a, b)                                                                  \
+    do {                                                                                        \
+        const char *a_ = (a);                                                                   \
+        const char *b_ = (b);                                                                   \
         ck_assert_msg(strcmp(a_, b_) == 0, "not the same: %s, %s: '%s', '%s'", #a, #b, a_, b_); \
     } while (0)
 #define ck_assert_mem_eq(a, b, len) \
     ck_assert_msg(memcmp(a, b, len) == 0, "not the same bytes: %s, %s", #a, #b)
-#define ck_assert_mem_ne(a, b, len) ck_assert_msg(memcmp(a, b, len) != 0, "the same bytes: %s, %s", #a, #b)
+#define ck_assert_mem_ne(a, b, len) \
+    ck_assert_msg(memcmp(a, b, len) != 0, "the same bytes: %s, %s", #a, #b)
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A store that is given by its URL, as the suite takes it. Each test's URL is made in the test's own process, of the
- * test's number.
+ * A store that is given by its URL, as the suite takes it. Each test's URL is made in the test's
+ * own process, of the test's number.
  */
 #include "conformance.h"
 
@@ -31,7 +31,8 @@ static void expand(const char *pattern)
 {
     char n[32];
     size_t len = 0;
-    (void)snprintf(n, sizeof n, "%llu", (unsigned long long)(first_number + idem__testkit_test_number()));
+    (void)snprintf(n, sizeof n, "%llu",
+                   (unsigned long long)(first_number + idem__testkit_test_number()));
     for (const char *at = pattern; *at && len < URL_SIZE;) {
         if (strncmp(at, "{dir}", 5) == 0) {
             append(&len, folder, strlen(folder));
@@ -64,7 +65,8 @@ static void cleanup(void)
     conformance_remove(folder);
 }
 
-static int open_store(const char *params, const idem_options *options, idem_store **store, idem_error *error)
+static int open_store(const char *params, const idem_options *options, idem_store **store,
+                      idem_error *error)
 {
     return conformance_open_url(url, params, options, store, error);
 }
@@ -114,7 +116,8 @@ static int run(idem__testkit_run *how)
     return conformance_run(&backend, conformance_run_all, how);
 }
 
-int idem_testkit_conformance(const idem_testkit_subject *given, idem_testkit_report_fn report, void *user)
+int idem_testkit_conformance(const idem_testkit_subject *given, idem_testkit_report_fn report,
+                             void *user)
 {
     struct timespec time;
     idem_testkit_subject filled = {.name = "store"};
@@ -124,7 +127,8 @@ int idem_testkit_conformance(const idem_testkit_subject *given, idem_testkit_rep
         memcpy(&filled, given, given->size < sizeof filled ? given->size : sizeof filled);
     to.name = filled.name = filled.name ? filled.name : "store";
     if (!filled.url || (filled.ops && idem_backend_register(filled.ops, &error))) {
-        count(&to, filled.name, IDEM_TESTKIT_FAILED, filled.url ? error.message : "the subject has no url");
+        count(&to, filled.name, IDEM_TESTKIT_FAILED,
+              filled.url ? error.message : "the subject has no url");
         return -1;
     }
     (void)clock_gettime(CLOCK_REALTIME, &time);
@@ -138,6 +142,7 @@ int idem_testkit_conformance(const idem_testkit_subject *given, idem_testkit_rep
     int failed = run(&how);
     subject = NULL;
     if (!report)
-        (void)printf("%s: %u passed, %u failed, %u not run\n", filled.name, to.passed, to.failed, to.not_run);
+        (void)printf("%s: %u passed, %u failed, %u not run\n", filled.name, to.passed, to.failed,
+                     to.not_run);
     return failed;
 }

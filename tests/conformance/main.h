@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program of the suite in this tree: one backend, with tests of its own. The environment is libcheck's: CK_FORK=no,
- * CK_RUN_CASE, CK_TIMEOUT_MULTIPLIER.
+ * A program of the suite in this tree: one backend, with tests of its own. The environment is
+ * libcheck's: CK_FORK=no, CK_RUN_CASE, CK_TIMEOUT_MULTIPLIER.
  */
 #ifndef IDEM_TESTS_CONFORMANCE_MAIN_H
 #define IDEM_TESTS_CONFORMANCE_MAIN_H

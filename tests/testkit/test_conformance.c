@@ -33,16 +33,22 @@ static counts run(idem_testkit_subject subject, int expected)
     counts to = {0};
     subject.size = sizeof subject;
     int failed = idem_testkit_conformance(&subject, count, &to);
-    ck_assert_msg(failed == expected || (expected > 0 && failed > 0), "%d failed: %s", failed, to.detail);
+    ck_assert_msg(failed == expected || (expected > 0 && failed > 0), "%d failed: %s", failed,
+                  to.detail);
     return to;
 }
 
 START_TEST(memory_passes)
 {
-    counts to = run((idem_testkit_subject){.url = "memory://suite-{n}", .lacks = MEMORY_LACKS, .only = "begin"}, 0);
+    counts to = run(
+        (idem_testkit_subject){.url = "memory://suite-{n}", .lacks = MEMORY_LACKS, .only = "begin"},
+        0);
     ck_assert_uint_gt(to.passed, 15);
-    to = run((idem_testkit_subject){.url = "memory://suite-{n}?ttl=1h", .lacks = MEMORY_LACKS, .only = "begin",
-                                    .flags = IDEM_TESTKIT_NO_FORK}, 0);
+    to = run((idem_testkit_subject){.url = "memory://suite-{n}?ttl=1h",
+                                    .lacks = MEMORY_LACKS,
+                                    .only = "begin",
+                                    .flags = IDEM_TESTKIT_NO_FORK},
+             0);
     ck_assert_uint_gt(to.passed, 15);
 }
 END_TEST
@@ -66,10 +72,15 @@ static void cleanup(void *user, const char *url)
 START_TEST(a_backend_of_ones_own_passes)
 {
     ck_assert_int_eq(custom_backend_register(NULL), IDEM_OK);
-    counts to = run((idem_testkit_subject){.url = "dir://{dir}/records", .lacks = IDEM_TESTKIT_BULK,
-                                           .unreachable = "dir:///dev/null/no-such-folder/records", .only = "complete",
-                                           .fresh = fresh, .cleanup = cleanup, .user = &places,
-                                           .flags = IDEM_TESTKIT_NO_FORK}, 0);
+    counts to = run((idem_testkit_subject){.url = "dir://{dir}/records",
+                                           .lacks = IDEM_TESTKIT_BULK,
+                                           .unreachable = "dir:///dev/null/no-such-folder/records",
+                                           .only = "complete",
+                                           .fresh = fresh,
+                                           .cleanup = cleanup,
+                                           .user = &places,
+                                           .flags = IDEM_TESTKIT_NO_FORK},
+                    0);
     ck_assert_uint_gt(to.passed, 5);
     ck_assert_uint_eq(places, 0);
 }
@@ -80,8 +91,8 @@ END_TEST
 static const idem_backend_ops *inner;
 static int (*wrong)(idem_op *const *ops, size_t count);
 
-static int wrong_submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
-                        idem_error *error)
+static int wrong_submit(idem_backend *backend, idem_op *const *ops, size_t count,
+                        uint64_t deadline_ms, idem_error *error)
 {
     int rc = inner->submit(backend, ops, count, deadline_ms, error);
     return rc ? rc : wrong(ops, count);
@@ -115,7 +126,10 @@ START_TEST(a_backend_that_gives_a_key_twice_fails)
 {
     static idem_backend_ops ops;
     make_wrong(&ops, says_yes);
-    counts to = run((idem_testkit_subject){.ops = &ops, .url = "wrong://{n}", .lacks = MEMORY_LACKS, .only = "begin"}, 1);
+    counts to = run(
+        (idem_testkit_subject){
+            .ops = &ops, .url = "wrong://{n}", .lacks = MEMORY_LACKS, .only = "begin"},
+        1);
     ck_assert_uint_gt(to.failed, 0);
     ck_assert_ptr_nonnull(strstr(to.detail, ".c:"));
 }
@@ -138,7 +152,8 @@ static int leaves(idem_op *const *ops, size_t count)
 START_TEST(a_backend_that_crashes_fails_each_test_and_not_the_program)
 {
     static idem_backend_ops ops;
-    idem_testkit_subject subject = {.ops = &ops, .url = "wrong://{n}", .lacks = MEMORY_LACKS, .only = "complete"};
+    idem_testkit_subject subject = {
+        .ops = &ops, .url = "wrong://{n}", .lacks = MEMORY_LACKS, .only = "complete"};
     make_wrong(&ops, crashes);
     counts to = run(subject, 1);
     ck_assert_uint_eq(to.passed, 0);
@@ -154,11 +169,13 @@ START_TEST(what_can_not_be_run_says_why)
 {
     counts to = run((idem_testkit_subject){.url = "memory://{n}", .lacks = IDEM_TRAIT_SHARED}, -1);
     ck_assert_ptr_nonnull(strstr(to.detail, "lacks DURABLE without declaring it"));
-    to = run((idem_testkit_subject){.url = "memory://{n}", .lacks = MEMORY_LACKS | IDEM_TRAIT_SCAN}, -1);
+    to = run((idem_testkit_subject){.url = "memory://{n}", .lacks = MEMORY_LACKS | IDEM_TRAIT_SCAN},
+             -1);
     ck_assert_ptr_nonnull(strstr(to.detail, "declared to lack SCAN, but has it"));
     to = run((idem_testkit_subject){.url = "nowhere://{n}"}, -1);
     ck_assert_ptr_nonnull(strstr(to.detail, "cannot be opened"));
-    to = run((idem_testkit_subject){.url = "memory://{n}", .lacks = MEMORY_LACKS, .only = "beg"}, -1);
+    to = run((idem_testkit_subject){.url = "memory://{n}", .lacks = MEMORY_LACKS, .only = "beg"},
+             -1);
     ck_assert_ptr_nonnull(strstr(to.detail, "no group of tests"));
     to = run((idem_testkit_subject){.name = "x"}, -1);
     ck_assert_ptr_nonnull(strstr(to.detail, "no url"));
@@ -167,7 +184,8 @@ END_TEST
 
 START_TEST(without_a_report_it_prints)
 {
-    idem_testkit_subject subject = {.size = sizeof subject, .url = "memory://{n}", .lacks = MEMORY_LACKS, .only = "settle"};
+    idem_testkit_subject subject = {
+        .size = sizeof subject, .url = "memory://{n}", .lacks = MEMORY_LACKS, .only = "settle"};
     ck_assert_int_eq(idem_testkit_conformance(&subject, NULL, NULL), 0);
     subject.url = "nowhere:";
     ck_assert_int_eq(idem_testkit_conformance(&subject, NULL, NULL), -1);

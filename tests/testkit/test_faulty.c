@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A store that fails by what its URL says, and by chance. What each kind of fault does, tests/faulty shows. */
+/* A store that fails by what its URL says, and by chance. What each kind of fault does,
+   tests/faulty shows. */
 #include <idem/testkit.h>
 
 #include <check.h>
@@ -78,8 +79,9 @@ END_TEST
 static uint64_t hits_of(uint64_t percent, uint64_t seed)
 {
     idem_testkit_faults_clear();
-    size_t fault = IDEM_FAULT(.kind = IDEM_FAULT_BEFORE, .permanent = true, .percent = percent, .seed = seed,
-                              .places = IDEM_FAULT_ON(IDEM_OP_INSERT), .times = IDEM_FAULT_ALWAYS);
+    size_t fault =
+        IDEM_FAULT(.kind = IDEM_FAULT_BEFORE, .permanent = true, .percent = percent, .seed = seed,
+                   .places = IDEM_FAULT_ON(IDEM_OP_INSERT), .times = IDEM_FAULT_ALWAYS);
     idem_store *store = open_url("faulty+memory://");
     uint64_t pattern = 0;
     for (int i = 0; i < 60; i++) {
@@ -116,8 +118,8 @@ START_TEST(a_url_that_says_nonsense_is_refused)
     };
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         idem_store *store = NULL;
-        ck_assert_msg(idem_open(urls[i], &store, &err) == IDEM_ERR_ARGUMENT, "%s: %d %s", urls[i], err.code,
-                      err.message);
+        ck_assert_msg(idem_open(urls[i], &store, &err) == IDEM_ERR_ARGUMENT, "%s: %d %s", urls[i],
+                      err.code, err.message);
     }
 }
 END_TEST
@@ -135,7 +137,8 @@ END_TEST
 #ifdef WITH_SQLITE
 START_TEST(a_store_that_prepares_itself_is_wrapped_too)
 {
-    idem_store *store = open_url("faulty+sqlite::memory:?fault=after&fault_on=replace&synchronous=normal");
+    idem_store *store =
+        open_url("faulty+sqlite::memory:?fault=after&fault_on=replace&synchronous=normal");
     idem_outcome out;
     ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = KEY), &out, &err), IDEM_OK);
     ck_assert_int_eq(idem_complete(store, out.claim, idem_str("1"), &err), IDEM_ERR_UNCERTAIN);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program's own functions by the short words that the suite uses too: both are linked, and stay apart. */
+/* A program's own functions by the short words that the suite uses too: both are linked, and stay
+   apart. */
 int advance(int x);
 int begin(int x);
 int has(int x);
