@@ -5,8 +5,9 @@
  *
  * A thread is at rest when it waits for a later point and has looked at what it waits for since the
  * last step or round: it may have been woken without having run yet. Two rounds of looks are made,
- * since the one that was woken may wake another. A thread that has not touched the clock for
- * BUSY_MS of real time is somewhere else (in the test's own code) and is not waited for.
+ * since the one that was woken may wake another. A thread of the test that has not touched the clock
+ * for BUSY_MS of real time is somewhere else, and is not waited for. A thread of the library, and one
+ * that waits in it, come back: only one that is held up, by a lock or a server, takes LOST_MS.
  *
  * `lock` guards everything but the present, which is read without it. Nothing else is called under
  * it.
@@ -19,7 +20,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define BUSY_MS  20u
+#define BUSY_MS  100u
+#define LOST_MS  1000u
 #define ROUNDS   2u
 #define PAUSE_NS 200000L
 
@@ -28,6 +30,7 @@ typedef struct thread {
     struct thread *next;
     bool known;
     bool waiting;
+    bool of_library;
     uint64_t until_ms;
     uint64_t round;     /* in which it looked last */
     uint64_t active_ms; /* by the system's clock */
@@ -100,6 +103,7 @@ static void be_known(void)
     if (!self.known) {
         (void)pthread_setspecific(ends, &self);
         self.known = true;
+        self.of_library = starting > 0;
         self.next = threads;
         threads = &self;
         starting -= starting > 0;
@@ -111,7 +115,8 @@ static void be_known(void)
 
 static bool is_at_rest(const thread *it, uint64_t now_ms, uint64_t real)
 {
-    if (it == &self || real - it->active_ms > BUSY_MS)
+    uint64_t patience_ms = it->waiting || it->of_library ? LOST_MS : BUSY_MS;
+    if (it == &self || real - it->active_ms > patience_ms)
         return true;
     return it->waiting && it->round == round_now && it->until_ms > now_ms;
 }
@@ -129,7 +134,7 @@ static bool all_rest(void)
     uint64_t now_ms = atomic_load(&present_ms);
     if (is_alone())
         return true;
-    if (starting > 0 && real - starting_ms <= BUSY_MS)
+    if (starting > 0 && real - starting_ms <= LOST_MS)
         return false;
     for (const thread *it = threads; it; it = it->next) {
         if (!is_at_rest(it, now_ms, real))
@@ -283,7 +288,7 @@ void idem_testkit_clock_advance(uint64_t ms)
     rounds_done = 0; /* what the test did just now may have woken a thread */
     round_now++;
     leave();
-    go_to(atomic_load(&present_ms) + ms);
+    go_to(atomic_load(&present_ms) + (ms < IDEM_DURATION_MAX_MS ? ms : IDEM_DURATION_MAX_MS));
 }
 
 static uint64_t read_clock(void *user)

@@ -181,7 +181,7 @@ static void *work(void *argument)
     idem__inside_lock(&async->lock);
     while (!async->stopping) {
         if (async->frozen || !way->ready.first)
-            (void)pthread_cond_wait(&way->wanted, &async->lock);
+            (void)idem__clock_cond_wait(&way->wanted, &async->lock, UINT64_MAX);
         else
             carry_batch(async, way);
     }
@@ -241,7 +241,7 @@ static void *watch(void *argument)
         uint64_t now = idem_monotonic_ms();
         if (async->frozen || now < async->look_ms) {
             if (async->frozen || async->look_ms == UINT64_MAX)
-                (void)pthread_cond_wait(&async->sooner, &async->lock);
+                (void)idem__clock_cond_wait(&async->sooner, &async->lock, UINT64_MAX);
             else
                 (void)idem__clock_cond_wait(&async->sooner, &async->lock, async->look_ms);
             continue;

@@ -23,7 +23,7 @@ static void append(size_t *len, const char *text, size_t text_len)
         memcpy(url + *len, text, text_len);
         *len += text_len;
     } else {
-        *len = URL_SIZE; /* said by fresh() */
+        *len = URL_SIZE; /* an empty URL, which can't be opened */
     }
 }
 
@@ -31,8 +31,7 @@ static void expand(const char *pattern)
 {
     char n[32];
     size_t len = 0;
-    (void)snprintf(n, sizeof n, "%llu",
-                   (unsigned long long)(first_number + idem__testkit_test_number()));
+    (void)snprintf(n, sizeof n, "%" PRIu64, first_number + idem__testkit_test_number());
     for (const char *at = pattern; *at && len < URL_SIZE;) {
         if (strncmp(at, "{dir}", 5) == 0) {
             append(&len, folder, strlen(folder));

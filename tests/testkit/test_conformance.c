@@ -100,8 +100,11 @@ static int wrong_submit(idem_backend *backend, idem_op *const *ops, size_t count
 
 static void make_wrong(idem_backend_ops *ops, int (*how)(idem_op *const *ops, size_t count))
 {
-    for (size_t i = 0; (inner = idem_backend_at(i)) && strcmp(inner->scheme, "memory") != 0;)
-        i++;
+    size_t i = 0;
+    do
+        inner = idem_backend_at(i++);
+    while (inner && strcmp(inner->scheme, "memory") != 0);
+    ck_assert_ptr_nonnull(inner);
     *ops = *inner;
     ops->scheme = "wrong";
     ops->traits &= ~IDEM_BACKEND_IN_PROCESS;
