@@ -54,6 +54,7 @@ START_TEST(memory_passes)
 END_TEST
 
 static unsigned places;
+static char last_number[64];
 
 static void fresh(void *user, const char *url)
 {
@@ -61,6 +62,10 @@ static void fresh(void *user, const char *url)
     (*made)++;
     ck_assert_ptr_nonnull(strstr(url, "dir:///"));
     ck_assert_ptr_null(strchr(url, '{'));
+    const char *number = strstr(url, "/n-"); /* {n}, which no two tests have in common */
+    ck_assert_ptr_nonnull(number);
+    ck_assert_str_ne(number, last_number);
+    (void)snprintf(last_number, sizeof last_number, "%s", number);
 }
 
 static void cleanup(void *user, const char *url)
@@ -72,7 +77,7 @@ static void cleanup(void *user, const char *url)
 START_TEST(a_backend_of_ones_own_passes)
 {
     ck_assert_int_eq(custom_backend_register(NULL), IDEM_OK);
-    counts to = run((idem_testkit_subject){.url = "dir://{dir}/records",
+    counts to = run((idem_testkit_subject){.url = "dir://{dir}/n-{n}",
                                            .lacks = IDEM_TESTKIT_BULK,
                                            .unreachable = "dir:///dev/null/no-such-folder/records",
                                            .only = "complete",

@@ -6,6 +6,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define KEY idem_str("charge-42")
 
@@ -146,6 +147,24 @@ START_TEST(a_store_that_prepares_itself_is_wrapped_too)
     idem_close(store);
 }
 END_TEST
+
+/* The inner store resolves the path before its first instance is opened. */
+START_TEST(a_relative_path_goes_to_the_store_behind)
+{
+    char folder[] = "/tmp/idem-testkit-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    idem_store *store = open_url("faulty+sqlite:records.db?open=lazy");
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(begin_on(store, KEY), IDEM_OK);
+    idem_close(store);
+    ck_assert_int_eq(chdir(folder), 0);
+    ck_assert_int_eq(unlink("records.db"), 0);
+    (void)unlink("records.db-wal");
+    (void)unlink("records.db-shm");
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
 #endif
 
 int main(void)
@@ -162,6 +181,7 @@ int main(void)
     tcase_add_test(tcase, more_faults_than_there_is_room_for_are_not_added);
 #ifdef WITH_SQLITE
     tcase_add_test(tcase, a_store_that_prepares_itself_is_wrapped_too);
+    tcase_add_test(tcase, a_relative_path_goes_to_the_store_behind);
 #endif
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
