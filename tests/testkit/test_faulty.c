@@ -107,6 +107,69 @@ START_TEST(a_chance_is_repeated_by_its_seed)
 }
 END_TEST
 
+static int take_record(const idem_record *record, void *user)
+{
+    (void)record;
+    (*(unsigned *)user)++;
+    return 0;
+}
+
+static void take_finding(void *user, const idem_finding *finding)
+{
+    (void)finding;
+    (*(unsigned *)user)++;
+}
+
+/* @return what the call of this place gave */
+static int call_place(idem_store *store, unsigned place)
+{
+    unsigned taken = 0;
+    if (place == IDEM_FAULT_SCAN)
+        return idem_scan(store, NULL, take_record, &taken, &err);
+    if (place == IDEM_FAULT_PURGE)
+        return idem_purge(store, 0, NULL, &err);
+    return idem_check(store, take_finding, &taken, &err);
+}
+
+static void fail_place(const char *url, unsigned place)
+{
+    idem_store *store = open_url(url);
+    ck_assert_int_eq(call_place(store, place), IDEM_OK);
+    IDEM_FAULT(.kind = IDEM_FAULT_BEFORE, .places = IDEM_FAULT_ON(place), .permanent = true);
+    ck_assert_int_eq(call_place(store, place), IDEM_ERR_UNAVAILABLE);
+    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(place), .permanent = true,
+               .message = "torn off", .stall = true);
+    int rc = call_place(store, place); /* what changes nothing is never uncertain */
+    ck_assert_int_eq(rc, place == IDEM_FAULT_PURGE ? IDEM_ERR_UNCERTAIN : IDEM_ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(err.message, "torn off"));
+    IDEM_FAULT(.kind = IDEM_FAULT_LATE, .places = IDEM_FAULT_ON(place), .late_ms = 5);
+    (void)call_place(store, place);
+    ck_assert_uint_ge(idem_testkit_fault_seen(place), 4);
+    idem_close(store);
+}
+
+START_TEST(what_is_done_to_no_key_fails_too)
+{
+    fail_place("faulty+memory://", IDEM_FAULT_SCAN);
+    fail_place("faulty+memory://", IDEM_FAULT_PURGE);
+#ifdef WITH_SQLITE
+    fail_place("faulty+sqlite::memory:", IDEM_FAULT_CHECK);
+#endif
+}
+END_TEST
+
+START_TEST(a_store_that_can_not_be_opened)
+{
+    idem_store *store = NULL;
+    IDEM_FAULT(.kind = IDEM_FAULT_BEFORE, .places = IDEM_FAULT_ON(IDEM_FAULT_OPEN), .times = 2);
+    ck_assert_int_eq(idem_open("faulty+memory://", &store, &err), IDEM_OK); /* at the third try */
+    idem_close(store);
+    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(IDEM_FAULT_OPEN),
+               .code = IDEM_ERR_UNAVAILABLE, .permanent = true);
+    ck_assert_int_eq(idem_open("faulty+memory://", &store, &err), IDEM_ERR_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(a_url_that_says_nonsense_is_refused)
 {
     static const char *const urls[] = {
@@ -177,6 +240,8 @@ int main(void)
     tcase_add_test(tcase, a_url_alone_makes_a_store_fail);
     tcase_add_test(tcase, it_counts_the_operations_of_its_own_store);
     tcase_add_test(tcase, a_chance_is_repeated_by_its_seed);
+    tcase_add_test(tcase, what_is_done_to_no_key_fails_too);
+    tcase_add_test(tcase, a_store_that_can_not_be_opened);
     tcase_add_test(tcase, a_url_that_says_nonsense_is_refused);
     tcase_add_test(tcase, more_faults_than_there_is_room_for_are_not_added);
 #ifdef WITH_SQLITE
