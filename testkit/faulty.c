@@ -7,6 +7,7 @@
  * entered by many threads. The lock is never held while the inner backend or a hook is called.
  */
 #include "clock.h"
+#include "delayed.h"
 #include "faults.h"
 #include "faulty_params.h"
 
@@ -25,21 +26,12 @@ typedef struct {
     char scheme[48];
 } wrapped;
 
-/* An op that will be carried out later, on copies of its bytes. */
-typedef struct delayed {
-    struct delayed *next;
-    idem_op op;
-    idem_record record;
-    uint64_t delay; /* in front of how many batches it still is not */
-} delayed;
-
 typedef struct {
     idem_backend base;
     const wrapped *as;
     idem_backend *inner;
     idem_config config; /* the inner instance's */
-    pthread_mutex_t lock;
-    delayed *on_their_way;
+    idem__testkit_delayed on_their_way;
     idem__testkit_counted *own; /* the URL's fault; NULL: none */
 } faulty;
 
@@ -70,74 +62,6 @@ static void call_hook(void (*hook)(void *user, const idem_op *op), const idem_fa
 {
     if (hook)
         hook(fault->user, op);
-}
-
-/* ------------------------------------------------------------------------- ops on their way */
-
-static void free_delayed(delayed *late)
-{
-    idem_record_clear(&late->record);
-    idem_record_clear(&late->op.found);
-    free(late);
-}
-
-static void drop_delayed(faulty *self)
-{
-    while (self->on_their_way) {
-        delayed *late = self->on_their_way;
-        self->on_their_way = late->next;
-        free_delayed(late);
-    }
-}
-
-/* Takes the next op that is due out of the list. With `count_down` this is a new batch. */
-static delayed *next_delivery(faulty *self, bool count_down)
-{
-    delayed *due = NULL;
-    (void)pthread_mutex_lock(&self->lock);
-    for (delayed *at = self->on_their_way; count_down && at; at = at->next)
-        at->delay--;
-    delayed **at = &self->on_their_way;
-    while (*at && (*at)->delay > 0)
-        at = &(*at)->next;
-    if (*at) {
-        due = *at;
-        *at = due->next;
-    }
-    (void)pthread_mutex_unlock(&self->lock);
-    return due;
-}
-
-/* Whatever they find and whether they succeed: nobody waits for their answers any more. */
-static void deliver(faulty *self, uint64_t deadline_ms)
-{
-    for (delayed *due = next_delivery(self, true); due; due = next_delivery(self, false)) {
-        idem_op *ops[] = {&due->op};
-        (void)self->as->inner->submit(self->inner, ops, 1, deadline_ms, NULL);
-        free_delayed(due);
-    }
-}
-
-static void send_on_its_way(faulty *self, idem_op *op, const idem_fault *fault)
-{
-    delayed *late = calloc(1, sizeof *late);
-    idem_record of_key = {.key = op->key};
-    if (!late || idem_record_copy(op->record ? op->record : &of_key, &late->record, NULL)) {
-        free(late);
-        idem_op_fail(op, true, IDEM_ERR_NO_MEMORY, "faulty: out of memory for a delayed operation");
-        return;
-    }
-    late->op.kind = op->kind;
-    late->op.any_version = op->any_version;
-    late->op.key = late->record.key;
-    late->op.record = op->record ? &late->record : NULL;
-    late->op.live_ms = op->live_ms;
-    late->op.expected = op->expected;
-    late->delay = fault->delay;
-    (void)pthread_mutex_lock(&self->lock);
-    late->next = self->on_their_way;
-    self->on_their_way = late;
-    (void)pthread_mutex_unlock(&self->lock);
 }
 
 /* --------------------------------------------------------------------------------- one batch */
@@ -187,7 +111,7 @@ static int hit(faulty *self, idem_op *op, const idem_fault *fault, uint64_t dead
     int rc = IDEM_OK;
     call_hook(fault->before, fault, op);
     if (fault->kind == IDEM_FAULT_DELAYED)
-        send_on_its_way(self, op, fault);
+        idem__testkit_delay(&self->on_their_way, op, fault->delay);
     else if (fault->kind == IDEM_FAULT_GARBAGE)
         rc = find_garbage(self, op, deadline_ms, error);
     else if (fault->kind != IDEM_FAULT_BEFORE)
@@ -231,7 +155,7 @@ static int faulty_submit(idem_backend *backend, idem_op *const *ops, size_t coun
     faulty *self = (faulty *)backend;
     size_t done = 0;
     idem_fault fault;
-    deliver(self, deadline_ms);
+    idem__testkit_deliver(&self->on_their_way, self->inner, deadline_ms);
     for (size_t i = 0; i < count; i++) {
         if (!idem__testkit_faults_match(self->own, (unsigned)ops[i]->kind, self->config.role,
                                         ops[i], &fault))
@@ -321,12 +245,12 @@ static void faulty_at_fork(idem_backend *backend, idem_fork_phase phase)
     if (phase == IDEM_FORK_PREPARE && self->as->inner->at_fork)
         self->as->inner->at_fork(self->inner, phase);
     if (phase == IDEM_FORK_PREPARE) {
-        (void)pthread_mutex_lock(&self->lock);
+        (void)pthread_mutex_lock(&self->on_their_way.lock);
         return;
     }
     if (phase == IDEM_FORK_CHILD)
-        drop_delayed(self); /* each is on its way once: the parent's */
-    (void)pthread_mutex_unlock(&self->lock);
+        idem__testkit_delayed_drop(&self->on_their_way); /* each is on its way once: the parent's */
+    (void)pthread_mutex_unlock(&self->on_their_way.lock);
     if (self->as->inner->at_fork)
         self->as->inner->at_fork(self->inner, phase);
 }
@@ -389,8 +313,8 @@ static void faulty_close(idem_backend *backend)
 {
     faulty *self = (faulty *)backend;
     self->as->inner->close(self->inner);
-    drop_delayed(self);
-    (void)pthread_mutex_destroy(&self->lock);
+    idem__testkit_delayed_drop(&self->on_their_way);
+    (void)pthread_mutex_destroy(&self->on_their_way.lock);
     free(self);
 }
 
@@ -415,7 +339,7 @@ static int faulty_open(const idem_config *config, idem_backend **backend, idem_e
     idem__testkit_counted *own = of_store->has_fault ? &of_store->fault : NULL;
     idem_fault fault = slot_fault(own, IDEM_FAULT_OPEN, config->role);
     faulty *self = calloc(1, sizeof *self);
-    if (!self || pthread_mutex_init(&self->lock, NULL)) {
+    if (!self || pthread_mutex_init(&self->on_their_way.lock, NULL)) {
         free(self);
         return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory for a store");
     }
@@ -431,7 +355,7 @@ static int faulty_open(const idem_config *config, idem_backend **backend, idem_e
     }
     if (self->inner)
         self->as->inner->close(self->inner);
-    (void)pthread_mutex_destroy(&self->lock);
+    (void)pthread_mutex_destroy(&self->on_their_way.lock);
     free(self);
     return rc;
 }

@@ -47,5 +47,5 @@ report "the protocol" 100 100 core/protocol/protocol.c core/protocol/protocol_er
 # Much of what stands around a store (rights, limits, mounts, odd servers) is tried by tests that this build leaves
 # out: the command's, and those of real servers in trouble.
 report "the library" 95 85 core/ backends/ include/
-report "the test kit" 90 75 testkit/clock.c testkit/fault testkit/conformance/harness.c testkit/conformance/subject.c
+report "the test kit" 90 75 testkit/clock.c testkit/delayed.c testkit/fault testkit/conformance/harness.c testkit/conformance/subject.c
 exit "$failed"
