@@ -246,6 +246,7 @@ static void take_outcome(void *user, idem_outcome *outcome, const idem_error *er
 {
     ck_assert_msg(!error || error->code == IDEM_OK, "%s", error->message);
     *(idem_outcome_kind *)user = outcome->kind;
+    idem_outcome_clear(outcome);
 }
 
 START_TEST(submitted_calls_wait_by_it)
