@@ -14,6 +14,19 @@ foreach(kind IN LISTS idem_kinds)
     DESTINATION ${idem_package_dir})
 endforeach()
 
+# The test kit is a component of its own.
+if(idem_build_testkit)
+  foreach(kind IN LISTS idem_kinds)
+    string(TOLOWER ${kind} kind)
+    install(TARGETS idem_testkit_${kind} EXPORT idem_testkit_${kind}_targets
+      LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT testkit NAMELINK_COMPONENT testkit
+      ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT testkit)
+    install(EXPORT idem_testkit_${kind}_targets NAMESPACE idem:: FILE idem-testkit-${kind}-targets.cmake
+      DESTINATION ${idem_package_dir} COMPONENT testkit)
+  endforeach()
+  install(FILES include/idem/testkit.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/idem COMPONENT testkit)
+endif()
+
 set(idem_headers include/idem/idem.h include/idem/async.h include/idem/backend.h include/idem/jansson.h
   include/idem/idem.hpp)
 if(IDEM_BACKEND_SQLITE)
@@ -54,6 +67,11 @@ endif()
 file(RELATIVE_PATH IDEM_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/libidem.pc.in ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libidem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(idem_build_testkit)
+  configure_file(cmake/idem-testkit.pc.in ${CMAKE_CURRENT_BINARY_DIR}/idem-testkit.pc @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/idem-testkit.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+    COMPONENT testkit)
+endif()
 
 if(idem_build_cli)
   install(TARGETS idem_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -62,3 +80,6 @@ if(idem_build_cli)
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()
 install(FILES docs/man/libidem.3 docs/man/idem_async.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+if(idem_build_testkit)
+  install(FILES docs/man/idem_testkit.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT testkit)
+endif()

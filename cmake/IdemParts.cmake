@@ -1,7 +1,7 @@
-# Which parts are built: sets idem_build_cli, idem_build_examples, idem_build_tests, and idem_kinds, the kinds of
+# Which parts are built: sets idem_build_cli, idem_build_examples, idem_build_testkit, idem_build_tests, and idem_kinds, the kinds of
 # library, the one behind idem::idem first.
 #
-#   IDEM_BUILD_CLI, IDEM_BUILD_EXAMPLES, IDEM_BUILD_TESTS
+#   IDEM_BUILD_CLI, IDEM_BUILD_EXAMPLES, IDEM_BUILD_TESTKIT, IDEM_BUILD_TESTS
 #     ON: built, and what is missing for it is an error. OFF: not built. Not set: built in a checkout of its own if
 #     the machine has what it needs; never as a part of another project.
 #   BUILD_SHARED_LIBS
@@ -51,10 +51,15 @@ endfunction()
 
 idem_decide(idem_build_cli IDEM_BUILD_CLI "the idem command" "${idem_missing_jansson}")
 idem_decide(idem_build_examples IDEM_BUILD_EXAMPLES "the examples" "${idem_missing_jansson}")
+idem_decide(idem_build_testkit IDEM_BUILD_TESTKIT "the test kit")
+set(idem_missing_testkit "")
+if(NOT idem_build_testkit)
+  set(idem_missing_testkit "the test kit (IDEM_BUILD_TESTKIT)")
+endif()
 if(DEFINED BUILD_TESTING AND NOT BUILD_TESTING AND NOT DEFINED IDEM_BUILD_TESTS)
   set(idem_build_tests OFF)
 else()
-  idem_decide(idem_build_tests IDEM_BUILD_TESTS "the tests" "${idem_missing_check}" "${idem_missing_jansson}")
+  idem_decide(idem_build_tests IDEM_BUILD_TESTS "the tests" "${idem_missing_check}" "${idem_missing_jansson}" "${idem_missing_testkit}")
 endif()
 
 if(PROJECT_IS_TOP_LEVEL)

@@ -1,136 +1,143 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unit tests of one's own code, with check, on memory://: each test has a store of its own that
- * needs no server and no file, and a clock that the test moves, so that nothing has to be waited
- * for. Crashes are claims that nobody completes.
+ * Unit tests of one's own code with the test kit: the store goes down, loses replies and claims
+ * when a test wants it to, time passes when a test lets it, and there is neither a server nor a
+ * sleep. Any framework for tests will do.
  */
-#include <check.h>
-#include <idem/idem.h>
+#include <idem/testkit.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ----------------------------------------------------------------------- the code under test */
 
-typedef enum { MAIL_SENT, MAIL_SENT_BEFORE, MAIL_LATER, MAIL_FAILED } mail_result;
+typedef enum { CHARGED, CHARGED_BEFORE, TRY_LATER, NOT_KNOWN } result;
 
-/* `mailer` returns 0 if the mail went out. */
-static mail_result welcome_once(idem_store *store, const char *user, int (*mailer)(const char *))
+/* NOT_KNOWN: the card was charged, and whether the store knows is not known. */
+static result charge_once(idem_store *store, const char *order, void (*charge)(void))
 {
     idem_outcome out;
-    mail_result result = MAIL_LATER;
-    if (idem_begin(store, IDEM_REQUEST(.key = idem_str(user), .lease_ms = 30000), &out, NULL))
-        return MAIL_FAILED;
+    result it = TRY_LATER;
+    if (idem_begin(store, IDEM_REQUEST(.key = idem_str(order), .lease_ms = 30000, .wait_ms = 2000),
+                   &out, NULL))
+        return TRY_LATER;
     if (out.kind == IDEM_COMPLETED) {
-        result = MAIL_SENT_BEFORE;
-    } else if (out.kind == IDEM_NEW && mailer(user) != 0) {
-        (void)idem_release(store, out.claim, NULL); /* another try is welcome at once */
-        result = MAIL_FAILED;
+        it = CHARGED_BEFORE;
     } else if (out.kind == IDEM_NEW) {
-        int rc = idem_complete(store, out.claim, idem_str("true"), NULL);
-        result = rc == IDEM_OK ? MAIL_SENT : MAIL_FAILED;
+        charge();
+        it = idem_complete(store, out.claim, idem_str("true"), NULL) ? NOT_KNOWN : CHARGED;
     }
     idem_outcome_clear(&out);
-    return result;
+    return it;
 }
 
 /* --------------------------------------------------------------------------------- the tests */
 
+#define EXPECT(condition)                                                         \
+    do {                                                                          \
+        if (!(condition)) {                                                       \
+            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(EXIT_FAILURE);                                                   \
+        }                                                                         \
+    } while (0)
+
 static idem_store *store;
-static uint64_t now_ms;
-static int mails;
+static int charges;
 
-static uint64_t read_clock(void *user)
+static void charge(void)
 {
-    return *(uint64_t *)user;
+    charges++;
 }
 
-static void open_store(void)
+static void it_is_charged_once(void)
 {
-    static const idem_options options = {.size = sizeof options,
-                                         .clock = {.now_ms = read_clock, .user = &now_ms}};
-    idem_error error;
-    now_ms = 1000;
-    mails = 0;
-    ck_assert_msg(idem_open_with("memory://?ttl=24h", &options, &store, &error) == IDEM_OK, "%s",
-                  error.message);
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED);
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED_BEFORE);
+    EXPECT(charges == 1);
 }
 
-static void close_store(void)
+static void while_the_store_is_down_nothing_is_charged(void)
 {
-    idem_close(store);
+    IDEM_FAULT(.kind = IDEM_FAULT_BEFORE, .times = IDEM_FAULT_ALWAYS);
+    EXPECT(charge_once(store, "order-1", charge) == TRY_LATER);
+    EXPECT(charges == 0);
+    idem_testkit_faults_clear(); /* it is up again */
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED);
 }
 
-static int send_mail(const char *user)
+static void one_lost_reply_is_the_librarys_business(void)
 {
-    (void)user;
-    mails++;
-    return 0;
+    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(IDEM_OP_INSERT));
+    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(IDEM_OP_REPLACE));
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED);
+    EXPECT(charges == 1);
 }
 
-static int refuse_mail(const char *user)
+static void when_no_reply_comes_through_the_next_one_finds_the_answer(void)
 {
-    (void)user;
-    return -1;
+    IDEM_FAULT(.kind = IDEM_FAULT_AFTER, .places = IDEM_FAULT_ON(IDEM_OP_REPLACE),
+               .times = IDEM_FAULT_ALWAYS);
+    EXPECT(charge_once(store, "order-1", charge) == NOT_KNOWN);
+    idem_testkit_faults_clear();
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED_BEFORE);
+    EXPECT(charges == 1);
 }
 
 /* What a process leaves behind that claimed the key and was killed. */
-static void crash_after_claim(const char *user)
+static void crash_after_claim(const char *order)
 {
     idem_outcome out;
-    ck_assert_int_eq(
-        idem_begin(store, IDEM_REQUEST(.key = idem_str(user), .lease_ms = 30000), &out, NULL),
-        IDEM_OK);
-    ck_assert_int_eq(out.kind, IDEM_NEW);
+    EXPECT(idem_begin(store, IDEM_REQUEST(.key = idem_str(order), .lease_ms = 30000), &out, NULL) ==
+           IDEM_OK);
+    EXPECT(out.kind == IDEM_NEW);
     idem_outcome_clear(&out);
 }
 
-START_TEST(a_user_is_welcomed_once)
+static void after_a_crash_the_lease_is_waited_for(void)
 {
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_SENT);
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_SENT_BEFORE);
-    ck_assert_int_eq(mails, 1);
+    crash_after_claim("order-1");
+    EXPECT(charge_once(store, "order-1", charge) == TRY_LATER); /* its wait of 2 s took no time */
+    idem_testkit_clock_advance(30000);
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED);
 }
-END_TEST
 
-START_TEST(a_mail_that_failed_is_tried_again)
+/* It takes so long that somebody else takes over meanwhile. */
+static void charge_slowly(void)
 {
-    ck_assert_int_eq(welcome_once(store, "alice", refuse_mail), MAIL_FAILED);
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_SENT);
+    charges++;
+    idem_testkit_clock_advance(30001);
+    EXPECT(charge_once(store, "order-1", charge) == CHARGED);
 }
-END_TEST
 
-START_TEST(after_a_crash_the_next_one_waits_for_the_lease_and_then_takes_over)
+static void a_claim_that_was_lost_is_not_completed(void)
 {
-    crash_after_claim("alice");
-    now_ms += 29999;
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_LATER);
-    ck_assert_int_eq(mails, 0);
-    now_ms += 1;
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_SENT);
-    ck_assert_int_eq(mails, 1);
+    EXPECT(charge_once(store, "order-1", charge_slowly) == NOT_KNOWN);
+    EXPECT(charges == 2); /* this is what a keepalive is for */
 }
-END_TEST
 
-START_TEST(after_its_retention_a_key_is_new_again)
+static void run(void (*test)(void))
 {
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_SENT);
-    now_ms += 24 * UINT64_C(3600000);
-    ck_assert_int_eq(welcome_once(store, "alice", send_mail), MAIL_SENT);
+    idem_error error;
+    charges = 0;
+    idem_testkit_faults_clear();
+    if (idem_open("faulty+memory://", &store, &error)) {
+        (void)fprintf(stderr, "%s\n", error.message);
+        exit(EXIT_FAILURE);
+    }
+    test();
+    idem_close(store);
 }
-END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("welcome");
-    TCase *tests = tcase_create("once");
-    tcase_add_checked_fixture(tests, open_store, close_store);
-    tcase_add_test(tests, a_user_is_welcomed_once);
-    tcase_add_test(tests, a_mail_that_failed_is_tried_again);
-    tcase_add_test(tests, after_a_crash_the_next_one_waits_for_the_lease_and_then_takes_over);
-    tcase_add_test(tests, after_its_retention_a_key_is_new_again);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    idem_testkit_clock_start(IDEM_TESTKIT_CLOCK_AUTO); /* before the first store is opened */
+    EXPECT(idem_testkit_register(NULL) == IDEM_OK);
+    run(it_is_charged_once);
+    run(while_the_store_is_down_nothing_is_charged);
+    run(one_lost_reply_is_the_librarys_business);
+    run(when_no_reply_comes_through_the_next_one_finds_the_answer);
+    run(after_a_crash_the_lease_is_waited_for);
+    run(a_claim_that_was_lost_is_not_completed);
+    idem_testkit_clock_stop();
+    (void)puts("6 tests passed");
+    return EXIT_SUCCESS;
 }

@@ -34,7 +34,7 @@ judge() {
 }
 
 sources() {
-  find include core backends cli examples tests -name '*.[ch]' -print
+  find include core backends cli examples testkit tests -name '*.[ch]' -print
 }
 
 check_format() {
@@ -117,7 +117,7 @@ check_headers() {
       compiles clang++ c++ "$standard" "$header" || status=1
     done
   done
-  for header in core/*.h backends/*/*.h cli/*.h examples/*.h; do
+  for header in core/*.h backends/*/*.h cli/*.h examples/*.h testkit/*.h testkit/*/*.h; do
     grep -qF "$root/$(dirname "$header")/" "$build/all" || continue
     compiles gcc c c11 "$header" || status=1
   done

@@ -381,10 +381,7 @@ static void renew_due(idem__keeper *keeper, uint64_t now)
 static void sleep_until(idem__keeper *keeper, uint64_t next_ms)
 {
     keeper->wakes_ms = next_ms;
-    if (next_ms == UINT64_MAX)
-        (void)pthread_cond_wait(&keeper->changed, &keepers);
-    else
-        (void)idem__clock_cond_wait(&keeper->changed, &keepers, next_ms);
+    (void)idem__clock_cond_wait(&keeper->changed, &keepers, next_ms);
     keeper->wakes_ms = 0;
 }
 

@@ -68,7 +68,7 @@ static void *work(void *argument)
     idem__inside_lock(&async->lock);
     while (!async->stopping) {
         if (async->frozen || idem__queue_ready(way) == 0)
-            (void)pthread_cond_wait(&way->wanted, &async->lock);
+            (void)idem__clock_cond_wait(&way->wanted, &async->lock, UINT64_MAX);
         else
             (void)idem__workers_carry(async, way, IDEM_BATCH_MAX);
     }

@@ -27,12 +27,8 @@ bool idem__park(idem__parker *parker, uint64_t deadline_ms)
 {
     bool in_time = true;
     (void)pthread_mutex_lock(&parker->mutex);
-    while (!parker->woken && in_time) {
-        if (deadline_ms == UINT64_MAX)
-            (void)pthread_cond_wait(&parker->cond, &parker->mutex);
-        else
-            in_time = idem__clock_cond_wait(&parker->cond, &parker->mutex, deadline_ms);
-    }
+    while (!parker->woken && in_time)
+        in_time = idem__clock_cond_wait(&parker->cond, &parker->mutex, deadline_ms);
     bool woken = parker->woken;
     parker->woken = false;
     (void)pthread_mutex_unlock(&parker->mutex);

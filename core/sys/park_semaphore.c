@@ -34,9 +34,22 @@ static int take_wake(sem_t *wakes, uint64_t deadline_ms)
     return failed ? errno : 0;
 }
 
+static bool look(void *what, const struct timespec *until)
+{
+    sem_t *wakes = what;
+    return sem_clockwait(wakes, CLOCK_MONOTONIC, until) == 0;
+}
+
 bool idem__park(idem__parker *parker, uint64_t deadline_ms)
 {
     int failed;
+    bool woken = false;
+    while (!woken && idem__clock_wait_by_source(deadline_ms, look, &parker->wakes, &woken)) {
+        if (!woken && idem_monotonic_ms() >= deadline_ms)
+            return false;
+    }
+    if (woken)
+        return true;
     do
         failed = take_wake(&parker->wakes, deadline_ms);
     while (failed == EINTR);

@@ -4,6 +4,8 @@
  */
 #include "thread.h"
 
+#include "clock.h"
+
 #include <signal.h>
 
 #define STACK_SIZE (512u * 1024u)
@@ -19,6 +21,7 @@ int idem__thread_start(pthread_t *thread, void *(*work)(void *), void *argument)
     (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    idem__clock_thread_starts();
     failed = pthread_create(thread, &attributes, work, argument);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);

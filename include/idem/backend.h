@@ -321,7 +321,7 @@ struct idem_backend_ops {
     const idem_param *params; /**< may be NULL */
     size_t params_count;
     uint64_t instances; /**< how many instances a store may open for all ops; 0 means 1 */
-    uint64_t readers; /**< how many more it may open for gets and scans alone */
+    uint64_t readers;   /**< how many more it may open for gets and scans alone */
 
     /**
      * Opens an instance. Must be provided.
@@ -512,6 +512,32 @@ IDEM_API uint64_t idem_monotonic_coarse_ms(void);
 IDEM_API int64_t idem_wall_ms(void);
 
 /**
+ * What stands in for the system's clocks in this process: for test kits alone (idem/testkit.h has
+ * one). While it is installed, idem_monotonic_ms(), idem_monotonic_coarse_ms() and idem_wall_ms()
+ * read it, and the library's deadlines, pauses and timed waits are judged by it. Backends that wait
+ * for a server or a lock do that in real time.
+ */
+typedef struct idem_time_source {
+    size_t size; /**< sizeof(idem_time_source) */
+    uint64_t (*monotonic_ms)(void);
+    int64_t (*wall_ms)(void);
+    /** The calling thread waits until a point of the source's clock (UINT64_MAX: until it is
+     *  woken). Called when the wait begins and again several times in a millisecond of real time.
+     *  It must not block; it may move the clock. */
+    void (*waits)(uint64_t until_ms);
+    /** The calling thread goes on.
+     *  @param woken  somebody woke it; else it looks whether its time has come */
+    void (*goes_on)(bool woken);
+    /** The calling thread is about to start a thread of the library's own. */
+    void (*thread_starts)(void);
+} idem_time_source;
+
+/** Installs a time source, or takes it away (NULL). It has to stay for the rest of the process.
+ *  Install it before the first store is opened, and take it away behind the last close: a wait that
+ *  has begun by one clock ends by it. */
+IDEM_API void idem_time_source_set(const idem_time_source *source);
+
+/**
  * Waiting for an answer that may come within microseconds, by yielding instead of sleeping. All
  * zero at first; keep it with what is waited for, since it learns from its waits. For one thread at
  * a time.
@@ -523,9 +549,9 @@ IDEM_API int64_t idem_wall_ms(void);
  * @endcode
  */
 typedef struct {
-    uint64_t until_ns; /**< of this wait */
-    uint32_t failed_spins;   /**< waits in a row that were too long */
-    uint32_t yields;   /**< of this wait */
+    uint64_t until_ns;     /**< of this wait */
+    uint32_t failed_spins; /**< waits in a row that were too long */
+    uint32_t yields;       /**< of this wait */
 } idem_spin;
 
 /** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a

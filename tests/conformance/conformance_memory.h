@@ -3,7 +3,7 @@
 #ifndef IDEM_TESTS_CONFORMANCE_MEMORY_H
 #define IDEM_TESTS_CONFORMANCE_MEMORY_H
 
-#include "conformance.h"
+#include "main.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #ifndef IDEM_TESTS_CONFORMANCE_SQLITE_H
 #define IDEM_TESTS_CONFORMANCE_SQLITE_H
 
-#include "conformance.h"
+#include "main.h"
 
 #include <stdio.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The suite on a backend of a user's own, examples/custom_backend.c, and what can be shown only
    where a test can reach the records: guarantees 6 and 8. */
-#include "conformance.h"
+#include "main.h"
 
 #include <custom_backend.h>
 

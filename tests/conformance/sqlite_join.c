@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The suite on idem_sqlite_open_on(): each handle on a connection of the caller's own, outside of
    any transaction. From the third handle on they share one connection. */
-#include "conformance.h"
+#include "main.h"
 
 #include <idem/sqlite.h>
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The man pages and what they are about, both ways round: commands and options of `idem` and
-# idem(1), public calls and error codes and libidem(3), idem_async(3). $1: idem.
+# idem(1), public calls and error codes and libidem(3), idem_async(3), idem_testkit(3). $1: idem.
 . "$(dirname "$0")/helper.sh"
 idem=$1
 page=$root/docs/man/idem.1
@@ -78,11 +78,21 @@ sed -n '/^\.Sh DESCRIPTION/,$s/^\.Fn \(idem_async_[a-z0-9_]*\).*/\1/p' "$async" 
     sort -u >documented
 same_words "calls of async.h that are described" documented known
 
+# ----------------------------------------------------------------------------- idem_testkit(3)
+
+kit=$root/docs/man/idem_testkit.3
+sed -nE '/^IDEM_API/,/;/s/.*[ *](idem_testkit_[a-z0-9_]+)\(.*/\1/p' "$root/include/idem/testkit.h" | sort -u >known
+[ "$(grep -c '' known)" -ge 10 ] || fail "testkit.h has another form"
+sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/s/^\.F[no] \(idem_testkit_[a-z0-9_]*\).*/\1/p' "$kit" | sort >documented
+same_words "calls of testkit.h" documented known
+sed -n '/^\.Sh DESCRIPTION/,$s/^\.Fn \(idem_testkit_[a-z0-9_]*\).*/\1/p' "$kit" | sort -u >documented
+same_words "calls of testkit.h that are described" documented known
+
 # -------------------------------------------------------------------------------------- form
 
 for tool in mandoc groff; do
     command -v "$tool" >/dev/null 2>&1 || continue
-    for file in "$page" "$library" "$async"; do
+    for file in "$page" "$library" "$async" "$kit"; do
         if [ "$tool" = mandoc ]; then
             mandoc -Tlint -Wwarning "$file" >out 2>err
         else

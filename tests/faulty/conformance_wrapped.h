@@ -8,7 +8,7 @@
 
 #include "faulty.h"
 
-#include "conformance.h"
+#include "main.h"
 
 #include <stdio.h>
 

@@ -77,8 +77,56 @@ with_pkg_config() {
   check_program "$work/static"
 }
 
+# run_kit FOLDER: what a stranger's project made with the kit. Groups that take half a second are enough.
+run_kit() {
+  [ "$("$1/unit_test")" = "6 tests passed" ] || fail "$1/unit_test failed"
+  for group in settle begin; do
+    "$1/backend_test" "$group" >"$work/said" 2>&1 || fail "$1/backend_test: $(cat "$work/said")"
+    grep -Eq '^dir: [1-9][0-9]* passed, 0 failed' "$work/said" || fail "backend_test said: $(cat "$work/said")"
+  done
+}
+
+# A project that has nothing of this tree but its own copies of the examples.
+# shellcheck disable=SC2046,SC2086 # words, split on purpose
+with_testkit() {
+  own=$work/stranger
+  mkdir -p "$own" "$work/by-pkg-config"
+  cp "$here/stranger/CMakeLists.txt" "$here/stranger/names.c" "$here"/../../examples/unit_test.c \
+    "$here"/../../examples/custom_backend.[ch] "$here"/../../examples/custom_backend_test.c "$own"
+  for kit in idem::testkit idem::testkit_static; do
+    rm -rf -- "$work/build"
+    cmake -S "$own" -B "$work/build" -D SOURCES="$own" -D KIT="$kit" -D CMAKE_PREFIX_PATH="$prefix" \
+      -D CMAKE_C_COMPILER="$compiler" -D CMAKE_C_FLAGS="$instrument" >"$work/cmake.log" 2>&1 ||
+      fail "find_package(idem COMPONENTS testkit): $(cat "$work/cmake.log")"
+    cmake --build "$work/build" >"$work/cmake.log" 2>&1 || fail "$(cat "$work/cmake.log")"
+    run_kit "$work/build"
+  done
+  [ "$(pkg-config --modversion idem-testkit)" = "$version" ] || fail "idem-testkit.pc has another version"
+  flags="$instrument $(pkg-config --cflags --libs idem-testkit) -Wl,-rpath,$libdir"
+  "$compiler" "$own/unit_test.c" -o "$work/by-pkg-config/unit_test" $flags
+  "$compiler" "$own/custom_backend_test.c" "$own/custom_backend.c" "$own/names.c" \
+    -o "$work/by-pkg-config/backend_test" $flags
+  run_kit "$work/by-pkg-config"
+  check_kit_symbols
+}
+
+# The kit's symbols bear its name, in the archive too, and libidem has none of them.
+check_kit_symbols() {
+  nm -D --defined-only "$libdir/libidem-testkit.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+    grep -v '^_' | sort >"$work/exported"
+  tr '\n' ' ' <"$prefix/include/idem/testkit.h" | grep -o 'IDEM_API[^;]*;' | grep -o '\bidem_testkit_[a-z_]*(' |
+    tr -d '(' | sort -u >"$work/declared"
+  cmp -s "$work/declared" "$work/exported" ||
+    fail "the kit declares < and exports >: $(diff "$work/declared" "$work/exported")"
+  strangers=$(nm -g --defined-only "$libdir/libidem-testkit.a" | awk 'NF == 3 && $3 !~ /^idem_/ && $3 !~ /^_/ { print $3 }')
+  [ -z "$strangers" ] || fail "these symbols of the kit's archive may clash: $strangers"
+  ! nm -D --defined-only "$libdir/libidem.so" | grep testkit || fail "libidem has parts of the kit"
+}
+
 # Only idem_ may be visible in the shared library, and all that the headers declare has to be.
+# shellcheck disable=SC2086 # several files, split on purpose
 check_exports() {
+  headers=$(find "$prefix/include/idem" -name '*.h' ! -name testkit.h)
   library=$(find "$prefix" -name 'libidem.so')
   nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
     grep -v '^_' | sort >"$work/exported"
@@ -86,8 +134,8 @@ check_exports() {
     fail "these symbols of the shared library are nobody's business"
   fi
   {
-    cat "$prefix"/include/idem/*.h | tr '\n' ' ' | grep -o 'IDEM_API[^;]*;'
-    cat "$prefix"/include/idem/*.h | grep '^IDEM__INLINE '
+    cat $headers | tr '\n' ' ' | grep -o 'IDEM_API[^;]*;'
+    cat $headers | grep '^IDEM__INLINE '
   } | grep -o '\bidem_[a-z_]*(' | tr -d '(' | sort -u >"$work/declared"
   grep -v -x -F -f "$work/exported" "$work/declared" && fail "these are declared, but not exported"
   grep -v -x -F -f "$work/declared" "$work/exported" && fail "these are exported, but not declared"
@@ -103,6 +151,9 @@ check_exports() {
 
 check_files() {
   set -- share/man/man3/libidem.3 share/man/man3/idem_async.3
+  if [ -f "$prefix/include/idem/testkit.h" ]; then
+    set -- "$@" share/man/man3/idem_testkit.3
+  fi
   if [ "$has_cli" = ON ]; then
     set -- "$@" bin/idem share/man/man1/idem.1 share/bash-completion/completions/idem
     [ "$("$prefix/bin/idem" version)" = "{\"version\":\"$version\"}" ] || fail "idem has another version"
@@ -116,5 +167,8 @@ cmake --install "$build" --prefix "$prefix" >"$work/install.log" 2>&1 || fail "$
 check_files
 with_cmake
 with_pkg_config
+if [ -f "$prefix/include/idem/testkit.h" ]; then
+  with_testkit
+fi
 check_exports
 echo "installed, built and run: CMake package and pkg-config, shared and static"

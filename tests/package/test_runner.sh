@@ -32,8 +32,8 @@ IDEM_TARGETS=idem_core_protocol sh "$root/cmake/build.sh" "../a build/plain" -D 
   >"$work/log" 2>&1 || cmake_said=$?
 [ "$cmake_said" = 0 ] || fail "$(tail -n 20 "$work/log")"
 
-# Coverage: the same script in a copy whose build and tests are stubs of two lines; what is counted are the
-# lines of a file at core/protocol/protocol.c, wherever one stands.
+# Coverage: the same script in a copy whose build and tests are stubs; what is counted are the
+# lines of core/protocol/protocol.c and testkit/clock.c, wherever one stands.
 if ! command -v gcovr >/dev/null 2>&1; then
   echo "the runner works from any folder; coverage was left out, gcovr is not here"
   exit 0
@@ -41,17 +41,20 @@ fi
 copy="$work/the copy"
 mkdir -p "$copy/tests" "$copy/cmake" "$copy/core" "$work/bin"
 cp "$root/tests/coverage.sh" "$copy/tests/"
-mkdir -p "$copy/core/protocol"
+mkdir -p "$copy/core/protocol" "$copy/testkit"
 printf 'int main(void)\n{\n    return 0;\n}\n' >"$copy/core/protocol/protocol.c"
+printf 'extern int kit(void);\nint kit(void)\n{\n    return 0;\n}\nint main(void)\n{\n    return kit();\n}\n' >"$copy/testkit/clock.c"
 cat >"$copy/cmake/build.sh" <<'STUB'
 mkdir -p "$1"
 cd "$1"
 gcc --coverage -fprofile-abs-path -c "$(dirname -- "$0")/../core/protocol/protocol.c" -o protocol.o
 gcc --coverage protocol.o -o program
+gcc --coverage -fprofile-abs-path -c "$(dirname -- "$0")/../testkit/clock.c" -o clock.o
+gcc --coverage clock.o -o kit
 STUB
 cat >"$work/bin/ctest" <<'STUB'
 #!/bin/sh
-cd "$2" && ./program
+cd "$2" && ./program && ./kit
 STUB
 chmod +x "$work/bin/ctest"
 PATH="$work/bin:$PATH" IDEM_BUILD="../a build" sh "$copy/tests/coverage.sh" >"$work/log" 2>&1 || {

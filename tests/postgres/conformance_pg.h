@@ -4,7 +4,7 @@
 #ifndef IDEM_TESTS_CONFORMANCE_PG_H
 #define IDEM_TESTS_CONFORMANCE_PG_H
 
-#include "conformance.h"
+#include "main.h"
 #include "pg.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef IDEM_TESTS_CONFORMANCE_REDIS_H
 #define IDEM_TESTS_CONFORMANCE_REDIS_H
 
-#include "conformance.h"
+#include "main.h"
 #include "server.h"
 
 /* It keeps its own time, and drops what has expired by itself. */

@@ -36,5 +36,5 @@ int schedules_main(const conformance_backend *backend)
         (void)fprintf(stderr, "%s: %s\n", backend->name, err.message);
         return EXIT_FAILURE;
     }
-    return conformance_run(backend, add_all);
+    return conformance_main_with(backend, add_all);
 }

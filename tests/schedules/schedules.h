@@ -11,6 +11,7 @@
 #include "faulty.h"
 
 #include "children.h"
+#include "main.h"
 
 /** What happens in between: a function, and how often it was called. */
 typedef struct {

@@ -9,7 +9,7 @@
 extern void __gcov_dump(void); /* libgcov's */
 #endif
 
-static inline void leave(int code)
+static inline _Noreturn void leave(int code)
 {
 #ifdef IDEM_COVERAGE
     __gcov_dump();

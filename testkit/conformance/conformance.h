@@ -2,27 +2,28 @@
 /*
  * The conformance suite: what every store keeps, shown through the public API alone.
  *
- * A backend's own file fills in one conformance_backend and calls conformance_main(). Before each
- * test two handles, `one` and `other`, are opened on the same fresh store. A test that needs a
+ * idem_testkit_conformance() makes one conformance_backend of what it is given; a backend in this
+ * tree fills in one itself, to add tests of its own (tests/conformance/main.h). Before each test
+ * two handles, `one` and `other`, are opened on the same fresh store. A test that needs a
  * capability is not run on a store that lacks it: the backend has to declare that, and a line says
  * so. Nothing else is left out.
  */
-#ifndef IDEM_TESTS_CONFORMANCE_H
-#define IDEM_TESTS_CONFORMANCE_H
+#ifndef IDEM_TESTKIT_CONFORMANCE_H
+#define IDEM_TESTKIT_CONFORMANCE_H
 
-#include <idem/idem.h>
+#include "harness.h"
 
-#include <check.h>
 #include <stdlib.h>
+#include <time.h>
 
-/* What a store may lack besides IDEM_TRAIT_ bits. */
-#define CONFORMANCE_THREADS     (UINT64_C(1) << 40) /* any thread may use a handle at any time */
-#define CONFORMANCE_FORK        (UINT64_C(1) << 41) /* a handle works on after fork() */
-#define CONFORMANCE_OPTIONS     (UINT64_C(1) << 42) /* is opened with idem_options */
-#define CONFORMANCE_UNREACHABLE (UINT64_C(1) << 43) /* can be out of reach */
-#define CONFORMANCE_HASTE \
-    (UINT64_C(1) << 47) /* is opened, and connects again, within a few milliseconds */
-#define CONFORMANCE_BULK (UINT64_C(1) << 46) /* does not sync each record by itself */
+#include "names.h" /* behind what is not the suite's */
+
+#define CONFORMANCE_THREADS     IDEM_TESTKIT_THREADS
+#define CONFORMANCE_FORK        IDEM_TESTKIT_FORK
+#define CONFORMANCE_OPTIONS     IDEM_TESTKIT_OPTIONS
+#define CONFORMANCE_UNREACHABLE IDEM_TESTKIT_UNREACHABLE
+#define CONFORMANCE_HASTE       IDEM_TESTKIT_HASTE
+#define CONFORMANCE_BULK        IDEM_TESTKIT_BULK
 
 /* What the build may lack: the sanitizers' allocators are left locked in the child of a fork()
    while other threads allocate. */
@@ -52,11 +53,12 @@ typedef struct {
     void (*add_own)(Suite *suite);
 } conformance_backend;
 
-/** Runs the suite. @return the process's exit code */
-int conformance_main(const conformance_backend *own);
+/** Adds all of the suite's tests. */
+void conformance_run_all(Suite *suite);
 
-/** Runs other tests in the suite's frame: `add` adds them. @return the process's exit code */
-int conformance_run(const conformance_backend *own, void (*add)(Suite *suite));
+/** Runs what `add` adds, in the suite's frame. @return as idem_testkit_conformance() */
+int conformance_run(const conformance_backend *own, void (*add)(Suite *suite),
+                    const idem__testkit_run *how);
 
 /** Writes a path inside a directory that goes away at the end of the program. */
 void conformance_path(char *buf, size_t size, const char *name);
@@ -133,7 +135,12 @@ void advance(uint64_t ms);
 void sleep_ms(uint64_t ms);
 
 /** Milliseconds of a clock that never falls. */
-uint64_t now_ms(void);
+static inline uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 /** Opens one more handle on the same store. */
 idem_store *open_more(const char *params);

@@ -15,8 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEST_TIMEOUT_S 60.0
-#define SLEEP_MARGIN   UINT64_C(10) /* clocks differ in how they round */
+#define SLEEP_MARGIN UINT64_C(10) /* clocks differ in how they round */
 #define CHECKED_TRAITS                                                                  \
     (IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_TRAIT_CLOCK | IDEM_TRAIT_KEEPALIVE | \
      IDEM_TRAIT_SCAN | IDEM_TRAIT_PURGE)
@@ -74,13 +73,6 @@ uint64_t span_ms(void)
     return our_time_used ? 4 * SHORT_MS : 1200;
 }
 
-uint64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 void sleep_ms(uint64_t ms)
 {
     struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -122,7 +114,8 @@ int conformance_open_url(const char *base, const char *params, const idem_option
                          idem_store **store, idem_error *error)
 {
     char url[2048];
-    int len = snprintf(url, sizeof url, "%s%s%s", base, *params ? "?" : "", params);
+    const char *joint = strchr(base, '?') ? "&" : "?";
+    int len = snprintf(url, sizeof url, "%s%s%s", base, *params ? joint : "", params);
     if (len < 0 || (size_t)len >= sizeof url)
         abort();
     return options ? idem_open_with(url, options, store, error) : idem_open(url, store, error);
@@ -227,54 +220,48 @@ static const char *name_of(uint64_t bits)
     return "?";
 }
 
-static TCase *add_case(Suite *suite, const char *name, conformance_time time)
+static const idem__testkit_fixture *fixture_of(conformance_time time)
 {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, TEST_TIMEOUT_S);
-    tcase_add_checked_fixture(tcase, time == REAL_TIME ? set_up_real_time : set_up_any_time,
-                              tear_down);
-    suite_add_tcase(suite, tcase);
-    return tcase;
+    static const idem__testkit_fixture by_our_time = {set_up_any_time, tear_down};
+    static const idem__testkit_fixture by_real_time = {set_up_real_time, tear_down};
+    return time == REAL_TIME ? &by_real_time : &by_our_time;
 }
 
-/* True if a test can be run here; a line says so if not. */
-static bool can_run(uint64_t needs, const TTest *test)
+/* Why tests can't be run here; NULL: they can. */
+static const char *lacks_for(uint64_t needs)
 {
-    if (needs & missing)
-        (void)printf("%s: not run, since it is declared to lack %s: %s\n", backend->name,
-                     name_of(needs & missing), test->name);
-    return !(needs & missing);
+    return needs & missing ? name_of(needs & missing) : NULL;
 }
 
 void conformance_add(Suite *suite, const char *name, uint64_t needs, conformance_time time,
                      const TTest *const *tests, size_t count)
 {
-    TCase *tcase = add_case(suite, name, time);
-    for (size_t i = 0; i < count; i++) {
-        if (can_run(needs, tests[i]))
-            tcase_add_test(tcase, tests[i]);
-    }
+    for (size_t i = 0; i < count; i++)
+        idem__testkit_suite_add(suite, name, tests[i], 1, fixture_of(time), lacks_for(needs));
 }
 
 void conformance_add_loop(Suite *suite, const char *name, uint64_t needs, conformance_time time,
                           int count, const TTest *test)
 {
-    TCase *tcase = add_case(suite, name, time);
-    if (can_run(needs, test))
-        tcase_add_loop_test(tcase, test, 0, count);
+    idem__testkit_suite_add(suite, name, test, count, fixture_of(time), lacks_for(needs));
 }
 
-/* Compares what the store can do with what its file declares. False: the two differ. */
-static bool read_capabilities(void)
+/* Tells what keeps the whole suite from being run. */
+static bool refuse(const idem__testkit_run *how, const char *format, const char *detail)
+{
+    char text[sizeof err.message + 64];
+    (void)snprintf(text, sizeof text, format, detail);
+    how->report(how->user, backend->name, IDEM_TESTKIT_FAILED, text);
+    return false;
+}
+
+/* Compares what the store can do with what is declared. False: the two differ. */
+static bool read_capabilities(const idem__testkit_run *how)
 {
     idem_store *store = NULL;
-    const char *skips_fail = getenv("IDEM_SKIPS_FAIL");
-    bool strict = skips_fail && strcmp(skips_fail, "1") == 0;
     backend->fresh();
-    if (backend->open(PATIENT, NULL, &store, &err) != IDEM_OK) {
-        (void)fprintf(stderr, "%s: cannot be opened: %s\n", backend->name, err.message);
-        return false;
-    }
+    if (backend->open(PATIENT, NULL, &store, &err) != IDEM_OK)
+        return refuse(how, "cannot be opened: %s", err.message);
     uint64_t absent = CHECKED_TRAITS & ~idem_traits(store);
     uint64_t undeclared = absent & ~backend->lacks;
     uint64_t outdated = backend->lacks & CHECKED_TRAITS & ~absent;
@@ -289,17 +276,15 @@ static bool read_capabilities(void)
     idem_close(store);
     backend->cleanup();
     if (undeclared)
-        (void)fprintf(stderr, "%s: lacks %s without declaring it\n", backend->name,
-                      name_of(undeclared));
+        return refuse(how, "lacks %s without declaring it", name_of(undeclared));
     if (outdated)
-        (void)fprintf(stderr, "%s: is declared to lack %s, but has it\n", backend->name,
-                      name_of(outdated));
-    return !outdated && !(undeclared && strict);
+        return refuse(how, "is declared to lack %s, but has it", name_of(outdated));
+    return true;
 }
 
 /* ------------------------------------------------------------------------------------- running */
 
-static void add_all(Suite *suite)
+void conformance_run_all(Suite *suite)
 {
     conformance_first_store(suite);
     conformance_begin(suite);
@@ -328,36 +313,32 @@ static bool make_directory(void)
     const char *parent = getenv("TMPDIR");
     int len = snprintf(directory, sizeof directory, "%s/idem-conformance-XXXXXX",
                        parent && *parent ? parent : "/tmp");
-    if (len < 0 || (size_t)len >= sizeof directory || !mkdtemp(directory)) {
-        perror("conformance: no directory for the stores");
+    if (len < 0 || (size_t)len >= sizeof directory || !mkdtemp(directory))
         return false;
-    }
     our_time =
         mmap(NULL, sizeof *our_time, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return our_time != MAP_FAILED;
 }
 
-int conformance_run(const conformance_backend *own, void (*add)(Suite *suite))
+int conformance_run(const conformance_backend *own, void (*add)(Suite *suite),
+                    const idem__testkit_run *how)
 {
-    int failed = 1;
+    int failed = -1;
     backend = own;
-    if (!make_directory())
-        return EXIT_FAILURE;
-    atomic_init(our_time, 1000000);
-    if (read_capabilities()) {
-        Suite *suite = suite_create(backend->name);
-        add(suite);
-        SRunner *runner = srunner_create(suite);
-        (void)fflush(stdout);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
+    if (!make_directory()) {
+        (void)refuse(
+            how, "%s",
+            "no folder for the stores could be made; set TMPDIR to one that can be written");
+        return -1;
     }
+    atomic_init(our_time, 1000000);
+    Suite *suite = read_capabilities(how) ? idem__testkit_suite_make() : NULL;
+    if (suite) {
+        add(suite);
+        failed = idem__testkit_suite_run(suite, how);
+    }
+    idem__testkit_suite_free(suite);
     conformance_remove(directory);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-int conformance_main(const conformance_backend *own)
-{
-    return conformance_run(own, add_all);
+    (void)munmap(our_time, sizeof *our_time);
+    return failed;
 }
