@@ -3,6 +3,7 @@
 #ifndef IDEM_REDIS_INSTANCE_H
 #define IDEM_REDIS_INSTANCE_H
 
+#include "pipeline.h"
 #include "wire.h"
 
 /** The rows of the tables of URL parameters; `redis://` has the first two alone. */
@@ -31,7 +32,7 @@ typedef struct {
     uint64_t limit;
 } idem__redis_trail;
 
-typedef struct {
+struct idem__redis {
     idem_backend base;
     const idem_config *config;
     const char *host; /**< NULL: the socket at `path` */
@@ -49,7 +50,8 @@ typedef struct {
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;
     idem_buffer text;      /**< of one record, while its command is made */
+    idem__redis_pipeline pipeline;
     idem__redis_wire wire; /**< its `tls` is the instance's */
-} idem__redis;
+};
 
 #endif
