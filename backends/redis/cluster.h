@@ -54,6 +54,7 @@ struct idem__redis_node {
     uint64_t silent_ms;     /**< since when an answer is due */
     idem__redis_flights waiting; /**< for a connection, or for room on it */
     idem__redis_flights sent;
+    unsigned first_slot; /**< the lowest that it has, while a scan looks for it */
     int watched; /**< the descriptor that the set of descriptors has; -1: none */
     bool watched_write;
 };
@@ -107,6 +108,8 @@ idem_config idem__redis_node_config(const idem__redis_cluster *self,
 /** Begins to connect it. @return false: `fault` says why not */
 bool idem__redis_node_dial(idem__redis_cluster *self, idem__redis_node *node,
                            idem__redis_fault *fault);
+/** Connects it, and waits for that; nothing is in flight there. */
+int idem__redis_node_await(idem__redis_node *node, uint64_t deadline_ms, idem__redis_fault *fault);
 /** True if it can be sent to now. Looks at a connection that has been at rest. */
 bool idem__redis_node_usable(idem__redis_node *node);
 /** Removes those that have no slot and nothing to do. */
@@ -133,6 +136,9 @@ bool idem__redis_refresh_take(idem__redis_cluster *self);
 /** Blocks until there is a map. */
 int idem__redis_refresh_await(idem__redis_cluster *self, uint64_t deadline_ms,
                               idem__redis_fault *fault);
+
+/** Fetches a new map, and waits for it. The last one stays if none can be had. */
+void idem__redis_refresh_renew(idem__redis_cluster *self, uint64_t deadline_ms);
 
 /* cluster_route.c: ops on their way. As the slots of the table. */
 size_t idem__redis_cluster_send(idem_backend *backend, idem_op *const *ops, size_t count);

@@ -244,6 +244,12 @@ bool idem__redis_redirect_is(idem_bytes text)
     return idem__redis_fault_is(text, "MOVED ") || idem__redis_fault_is(text, "ASK ");
 }
 
+bool idem__redis_redirect_told(const idem_op *op)
+{
+    return op->error.code == IDEM_ERR_UNAVAILABLE && !op->permanent &&
+           idem__redis_redirect_is(idem_str(op->error.message));
+}
+
 /* `MOVED 3999 host:port`; the host may be an IPv6 address without brackets, or empty. */
 bool idem__redis_redirect_read(const char *text, const idem__redis_address *asked,
                                idem__redis_redirect *redirect)

@@ -64,6 +64,9 @@ typedef struct {
 /** True if an answer is MOVED or ASK. */
 bool idem__redis_redirect_is(idem_bytes text);
 
+/** True if that is what an op was answered by a node of a cluster. */
+bool idem__redis_redirect_told(const idem_op *op);
+
 /** Reads it. @return false: it names no node that can be connected to */
 bool idem__redis_redirect_read(const char *text, const idem__redis_address *asked,
                                idem__redis_redirect *redirect);

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAUSE_MS 50u /* between two maps */
+#define PAUSE_MS  50u  /* between two maps */
+#define LIVELY_MS 300u /* an answer that is due for longer may not come */
 
 /* --------------------------------------------------------------------------------- the thread */
 
@@ -106,6 +107,12 @@ static void add_candidate(idem__redis_refresh *refresh, const idem__redis_addres
     refresh->candidates[refresh->count++] = *address;
 }
 
+static bool is_lively(const idem__redis_node *node)
+{
+    return node->connected && (node->sent.count == 0 ||
+                               idem_monotonic_ms() < node->silent_ms + LIVELY_MS);
+}
+
 /* Nodes that answered a moment ago, then all that are known, replicas too, then the URL's. */
 static bool list_candidates(idem__redis_cluster *self)
 {
@@ -123,7 +130,7 @@ static bool list_candidates(idem__redis_cluster *self)
     for (size_t round = 0; round < 2; round++) {
         size_t i = 0;
         for (const idem__redis_node *at = self->nodes; at; at = at->next, i++) {
-            if (at->connected && (i >= skip) == (round == 0))
+            if (is_lively(at) && (i >= skip) == (round == 0))
                 add_candidate(refresh, &at->address);
         }
     }
@@ -208,29 +215,45 @@ bool idem__redis_refresh_take(idem__redis_cluster *self)
     return true;
 }
 
+/* One try. @return false: the deadline has come, or there is none */
+static bool fetch_once(idem__redis_cluster *self, uint64_t deadline_ms)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    idem__redis_refresh_want(self);
+    while (now_ms < deadline_ms) {
+        idem__redis_refresh_start(self);
+        if (!self->refresh.job.running && now_ms >= self->refresh_after_ms)
+            return false; /* it could not be started */
+        bool pauses = !self->refresh.job.running && self->refresh_after_ms < deadline_ms;
+        idem__redis_cluster_wait(self, pauses ? self->refresh_after_ms : deadline_ms);
+        idem__redis_cluster_calm(self);
+        if (idem__redis_refresh_take(self))
+            return true;
+        now_ms = idem_monotonic_ms();
+    }
+    return false;
+}
+
 int idem__redis_refresh_await(idem__redis_cluster *self, uint64_t deadline_ms,
                               idem__redis_fault *fault)
 {
-    bool tried = false;
-    while (!self->map) {
-        uint64_t now_ms = idem_monotonic_ms();
-        if (tried || now_ms >= deadline_ms) {
-            *fault = self->reason;
-            return fault->error.code
-                       ? fault->error.code
-                       : idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                               "no node of the cluster has told by the deadline "
-                                               "which node has which slots: look at the network "
-                                               "between, or set a longer timeout");
-        }
-        idem__redis_refresh_want(self);
-        idem__redis_refresh_start(self);
-        bool runs = self->refresh.job.running;
-        uint64_t until_ms = runs || self->refresh_after_ms > deadline_ms ? deadline_ms
-                                                                          : self->refresh_after_ms;
-        idem__redis_cluster_wait(self, until_ms);
-        idem__redis_cluster_calm(self);
-        tried = idem__redis_refresh_take(self) && !self->map;
-    }
-    return IDEM_OK;
+    if (self->map)
+        return IDEM_OK;
+    self->reason = (idem__redis_fault){0};
+    (void)fetch_once(self, deadline_ms);
+    if (self->map)
+        return IDEM_OK;
+    *fault = self->reason;
+    return fault->error.code
+               ? fault->error.code
+               : idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                       "no node of the cluster has told by the deadline which node "
+                                       "has which slots: look at the network between, or set a "
+                                       "longer timeout");
+}
+
+void idem__redis_refresh_renew(idem__redis_cluster *self, uint64_t deadline_ms)
+{
+    if (fetch_once(self, deadline_ms))
+        idem__redis_cluster_reroute(self);
 }

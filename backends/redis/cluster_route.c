@@ -14,8 +14,11 @@
  */
 #include "cluster.h"
 
+#include "batch.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FLIGHTS_MAX    1024u
 #define HOPS_MAX       5u
@@ -272,18 +275,12 @@ static void redirect(idem__redis_cluster *self, idem__redis_node *from, idem__re
     fail(self, at, &fault);
 }
 
-static bool is_redirected(const idem_op *op)
-{
-    return op->error.code == IDEM_ERR_UNAVAILABLE && !op->permanent &&
-           idem__redis_redirect_is(idem_str(op->error.message));
-}
-
 static void take_answer(idem__redis_cluster *self, idem__redis_node *node, idem_op *op)
 {
     idem__redis_flight *at = pick(&node->sent, op);
     if (!at)
         return;
-    if (is_redirected(op)) {
+    if (idem__redis_redirect_told(op)) {
         redirect(self, node, at);
         return;
     }

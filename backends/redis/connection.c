@@ -158,6 +158,9 @@ static int ask(idem__redis *self, idem__redis_fault *fault)
     idem_bytes ping = idem_str("PING");
     if (rc == IDEM_OK)
         rc = idem__redis_wire_append(&self->wire, 1, &ping, fault);
+    idem_bytes hello = idem_str("HELLO");
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_append(&self->wire, 1, &hello, fault);
     return rc ? rc : idem__redis_wire_seal(&self->wire, fault);
 }
 
@@ -221,6 +224,47 @@ static int hear(idem__redis *self, judge judge_own, uint64_t deadline_ms, idem__
     return rc;
 }
 
+/* What a server says of itself: name and value in turn. NULL: it does not say. */
+static const char *find_said(const redisReply *reply, const char *name)
+{
+    size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        const redisReply *said = reply->element[i];
+        const redisReply *value = reply->element[i + 1];
+        if (said->type == REDIS_REPLY_STRING && value->type == REDIS_REPLY_STRING &&
+            strcmp(said->str, name) == 0)
+            return value->str;
+    }
+    return NULL;
+}
+
+/* A node of a cluster would else be found out by the first key of another node. Who does not say
+   what it is (a proxy) is believed to be what the URL takes it for. */
+static int judge_mode(const idem__redis *self, const redisReply *reply, idem__redis_fault *fault)
+{
+    const char *mode = find_said(reply, "mode");
+    bool node = mode && strcmp(mode, "cluster") == 0;
+    if (!mode || node == self->clustered)
+        return IDEM_OK;
+    return idem__redis_fault_set(fault, true, IDEM_ERR_UNSUPPORTED, "%s %s", self->name,
+                                 node ? "is a node of a cluster: write redis+cluster:// (or "
+                                        "rediss+cluster://)"
+                                      : "is no node of a cluster: write redis:// (or rediss://)");
+}
+
+static int hear_mode(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    redisReply *reply;
+    self->wire.nested = true; /* it may tell of its modules */
+    int rc = idem__redis_wire_reply(&self->wire, deadline_ms, &reply, fault);
+    self->wire.nested = false;
+    if (rc)
+        return rc;
+    rc = judge_mode(self, reply, fault);
+    freeReplyObject(reply);
+    return rc;
+}
+
 static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = ask(self, fault);
@@ -230,6 +274,8 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
         rc = hear(self, judge_select, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
+    if (rc == IDEM_OK)
+        rc = hear_mode(self, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = idem__redis_wire_agree(&self->wire, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);

@@ -31,7 +31,7 @@ typedef struct {
     const char *says; /* behind the server's name */
 } translation;
 
-#define CLUSTER "is a node of a cluster, and clusters are not supported yet: name a single server"
+#define CLUSTER "is a node of a cluster: write redis+cluster:// (or rediss+cluster://)"
 #define NO_RIGHT \
     "does not let this user work: allow set, get, pttl, del, eval, evalsha and scan on the keys"
 #define NO_COMMAND                                                                              \
@@ -51,7 +51,7 @@ static const translation translations[] = {
     {"NOREPLICAS", IDEM_ERR_UNAVAILABLE, LOOK,
      "takes no writes: it has fewer replicas than min-replicas-to-write asks for; repair them"},
     {"TRYAGAIN", IDEM_ERR_UNAVAILABLE, 0, "is moving this key to another node"},
-    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, LOOK, "belongs to a cluster that is down"},
+    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, LOOK, "belongs to a cluster that is down: look at redis-cli --cluster check"},
     {"MOVED", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
     {"ASK ", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
     {"CROSSSLOT", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},

@@ -46,6 +46,10 @@ struct idem__redis {
     bool no_names;   /**< the user has no right to EVALSHA: scripts are sent by their text */
     bool no_scripts; /**< the user has no right to read by a script */
     bool refused;    /**< the server takes another password than the file's */
+    bool clustered;  /**< it is a node of a cluster, as it has to be: redirections are answers */
+    bool asking;     /**< what is sent now was sent on by ASK */
+    bool (*has_slot)(const void *of, idem_bytes key); /**< of a node in a check; NULL: it has all */
+    const void *has_slot_of;
     /* What is kept from one connection to the next. */
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;

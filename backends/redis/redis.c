@@ -53,22 +53,35 @@ int idem__redis_prepare(idem__redis_way way, const idem_config *config, idem_err
     return rc ? report(&fault, error) : IDEM_OK;
 }
 
-int idem__redis_open(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
-                     const idem_config *config, idem_backend **backend, idem_error *error)
+int idem__redis_make(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
+                     const idem_config *config, idem__redis **made, idem__redis_fault *fault)
 {
-    idem__redis_fault fault = {0};
     idem__redis *self = calloc(1, sizeof *self);
     if (!self)
-        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
+        return idem__redis_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
     self->base.ops = ops;
     self->config = config;
     self->wire.fd = -1;
     self->wire.name = self->name;
-    int rc = idem__redis_locate(self, way, &fault);
+    int rc = idem__redis_locate(self, way, fault);
     if (rc == IDEM_OK && equip)
-        rc = equip(self, &fault);
-    if (rc == IDEM_OK)
-        rc = idem__redis_ready(self, config->deadline_ms, &fault);
+        rc = equip(self, fault);
+    if (rc)
+        idem__redis_close(&self->base);
+    else
+        *made = self;
+    return rc;
+}
+
+int idem__redis_open(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
+                     const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    idem__redis_fault fault = {0};
+    idem__redis *self = NULL;
+    int rc = idem__redis_make(ops, way, equip, config, &self, &fault);
+    if (rc)
+        return report(&fault, error);
+    rc = idem__redis_ready(self, config->deadline_ms, &fault);
     if (rc) {
         idem__redis_close(&self->base);
         return report(&fault, error);

@@ -4,9 +4,11 @@
  * the archive can be linked without libssl, and a program takes this in by naming the symbol (-u
  * idem__redis_tls_backend), as the CMake targets and pkg-config do.
  */
+#include "cluster.h"
 #include "table.h"
 
 extern const idem_backend_ops idem__redis_tls_backend;
+extern const idem_backend_ops idem__redis_cluster_tls_backend;
 
 static const idem_param tls_params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
@@ -63,4 +65,27 @@ const idem_backend_ops idem__redis_tls_backend = {
     .params_count = IDEM__REDIS_TLS_PARAMS,
     .open = open_tls,
     .prepare = prepare_tls,
+};
+
+static int open_cluster(const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    return idem__redis_cluster_open(&idem__redis_cluster_tls_backend, &idem__redis_tls_backend,
+                                    IDEM__REDIS_TLS, make_tls, config, backend, error);
+}
+
+static int prepare_cluster(const idem_config *config, void **prepared, idem_error *error)
+{
+    (void)prepared;
+    return idem__redis_cluster_prepare(IDEM__REDIS_TLS, config, error);
+}
+
+const idem_backend_ops idem__redis_cluster_tls_backend = {
+    IDEM__REDIS_CLUSTER_SHARED,
+    .scheme = "rediss+cluster",
+    .summary = "the same over TLS",
+    .example = "rediss+cluster://user:password@host1:6379,host2:6379",
+    .params = tls_params,
+    .params_count = IDEM__REDIS_TLS_PARAMS,
+    .open = open_cluster,
+    .prepare = prepare_cluster,
 };

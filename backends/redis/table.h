@@ -8,6 +8,9 @@
 /** Gives a located instance what it talks through; NULL: nothing. */
 typedef int (*idem__redis_equip)(idem__redis *located, idem__redis_fault *fault);
 
+/** An instance that is not connected yet. The configuration has to stay. */
+int idem__redis_make(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
+                     const idem_config *config, idem__redis **made, idem__redis_fault *fault);
 int idem__redis_open(const idem_backend_ops *ops, idem__redis_way way, idem__redis_equip equip,
                      const idem_config *config, idem_backend **backend, idem_error *error);
 int idem__redis_prepare(idem__redis_way way, const idem_config *config, idem_error *error);
