@@ -31,7 +31,7 @@ static void pause_ms(long ms)
     (void)nanosleep(&pause, NULL);
 }
 
-static int free_port(void)
+int cluster_free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
@@ -127,7 +127,7 @@ static void start_node(cluster_set *self, const char *const *more)
     size_t count = 12;
     for (; more && *more && count < OPTIONS_MAX - 1; more++)
         options[count++] = *more;
-    self->bus[node] = free_port();
+    self->bus[node] = cluster_free_port();
     (void)snprintf(bus, sizeof bus, "%d", self->bus[node]);
     server_start(&self->nodes[node], options);
     char *id = server_text(&self->nodes[node], "CLUSTER MYID");
@@ -189,6 +189,7 @@ size_t cluster_join(cluster_set *self)
     meet(self, node);
     for (size_t i = 0; i < self->count; i++)
         await_acquaintance(self, i, self->count);
+    cluster_await(self, node);
     return node;
 }
 
