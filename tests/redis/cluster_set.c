@@ -179,6 +179,7 @@ void cluster_start(cluster_set *self, size_t masters, size_t replicas, const cha
         cluster_await(self, i);
     for (size_t i = 0; i < masters; i++)
         cluster_await_replicas(self, i, replicas);
+    self->began = self->count;
     make_url(self);
 }
 
@@ -254,14 +255,49 @@ void cluster_move_keys(const cluster_set *self, unsigned slot, size_t from, size
     }
 }
 
+static bool is_running_master(const cluster_set *self, size_t node)
+{
+    bool replica = node >= self->masters && node < self->began;
+    return self->nodes[node].pid > 0 && !replica;
+}
+
+/* The configuration epoch of a node as another one knows it. */
+static long epoch_of(const cluster_set *self, size_t node, size_t as_known_by)
+{
+    char *nodes = server_text(&self->nodes[as_known_by], "CLUSTER NODES");
+    char *rest = NULL;
+    long epoch = -1;
+    for (char *line = strtok_r(nodes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, self->ids[node], strlen(self->ids[node])) != 0)
+            continue;
+        (void)sscanf(line, "%*s %*s %*s %*s %*s %*s %ld", &epoch);
+    }
+    free(nodes);
+    return epoch;
+}
+
+/* Who moves a slot back before its new owner's epoch is known everywhere can make all nodes lose
+   it. */
+static void await_epoch(const cluster_set *self, size_t node)
+{
+    long epoch = epoch_of(self, node, node);
+    for (size_t i = 0; i < self->count; i++) {
+        int tries = 0;
+        while (is_running_master(self, i) && epoch_of(self, node, i) != epoch) {
+            if (tries++ == TRIES)
+                fail("an epoch does not get around");
+            pause_ms(1);
+        }
+    }
+}
+
 void cluster_close_slot(const cluster_set *self, unsigned slot, size_t to)
 {
     server_do(&self->nodes[to], "CLUSTER SETSLOT %u NODE %s", slot, self->ids[to]);
+    await_epoch(self, to);
     for (size_t i = 0; i < self->count; i++) {
-        bool replica = i >= self->masters && i < self->masters * 2 && self->masters * 2 <= self->count;
-        if (i == to || self->nodes[i].pid <= 0 || replica)
-            continue;
-        server_do(&self->nodes[i], "CLUSTER SETSLOT %u NODE %s", slot, self->ids[to]);
+        if (i != to && is_running_master(self, i))
+            server_do(&self->nodes[i], "CLUSTER SETSLOT %u NODE %s", slot, self->ids[to]);
     }
 }
 

@@ -15,6 +15,7 @@ typedef struct {
     int bus[CLUSTER_NODES_MAX];
     char ids[CLUSTER_NODES_MAX][64];
     size_t count;
+    size_t began;   /* nodes at the beginning */
     size_t masters; /* at the beginning */
     char url[SERVER_URL_SIZE]; /* redis+cluster://, with all the nodes there were at the beginning */
 } cluster_set;
