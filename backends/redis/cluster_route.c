@@ -217,8 +217,6 @@ size_t idem__redis_cluster_send(idem_backend *backend, idem_op *const *ops, size
         taken++;
     }
     kick_all(self);
-    check_silence(self);
-    idem__redis_refresh_start(self);
     return taken;
 }
 
@@ -333,11 +331,11 @@ static void turn(idem__redis_cluster *self)
         if (at->connected && !at->dial.running && at->redis->wire.expected + at->sent.count > 0)
             receive_from(self, at);
     }
-    if (news) {
+    if (news)
         idem__redis_cluster_reroute(self);
-        check_silence(self);
+    check_silence(self);
+    if (news)
         idem__redis_node_sweep(self);
-    }
     kick_all(self);
     idem__redis_refresh_start(self);
 }
