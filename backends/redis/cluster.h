@@ -52,6 +52,7 @@ struct idem__redis_node {
     idem__redis_job dial;
     uint64_t not_before_ms; /**< of the next dial */
     uint64_t silent_ms;     /**< since when an answer is due */
+    uint64_t looked_ms;     /**< when it was looked at, while none was due */
     idem__redis_flights waiting; /**< for a connection, or for room on it */
     idem__redis_flights sent;
     unsigned first_slot; /**< the lowest that it has, while a scan looks for it */

@@ -24,6 +24,7 @@
 #define HOPS_MAX       5u
 #define ROOM           64u
 #define REDIAL_MS      50u   /* after a node could not be connected */
+#define REST_MS        10u   /* between two looks at a connection on which nothing is due */
 #define SILENT_MS      500u  /* a node that owes an answer for so long is asked about */
 
 /* ------------------------------------------------------------------------------------- flights */
@@ -309,6 +310,20 @@ static void receive_from(idem__redis_cluster *self, idem__redis_node *node)
     }
 }
 
+/* A node that closes a connection at rest would keep its descriptor readable for ever. */
+static void look_at_rest(idem__redis_cluster *self, idem__redis_node *node)
+{
+    uint64_t now_ms = idem_monotonic_coarse_ms();
+    if (now_ms < node->looked_ms + REST_MS)
+        return;
+    node->looked_ms = now_ms;
+    if (idem__redis_wire_usable(&node->redis->wire))
+        return;
+    idem__redis_close_connection(node->redis);
+    node->connected = false;
+    idem__redis_refresh_want(self);
+}
+
 static void end_dial(idem__redis_cluster *self, idem__redis_node *node)
 {
     if (!idem__redis_job_reap(&node->dial))
@@ -328,8 +343,12 @@ static void turn(idem__redis_cluster *self)
     bool news = idem__redis_refresh_take(self);
     for (idem__redis_node *at = self->nodes; at; at = at->next) {
         end_dial(self, at);
-        if (at->connected && !at->dial.running && at->redis->wire.expected + at->sent.count > 0)
+        if (!at->connected || at->dial.running)
+            continue;
+        if (at->redis->wire.expected + at->sent.count > 0)
             receive_from(self, at);
+        else
+            look_at_rest(self, at);
     }
     if (news)
         idem__redis_cluster_reroute(self);
