@@ -52,6 +52,7 @@ struct idem__redis_node {
     idem__redis_job dial;
     uint64_t not_before_ms; /**< of the next dial */
     uint64_t silent_ms;     /**< since when an answer is due */
+    bool ready;             /**< something has come, as far as is known */
     uint64_t looked_ms;     /**< when it was looked at, while none was due */
     idem__redis_flights waiting; /**< for a connection, or for room on it */
     idem__redis_flights sent;
@@ -154,7 +155,7 @@ void idem__redis_cluster_reroute(idem__redis_cluster *self);
 
 /* cluster_wait.c: what to wait for. */
 void idem__redis_cluster_wants(const idem_backend *backend, idem_wants *wants);
-/** Waits until something has come, or the time. */
+/** Waits until something has come, or the time, and marks the nodes that it has come from. */
 void idem__redis_cluster_wait(idem__redis_cluster *self, uint64_t until_ms);
 /** Empties the pipe of the jobs. */
 void idem__redis_cluster_calm(const idem__redis_cluster *self);
@@ -192,7 +193,7 @@ void idem__redis_cluster_close(idem_backend *backend);
 #define IDEM__REDIS_CLUSTER_SHARED \
     .size = sizeof(idem_backend_ops), \
     .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_BACKEND_HOST_LIST, \
-    .instances = 4, \
+    .instances = 2, \
     .submit = idem__redis_cluster_submit, \
     .close = idem__redis_cluster_close, \
     .scan = idem__redis_cluster_scan, \

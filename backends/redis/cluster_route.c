@@ -338,17 +338,18 @@ static void end_dial(idem__redis_cluster *self, idem__redis_node *node)
 }
 
 /* Takes in what the threads have done, and what has come from the nodes. */
-static void turn(idem__redis_cluster *self)
+static void turn(idem__redis_cluster *self, bool all)
 {
     bool news = idem__redis_refresh_take(self);
     for (idem__redis_node *at = self->nodes; at; at = at->next) {
         end_dial(self, at);
         if (!at->connected || at->dial.running)
             continue;
-        if (at->redis->wire.expected + at->sent.count > 0)
-            receive_from(self, at);
-        else
+        if (at->redis->wire.expected + at->sent.count == 0)
             look_at_rest(self, at);
+        else if (all || at->ready)
+            receive_from(self, at);
+        at->ready = false;
     }
     if (news)
         idem__redis_cluster_reroute(self);
@@ -375,7 +376,7 @@ int idem__redis_cluster_receive(idem_backend *backend, idem_op **done, size_t ro
     *count = 0;
     idem__redis_cluster_calm(self);
     if (!self->dropped)
-        turn(self);
+        turn(self, true);
     give_back(self, done, room, count);
     if (!self->dropped)
         return IDEM_OK;
@@ -455,12 +456,28 @@ static size_t take_done(idem__redis_cluster *self)
     return count;
 }
 
-/* Waits awake for a moment, then asleep. */
+/* A node of which alone something is due. NULL: it is none, or several. */
+static idem__redis_node *only_debtor(const idem__redis_cluster *self)
+{
+    idem__redis_node *found = NULL;
+    for (idem__redis_node *at = self->nodes; at; at = at->next) {
+        if (at->dial.running || at->waiting.count > 0 || (found && at->sent.count > 0))
+            return NULL;
+        found = at->sent.count > 0 ? at : found;
+    }
+    return self->refresh.job.running ? NULL : found;
+}
+
+/* Waits for one node awake for a moment, then asleep. For several it would keep from its work the
+   one that it waits for. */
 static void await_news(idem__redis_cluster *self, uint64_t deadline_ms)
 {
     uint64_t look_ms = idem_monotonic_ms() + SILENT_MS / 2;
-    if (idem_spin_yield(&self->patience))
+    idem__redis_node *only = only_debtor(self);
+    if (only && idem_spin_yield(&self->patience)) {
+        only->ready = true;
         return;
+    }
     idem_spin_end(&self->patience);
     idem__redis_cluster_wait(self, look_ms < deadline_ms ? look_ms : deadline_ms);
 }
@@ -474,12 +491,12 @@ int idem__redis_cluster_submit(idem_backend *backend, idem_op *const *ops, size_
     (void)error; /* every op gets an answer of its own */
     self->dropped = false;
     idem__redis_cluster_calm(self);
-    turn(self);
+    turn(self, true);
     while (given < count) {
         size_t got = 0;
         if (sent < count)
             sent += idem__redis_cluster_send(backend, ops + sent, count - sent);
-        turn(self);
+        turn(self, false);
         got = take_done(self);
         given += got;
         if (given == count || got > 0)

@@ -29,21 +29,28 @@ void idem__redis_cluster_calm(const idem__redis_cluster *self)
 void idem__redis_cluster_wait(idem__redis_cluster *self, uint64_t until_ms)
 {
     struct pollfd entries[POLLED_MAX];
+    idem__redis_node *nodes[POLLED_MAX];
     nfds_t count = 0;
+    bool at_once = false;
     entries[count++] = (struct pollfd){.fd = self->notify[0], .events = POLLIN};
     for (idem__redis_node *at = self->nodes; at && count < POLLED_MAX; at = at->next) {
         idem_wants wants = {.fd = -1};
         if (!is_open(at) || at->redis->wire.expected + at->sent.count == 0)
             continue;
         idem__redis_say_wants(&at->redis->base, &wants);
-        if (wants.at_once || wants.fd < 0)
-            return;
+        at->ready = wants.at_once || wants.fd < 0;
+        at_once = at_once || at->ready;
         short events = (short)(POLLIN | (wants.write ? POLLOUT : 0));
+        nodes[count] = at;
         entries[count++] = (struct pollfd){.fd = wants.fd, .events = events};
     }
     uint64_t now_ms = idem_monotonic_ms();
     uint64_t left_ms = now_ms < until_ms ? until_ms - now_ms : 0;
-    (void)poll(entries, count, left_ms > 60000 ? 60000 : (int)left_ms);
+    int timeout_ms = left_ms > 60000 ? 60000 : (int)left_ms;
+    if (poll(entries, count, at_once ? 0 : timeout_ms) <= 0)
+        return;
+    for (nfds_t i = 1; i < count; i++)
+        nodes[i]->ready = nodes[i]->ready || entries[i].revents != 0;
 }
 
 #if defined(__linux__)
