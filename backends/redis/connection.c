@@ -11,6 +11,7 @@
 
 #include "dial.h"
 #include "secret.h"
+#include "sentinel.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -39,14 +40,19 @@ static bool read_db(const char *text, uint32_t *db)
     return true;
 }
 
+void idem__redis_name(idem__redis *self, const char *kind, const char *host, uint32_t port)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    (void)snprintf(self->name, sizeof self->name, "%s at %s port %u", kind,
+                   idem_quote(idem_str(host), quoted), (unsigned)port);
+}
+
 static int locate_tcp(idem__redis *self, idem__redis_fault *fault)
 {
     const idem_config *config = self->config;
-    char quoted[IDEM_QUOTE_SIZE];
     self->host = config->host ? config->host : "127.0.0.1";
     self->port = config->port ? config->port : 6379;
-    (void)snprintf(self->name, sizeof self->name, "Redis at %s port %u",
-                   idem_quote(idem_str(self->host), quoted), (unsigned)self->port);
+    idem__redis_name(self, "Redis", self->host, self->port);
     const char *path = config->path;
     if (path && path[0] != '\0' && strcmp(path, "/") != 0 && !read_db(path + 1, &self->db))
         return refuse("redis: what follows the host is not the number of a database", fault);
@@ -70,12 +76,36 @@ static int locate_unix(idem__redis *self, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
+static bool uses_tls(idem__redis_way way)
+{
+    return way == IDEM__REDIS_TLS || way == IDEM__REDIS_SENTINEL_TLS;
+}
+
+static bool asks_sentinels(idem__redis_way way)
+{
+    return way == IDEM__REDIS_SENTINEL || way == IDEM__REDIS_SENTINEL_TLS;
+}
+
+/* `prepare` has read the URL's hosts; here it is looked at for the first time, or an instance is
+   made. */
+static int locate_sentinel(idem__redis *self, idem__redis_way way, idem__redis_fault *fault)
+{
+    const idem__redis_sentinels *list = self->config->prepared;
+    const idem_value *values =
+        self->config->values + (uses_tls(way) ? IDEM__REDIS_TLS_PARAMS : IDEM__REDIS_PARAMS);
+    if (!list)
+        return idem__redis_sentinel_check_params(values, fault);
+    self->db = list->db;
+    (void)snprintf(self->name, sizeof self->name, "Redis");
+    return idem__redis_sentinel_add(self, values, fault);
+}
+
 /* Files are read again by later connections, when the program may be in another folder. */
 static int check_files(const idem_config *config, idem__redis_way way, idem__redis_fault *fault)
 {
     static const unsigned files[] = {IDEM__REDIS_PASSWORD_FILE, IDEM__REDIS_TLS_CA,
                                      IDEM__REDIS_TLS_CERT, IDEM__REDIS_TLS_KEY};
-    size_t count = way == IDEM__REDIS_TLS ? sizeof files / sizeof files[0] : 1;
+    size_t count = uses_tls(way) ? sizeof files / sizeof files[0] : 1;
     for (size_t i = 0; i < count; i++) {
         const char *path = config->values[files[i]].text;
         if (path && path[0] != '/')
@@ -97,10 +127,10 @@ int idem__redis_locate(idem__redis *self, idem__redis_way way, idem__redis_fault
         return refuse("the URL has a user but no password", fault);
     if (way == IDEM__REDIS_UNIX)
         return locate_unix(self, fault);
-    if (way == IDEM__REDIS_TLS && config->values[IDEM__REDIS_TLS_KEY].text &&
+    if (uses_tls(way) && config->values[IDEM__REDIS_TLS_KEY].text &&
         !config->values[IDEM__REDIS_TLS_CERT].text)
         return refuse("tls_key is of no use without tls_cert", fault);
-    return locate_tcp(self, fault);
+    return asks_sentinels(way) ? locate_sentinel(self, way, fault) : locate_tcp(self, fault);
 }
 
 /* ------------------------------------------------------------------------------- the greeting */
@@ -154,6 +184,9 @@ static int ask(idem__redis *self, idem__redis_fault *fault)
     idem_bytes ping = idem_str("PING");
     if (rc == IDEM_OK)
         rc = idem__redis_wire_append(&self->wire, 1, &ping, fault);
+    idem_bytes role = idem_str("ROLE");
+    if (rc == IDEM_OK && self->sentinel)
+        rc = idem__redis_wire_append(&self->wire, 1, &role, fault);
     return rc ? rc : idem__redis_wire_seal(&self->wire, fault);
 }
 
@@ -217,6 +250,37 @@ static int hear(idem__redis *self, judge judge_own, uint64_t deadline_ms, idem__
     return rc;
 }
 
+/* What a sentinel has named as the master may be none any more, or not yet. */
+static int judge_role(const idem__redis *self, const redisReply *reply, idem__redis_fault *fault)
+{
+    bool told = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+                reply->element[0]->type == REDIS_REPLY_STRING;
+    if (reply->type == REDIS_REPLY_ERROR && idem__redis_fault_is(text_of(reply), "NOPERM"))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                     "%s does not tell this user whether it is the master: allow "
+                                     "ROLE (an ACL's +role)",
+                                     self->name);
+    if (reply->type == REDIS_REPLY_ERROR)
+        return idem__redis_fault_take_unquoted(fault, self->name, text_of(reply));
+    if (told && strcmp(reply->element[0]->str, "master") == 0)
+        return IDEM_OK;
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s was named as the master by %s, and is none: a failover is "
+                                 "under way, or that sentinel lies behind",
+                                 self->name, self->sentinel->asker.name);
+}
+
+static int hear_role(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    redisReply *reply;
+    int rc = idem__redis_wire_reply(&self->wire, deadline_ms, &reply, fault);
+    if (rc)
+        return rc;
+    rc = judge_role(self, reply, fault);
+    freeReplyObject(reply);
+    return rc;
+}
+
 static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = ask(self, fault);
@@ -226,6 +290,8 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
         rc = hear(self, judge_select, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
+    if (rc == IDEM_OK && self->sentinel)
+        rc = hear_role(self, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = idem__redis_wire_agree(&self->wire, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);
@@ -288,21 +354,37 @@ static int open_wire(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_f
     return rc;
 }
 
-static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+int idem__redis_link(idem__redis *self, uint64_t deadline_ms, uint64_t *limit_ms,
+                     idem__redis_fault *fault)
 {
     int fd = -1;
+    int rc = idem__redis_dial(self, deadline_ms, limit_ms, &fd, fault);
+    return rc ? rc : open_wire(self, fd, *limit_ms, fault);
+}
+
+/* Also where the server is named by sentinels, who are asked at each connect. */
+static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
     uint64_t limit_ms;
+    int rc = idem__redis_link(self, deadline_ms, &limit_ms, fault);
+    if (rc == IDEM_OK)
+        rc = greet(self, limit_ms, fault);
+    if (rc && self->sentinel)
+        idem__redis_sentinel_doubt(self);
+    return rc;
+}
+
+static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
     idem__redis_wire_close(&self->wire);
     self->refused = false;
     self->no_nx_get = false;
     self->proved = false;
     self->no_names = false;
     self->no_scripts = false;
-    int rc = idem__redis_dial(self, deadline_ms, &limit_ms, &fd, fault);
+    int rc = self->sentinel ? idem__redis_sentinel_ask(self, deadline_ms, fault) : IDEM_OK;
     if (rc == IDEM_OK)
-        rc = open_wire(self, fd, limit_ms, fault);
-    if (rc == IDEM_OK)
-        rc = greet(self, limit_ms, fault);
+        rc = reach(self, deadline_ms, fault);
     if (rc)
         idem__redis_wire_close(&self->wire);
     return rc;

@@ -201,7 +201,8 @@ int idem_open_with(const char *url, const idem_options *options, idem_store **st
         !(ops->traits & IDEM_BACKEND_HOST_LIST))
         rc = idem_error_set(
             error, IDEM_ERR_ARGUMENT,
-            "%s: the URL names several hosts, and this store takes one: name one, the primary",
+            "%s: the URL names several hosts, and this store takes one: name one, the primary; "
+            "sentinels are listed in redis+sentinel://host1,host2/master_name",
             ops->scheme);
     if (rc == IDEM_OK) {
         made->ops = *ops;
