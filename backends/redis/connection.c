@@ -18,6 +18,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* So long after its last answer a connection is taken for sound without a look at it: that would be
+   a system call for each batch. What came in the meantime shows at the next seal. */
+#define UNTESTED_MS 10u
+
 /* --------------------------------------------------------------------------------- the URL */
 
 static int refuse(const char *what, idem__redis_fault *fault)
@@ -376,7 +380,7 @@ static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 
 static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
-    idem__redis_wire_close(&self->wire);
+    idem__redis_close_connection(self);
     self->refused = false;
     self->no_nx_get = false;
     self->proved = false;
@@ -390,19 +394,45 @@ static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fau
     return rc;
 }
 
-int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+static int too_late(const idem__redis *self, idem__redis_fault *fault)
 {
-    if (idem_monotonic_ms() >= deadline_ms)
-        return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                     "the deadline came before %s could be asked: set a longer "
-                                     "timeout",
-                                     self->name);
-    if (idem__redis_wire_usable(&self->wire))
-        return IDEM_OK;
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "the deadline came before %s could be asked: set a longer "
+                                 "timeout",
+                                 self->name);
+}
+
+static int connect_anew(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
     int rc = connect_once(self, deadline_ms, fault);
     if (rc && self->refused) { /* the file may have been written anew since it was read */
         *fault = (idem__redis_fault){0};
         rc = connect_once(self, deadline_ms, fault);
     }
     return rc;
+}
+
+int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    if (idem_monotonic_ms() >= deadline_ms)
+        return too_late(self, fault);
+    if (!self->pipeline.fault.error.code && idem__redis_wire_usable(&self->wire))
+        return IDEM_OK;
+    return connect_anew(self, deadline_ms, fault);
+}
+
+int idem__redis_keep_connected(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    const idem__redis_wire *wire = &self->wire;
+    uint64_t now_ms = idem_monotonic_ms();
+    if (now_ms >= deadline_ms)
+        return too_late(self, fault);
+    bool sound = wire->fd >= 0 && !wire->broken && !self->pipeline.fault.error.code;
+    /* The answer to an abandoned request is due, or was there a moment ago. */
+    if (sound && (wire->expected > 0 || (idem__redis_wire_seals(wire) &&
+                                         now_ms < wire->heard_ms + UNTESTED_MS)))
+        return IDEM_OK;
+    if (sound && idem__redis_wire_usable(&self->wire))
+        return IDEM_OK;
+    return connect_anew(self, deadline_ms, fault);
 }

@@ -18,7 +18,12 @@ int idem__redis_link(idem__redis *self, uint64_t deadline_ms, uint64_t *limit_ms
                      idem__redis_fault *fault);
 
 /** Makes the connection usable for the call that begins: opens it if it is not open, or if the
- *  server has closed it. */
+ *  server has closed it, or has sent what nobody asked for. Abandoned requests are forgotten, and
+ *  their connection is closed. */
 int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault);
+
+/** The same for requests that a seal follows. It looks at the connection only if that has been at
+ *  rest for a while. Answers to abandoned requests may be due on it. */
+int idem__redis_keep_connected(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef IDEM_REDIS_INSTANCE_H
 #define IDEM_REDIS_INSTANCE_H
 
+#include "pipeline.h"
 #include "wire.h"
 
 /** The rows that all tables of URL parameters begin with; `redis://` has no others. */
@@ -42,7 +43,7 @@ typedef struct {
 
 typedef struct idem__redis_sentinel idem__redis_sentinel;
 
-typedef struct {
+struct idem__redis {
     idem_backend base;
     const idem_config *config;
     idem__redis_sentinel *sentinel; /**< which names host and port; NULL: the URL does */
@@ -61,7 +62,8 @@ typedef struct {
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;
     idem_buffer text;      /**< of one record, while its command is made */
+    idem__redis_pipeline pipeline;
     idem__redis_wire wire; /**< its `tls` is the instance's */
-} idem__redis;
+};
 
 #endif

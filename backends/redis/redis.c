@@ -44,7 +44,7 @@ static int report(const idem__redis_fault *fault, idem_error *error)
 void idem__redis_close(idem_backend *backend)
 {
     idem__redis *self = (idem__redis *)backend;
-    idem__redis_wire_close(&self->wire);
+    idem__redis_close_connection(self);
     if (self->wire.tls)
         self->wire.tls->ops->free(self->wire.tls);
     idem__redis_sentinel_free(self);
@@ -145,11 +145,18 @@ int idem__redis_run_submit(idem_backend *backend, idem_op *const *ops, size_t co
     idem__redis *self = (idem__redis *)backend;
     idem__redis_fault fault = {0};
     (void)error; /* every op gets an answer of its own */
-    if (idem__redis_ready(self, deadline_ms, &fault))
+    if (idem__redis_keep_connected(self, deadline_ms, &fault))
         idem__redis_batch_fail(ops, count, &fault);
     else
         idem__redis_batch_run(self, ops, count, deadline_ms);
     return IDEM_OK;
+}
+
+int idem__redis_connect(idem_backend *backend, uint64_t deadline_ms, idem_error *error)
+{
+    idem__redis_fault fault = {0};
+    int rc = idem__redis_keep_connected((idem__redis *)backend, deadline_ms, &fault);
+    return rc ? report(&fault, error) : IDEM_OK;
 }
 
 int idem__redis_run_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
@@ -179,7 +186,7 @@ void idem__redis_at_fork(idem_backend *backend, idem_fork_phase phase)
 {
     idem__redis *self = (idem__redis *)backend;
     if (phase == IDEM_FORK_CHILD)
-        idem__redis_wire_close(&self->wire);
+        idem__redis_close_connection(self);
 }
 
 const idem_backend_ops idem__redis_backend = {

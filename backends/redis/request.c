@@ -9,6 +9,8 @@
  */
 #include "request.h"
 
+#include "instance.h"
+
 #define TEXT_KEPT_MAX 65536u /* capacity that an instance may keep */
 
 idem__redis_request idem__redis_request_make(const idem__redis *self, idem_op *op)
@@ -33,13 +35,6 @@ idem__redis_request idem__redis_request_make(const idem__redis *self, idem_op *o
         made.form = IDEM__REDIS_BY_READS;
     }
     return made;
-}
-
-void idem__redis_request_settle(idem__redis_request *at)
-{
-    if (at->form == IDEM__REDIS_BY_NAME ||
-        (at->form == IDEM__REDIS_COMMAND && at->op->kind == IDEM_OP_INSERT))
-        at->form = IDEM__REDIS_BY_TEXT;
 }
 
 size_t idem__redis_request_replies(const idem__redis_request *at)
@@ -118,20 +113,24 @@ static int append(idem__redis *self, const idem__redis_request *at, idem__redis_
 bool idem__redis_request_append(idem__redis *self, idem__redis_request *at)
 {
     idem__redis_fault fault = {0};
+    idem__redis_wire *wire = &self->wire;
     idem_buffer *text = &self->text;
+    size_t expected = wire->expected;
     int rc = IDEM_OK;
     text->len = 0;
-    at->begin = self->wire.out.len;
+    at->begin = idem__redis_wire_end(wire);
     if (at->op->record && at->script != IDEM__REDIS_READ)
         rc = idem_record_encode(at->op->record, text, &fault.error);
     if (rc == IDEM_OK)
         rc = append(self, at, &fault);
-    /* What was stored will be answered to whoever comes next. */
+    at->end = idem__redis_wire_end(wire);
+    /* What was stored will be answered to the next caller. */
     if (text->len > self->answer_len)
         self->answer_len = text->len;
     if (text->capacity > TEXT_KEPT_MAX)
         idem_buffer_clear(text);
     if (rc) {
+        idem__redis_wire_cut(wire, at->begin, wire->expected - expected);
         at->begin = IDEM__REDIS_NOT_SENT;
         idem_op_fail(at->op, true, rc, "%s", fault.error.message);
     }
@@ -140,7 +139,7 @@ bool idem__redis_request_append(idem__redis *self, idem__redis_request *at)
 
 /* -------------------------------------------------------------------- no answer, or a wrong one */
 
-static void take_back(idem_op *op)
+void idem__redis_request_take_back(idem_op *op)
 {
     idem_record_clear(&op->found);
     op->has_found = false;
@@ -153,9 +152,9 @@ static void take_back(idem_op *op)
 void idem__redis_request_fail(const idem__redis *self, idem__redis_request *at,
                           const idem__redis_fault *fault)
 {
-    bool sent = at->begin < self->wire.sent;
+    bool sent = at->begin < idem__redis_wire_sent(&self->wire);
     at->answered = at->answered || sent;
-    take_back(at->op);
+    idem__redis_request_take_back(at->op);
     if (sent && at->script != IDEM__REDIS_READ)
         idem_op_fail(at->op, false, IDEM_ERR_UNCERTAIN, "%s; the change may have been made",
                      fault->error.message);
@@ -167,7 +166,7 @@ void idem__redis_request_distrust(idem__redis_request *at, const idem__redis_fau
 {
     if (!at->answered)
         return;
-    take_back(at->op);
+    idem__redis_request_take_back(at->op);
     if (at->op->kind == IDEM_OP_GET)
         idem_op_fail(at->op, false, IDEM_ERR_UNAVAILABLE, "%s", fault->error.message);
     else

@@ -19,6 +19,7 @@ void idem__redis_dispose_sentinel(void *prepared);
 
 int idem__redis_run_submit(idem_backend *backend, idem_op *const *ops, size_t count,
                            uint64_t deadline_ms, idem_error *error);
+int idem__redis_connect(idem_backend *backend, uint64_t deadline_ms, idem_error *error);
 int idem__redis_run_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
                          idem_error *error);
 int idem__redis_run_check(idem_backend *backend, idem_finding_fn emit, void *emit_user,
@@ -58,7 +59,13 @@ void idem__redis_close(idem_backend *backend);
     .close = idem__redis_close, \
     .scan = idem__redis_run_scan, \
     .check = idem__redis_run_check, \
-    .at_fork = idem__redis_at_fork
+    .at_fork = idem__redis_at_fork, \
+    .connect = idem__redis_connect, \
+    .send = idem__redis_send, \
+    .receive = idem__redis_receive, \
+    .abandon = idem__redis_abandon, \
+    .drop = idem__redis_drop, \
+    .wants = idem__redis_say_wants
 #define IDEM__REDIS_ONE_HOST \
     IDEM__REDIS_SHARED, \
     .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * OpenSSL over a socket of our own: its own BIO raises SIGPIPE, and knows no deadline. Our BIO
- * never waits, but for one nap where the wire takes one, and hands on a bounded number of pieces at
- * a time: whoever sends without end comes back to the wire, which looks at the clock.
+ * never waits, and hands on a bounded number of pieces at a time, so that a server that sends
+ * without end does not hold a call: the caller looks at the clock in between.
  *
  * The program's openssl.cnf counts, as for all of its TLS; but TLS 1.2 is the least. The thread's
  * queue of OpenSSL errors is emptied before each call, since OpenSSL would take an old error for
@@ -44,7 +44,6 @@ typedef struct {
     SSL_SESSION *session;
     SSL *ssl; /* NULL: not connected */
     int fd;
-    int flags;  /* of the next recv() */
     int pieces; /* that may still be received in this call */
     bool heard; /* something has come, and whether that looks like TLS */
     bool foreign;
@@ -83,8 +82,7 @@ static int bio_read(BIO *bio, char *data, int len)
         BIO_set_retry_read(bio);
         return -1;
     }
-    ssize_t count = recv(tls->fd, data, (size_t)len, tls->flags);
-    tls->flags = MSG_DONTWAIT;
+    ssize_t count = recv(tls->fd, data, (size_t)len, MSG_DONTWAIT);
     if (count > 0)
         listen_in(tls, data);
     else if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -297,10 +295,9 @@ static int make_ssl(secure *tls, int fd, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
-static void begin_call(secure *tls, int flags)
+static void begin_call(secure *tls)
 {
     ERR_clear_error();
-    tls->flags = flags;
     tls->pieces = PIECES_MAX;
     tls->blocked = false;
 }
@@ -399,7 +396,7 @@ static bool shake_hands(secure *tls, uint64_t deadline_ms, bool *late)
 {
     for (;;) {
         short happened;
-        begin_call(tls, MSG_DONTWAIT);
+        begin_call(tls);
         int done = SSL_connect(tls->ssl);
         int what = SSL_get_error(tls->ssl, done);
         if (done == 1)
@@ -503,22 +500,28 @@ static ssize_t end_call(secure *tls, int done)
 static ssize_t send_record(idem__redis_tls *base, const void *data, size_t len)
 {
     secure *tls = (secure *)base;
-    begin_call(tls, MSG_DONTWAIT);
+    begin_call(tls);
     return end_call(tls, SSL_write(tls->ssl, data, len > 1 << 20 ? 1 << 20 : (int)len));
 }
 
-static ssize_t receive(idem__redis_tls *base, void *data, size_t len, int flags)
+static ssize_t receive(idem__redis_tls *base, void *data, size_t len)
 {
     secure *tls = (secure *)base;
-    begin_call(tls, flags);
+    begin_call(tls);
     return end_call(tls, SSL_read(tls->ssl, data, (int)len));
 }
 
 static ssize_t peek(idem__redis_tls *base, void *data, size_t len)
 {
     secure *tls = (secure *)base;
-    begin_call(tls, MSG_DONTWAIT);
+    begin_call(tls);
     return end_call(tls, SSL_peek(tls->ssl, data, (int)len));
+}
+
+static bool pending(const idem__redis_tls *base)
+{
+    const secure *tls = (const secure *)base;
+    return SSL_has_pending(tls->ssl) == 1;
 }
 
 static short events_of(const idem__redis_tls *base)
@@ -545,6 +548,7 @@ static const idem__redis_tls_ops all_ops = {
     .send = send_record,
     .receive = receive,
     .peek = peek,
+    .pending = pending,
     .events = events_of,
     .tell = tell,
     .free = free_all,

@@ -34,11 +34,14 @@ struct idem__redis_tls_ops {
     /** Forgets the connection, without a word to the server. */
     void (*stop)(idem__redis_tls *tls);
 
-    /** As send(), recv() and recv() with MSG_PEEK: -1 with EAGAIN is "not now". What counts as sent
+    /** As send(), recv() and recv() with MSG_PEEK, without waiting: -1 with EAGAIN is "not now". What counts as sent
      *  is a whole TLS record: of one that is cut, the server can't read a byte. */
     ssize_t (*send)(idem__redis_tls *tls, const void *data, size_t len);
-    ssize_t (*receive)(idem__redis_tls *tls, void *data, size_t len, int flags);
+    ssize_t (*receive)(idem__redis_tls *tls, void *data, size_t len);
     ssize_t (*peek)(idem__redis_tls *tls, void *data, size_t len);
+
+    /** True if something was received that was not given out yet, whole or in part. */
+    bool (*pending)(const idem__redis_tls *tls);
 
     /** What to poll for besides POLLIN. */
     short (*events)(const idem__redis_tls *tls);

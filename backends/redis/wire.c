@@ -3,9 +3,7 @@
  * Commands out, replies in. hiredis parses the replies; the socket is ours, so that no wait
  * outlasts the deadline and no signal is raised by a server that has gone.
  *
- * A reply is waited for in three ways: awake, by yielding, while patience lasts; then asleep in
- * recv(), a nap at a time, which saves a call of poll(); and in poll() where there is something to
- * send as well, or where the deadline is nearer than a nap.
+ * Nothing here waits, but for what reads a reply by a deadline.
  *
  * Reading goes on while there is something to send: a server that refuses a command answers and
  * closes before it has read all.
@@ -23,11 +21,9 @@
 #include "wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define HEAD_MAX     32u /* of a number with its sign and both ends of a line, and of the next */
@@ -38,7 +34,6 @@
 #define DEPTH_MAX    3u      /* arrays in the answer to ROLE */
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
-#define NAP_MS       40u     /* the longest sleep in recv() */
 #define SEAL_LEN     16u
 #define FED_MAX      4096u /* handed to the reader at a time */
 
@@ -62,7 +57,34 @@ void idem__redis_wire_begin(idem__redis_wire *wire, bool secret)
     if (wire->out.capacity > KEPT_MAX)
         idem_buffer_clear(&wire->out);
     wire->secret = secret;
+    wire->gone += wire->sent;
     wire->out.len = 0;
+    wire->sent = 0;
+}
+
+uint64_t idem__redis_wire_end(const idem__redis_wire *wire)
+{
+    return wire->gone + wire->out.len;
+}
+
+uint64_t idem__redis_wire_sent(const idem__redis_wire *wire)
+{
+    return wire->gone + wire->sent;
+}
+
+void idem__redis_wire_cut(idem__redis_wire *wire, uint64_t end, size_t commands)
+{
+    wire->out.len = (size_t)(end - wire->gone);
+    wire->expected -= commands;
+}
+
+/* Takes what was sent out of the buffer. */
+static void shift(idem__redis_wire *wire)
+{
+    idem_buffer *out = &wire->out;
+    memmove(out->data, (char *)out->data + wire->sent, out->len - wire->sent);
+    out->len -= wire->sent;
+    wire->gone += wire->sent;
     wire->sent = 0;
 }
 
@@ -71,6 +93,8 @@ void idem__redis_wire_begin(idem__redis_wire *wire, bool secret)
 static int reserve(idem__redis_wire *wire, size_t len)
 {
     idem_buffer *out = &wire->out;
+    if (len > out->capacity - out->len && wire->sent > out->len / 2 && !wire->secret)
+        shift(wire);
     if (len <= out->capacity - out->len)
         return IDEM_OK;
     size_t capacity = out->capacity * 2 > out->len + len ? out->capacity * 2 : out->len + len;
@@ -158,15 +182,6 @@ static void *create_nil_text(const redisReadTask *task)
     return wire->create_nil(task);
 }
 
-/* Makes recv() sleep for a nap. False: it can't, and poll() has to. */
-static bool allow_naps(int fd)
-{
-    struct timeval nap = {.tv_usec = NAP_MS * 1000};
-    int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &nap, sizeof nap) == 0 &&
-           fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0;
-}
-
 int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fault)
 {
     wire->fd = fd;
@@ -179,7 +194,9 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
     wire->expected = 0;
     wire->seals = idem_random(&wire->seal, sizeof wire->seal, NULL) == IDEM_OK ? BY_ECHO : NO_SEALS;
     wire->sealed = false;
-    wire->naps = allow_naps(fd);
+    wire->confirmed = wire->seal;
+    wire->gone = 0;
+    wire->pending = false;
     wire->reader = redisReaderCreate();
     if (!wire->reader) {
         idem__redis_wire_close(wire);
@@ -202,6 +219,8 @@ void idem__redis_wire_close(idem__redis_wire *wire)
     if (wire->fd >= 0)
         (void)close(wire->fd);
     wire->fd = -1;
+    wire->expected = 0;
+    wire->pending = false;
     if (wire->reader)
         redisReaderFree(wire->reader);
     wire->reader = NULL;
@@ -209,7 +228,7 @@ void idem__redis_wire_close(idem__redis_wire *wire)
     idem_buffer_clear(&wire->out);
 }
 
-static int refuse_excess(const idem__redis_wire *wire, idem__redis_fault *fault)
+int idem__redis_wire_tell_excess(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
     fault->distrust = true;
     return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
@@ -217,13 +236,21 @@ static int refuse_excess(const idem__redis_wire *wire, idem__redis_fault *fault)
                                  wire->name);
 }
 
-static int tell_closed(const idem__redis_wire *wire, idem__redis_fault *fault)
+int idem__redis_wire_tell_closed(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
     if (wire->tls && wire->tls->ops->tell(wire->tls, fault))
         return fault->error.code;
     return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                  "%s closed the connection before it answered: look at its "
                                  "log and at what is between",
+                                 wire->name);
+}
+
+int idem__redis_wire_tell_lost(const idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "the connection to %s was lost: look at its log and at what is "
+                                 "between",
                                  wire->name);
 }
 
@@ -239,10 +266,10 @@ int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault)
 {
     ssize_t got = peek_byte(wire);
     if (got > 0)
-        return refuse_excess(wire, fault);
+        return idem__redis_wire_tell_excess(wire, fault);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return IDEM_OK;
-    return tell_closed(wire, fault);
+    return idem__redis_wire_tell_closed(wire, fault);
 }
 
 bool idem__redis_wire_usable(idem__redis_wire *wire)
@@ -291,6 +318,26 @@ static void send_some(idem__redis_wire *wire)
     }
 }
 
+void idem__redis_wire_flush(idem__redis_wire *wire)
+{
+    idem_buffer *out = &wire->out;
+    send_some(wire);
+    /* A password is kept until it is overwritten. */
+    if (wire->sent < out->len || wire->secret)
+        return;
+    wire->gone += wire->sent;
+    wire->sent = 0;
+    out->len = 0;
+    if (out->capacity > KEPT_MAX)
+        idem_buffer_clear(out);
+}
+
+bool idem__redis_wire_wants_write(const idem__redis_wire *wire)
+{
+    return (!wire->broken && wire->sent < wire->out.len) ||
+           (wire->tls && wire->tls->ops->events(wire->tls) != 0);
+}
+
 /* Why the reader has given up. */
 static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
 {
@@ -302,17 +349,17 @@ static int refuse_answer(const idem__redis_wire *wire, idem__redis_fault *fault)
                                  "%s sent something that is no answer: is it Redis?", wire->name);
 }
 
-/* @param flags  MSG_DONTWAIT, or 0 for a nap. @param[out] got  something has come */
-static int receive_some(idem__redis_wire *wire, int flags, bool *got, idem__redis_fault *fault)
+int idem__redis_wire_read(idem__redis_wire *wire, bool *got, idem__redis_fault *fault)
 {
-    ssize_t count = wire->tls
-                        ? wire->tls->ops->receive(wire->tls, wire->chunk, sizeof wire->chunk, flags)
-                        : recv(wire->fd, wire->chunk, sizeof wire->chunk, flags);
+    ssize_t count = wire->tls ? wire->tls->ops->receive(wire->tls, wire->chunk, sizeof wire->chunk)
+                              : recv(wire->fd, wire->chunk, sizeof wire->chunk, MSG_DONTWAIT);
     *got = count > 0;
+    wire->pending = *got && wire->tls && wire->tls->ops->pending(wire->tls);
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return IDEM_OK;
     if (count <= 0)
-        return tell_closed(wire, fault);
+        return idem__redis_wire_tell_closed(wire, fault);
+    wire->heard_ms = idem_monotonic_coarse_ms();
     wire->chunk_len = (size_t)count;
     wire->fed = 0;
     wire->received += (size_t)count;
@@ -320,51 +367,7 @@ static int receive_some(idem__redis_wire *wire, int flags, bool *got, idem__redi
         return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                      "%s sent more than any answer can have: is it Redis?",
                                      wire->name);
-    return IDEM_OK;
-}
-
-/* Waits for something to read while patience lasts. */
-static int receive_awake(idem__redis_wire *wire, bool *got, idem__redis_fault *fault)
-{
-    int rc = IDEM_OK;
-    *got = false;
-    while (rc == IDEM_OK && !*got && idem_spin_yield(&wire->patience))
-        rc = receive_some(wire, MSG_DONTWAIT, got, fault);
-    idem_spin_end(&wire->patience);
-    return rc;
-}
-
-static int too_late(const idem__redis_wire *wire, idem__redis_fault *fault)
-{
-    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                 "%s did not answer by the deadline: look at its load, or set "
-                                 "a longer timeout",
-                                 wire->name);
-}
-
-static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
-{
-    short happened = 0;
-    bool got = false;
-    int rc = IDEM_OK;
-    send_some(wire);
-    bool unsent = !wire->broken && wire->sent < wire->out.len;
-    if (!unsent)
-        rc = receive_awake(wire, &got, fault);
-    if (rc || got)
-        return rc;
-    if (!unsent && wire->naps && idem_monotonic_ms() + 2 * NAP_MS < deadline_ms)
-        return receive_some(wire, 0, &got, fault);
-    short events = (short)(unsent ? POLLIN | POLLOUT : POLLIN);
-    if (wire->tls) { /* it may have what the descriptor has not any more */
-        rc = receive_some(wire, MSG_DONTWAIT, &got, fault);
-        if (rc || got)
-            return rc;
-        events = (short)(events | wire->tls->ops->events(wire->tls));
-    }
-    if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
-        return too_late(wire, fault);
-    return (happened & ~POLLOUT) != 0 ? receive_some(wire, MSG_DONTWAIT, &got, fault) : IDEM_OK;
+    return wire->expected == 0 ? idem__redis_wire_tell_excess(wire, fault) : IDEM_OK;
 }
 
 /* True if the part of an answer that is there is one that no more bytes can mend. A line that has
@@ -377,6 +380,12 @@ static bool is_hopeless(const redisReader *reader)
     if (!newline)
         return len >= LINE_MAX_LEN;
     return strtoull(at, NULL, 10) > VALUE_MAX;
+}
+
+bool idem__redis_wire_has_more(const idem__redis_wire *wire)
+{
+    return wire->reader && (wire->reader->pos < wire->reader->len ||
+                            wire->fed < wire->chunk_len || wire->pending);
 }
 
 /* Hands on a portion of what was received. The reader moves what it has not read to its beginning
@@ -394,8 +403,7 @@ static bool feed(idem__redis_wire *wire)
     return true;
 }
 
-/* Takes the next answer if it is whole. NULL in its place: more has to come. */
-static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fault *fault)
+int idem__redis_wire_take(idem__redis_wire *wire, redisReply **reply, idem__redis_fault *fault)
 {
     void *got = NULL;
     bool sound;
@@ -409,7 +417,7 @@ static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fa
         if (got)
             freeReplyObject(got);
         *reply = NULL;
-        return too_many ? refuse_excess(wire, fault) : refuse_answer(wire, fault);
+        return too_many ? idem__redis_wire_tell_excess(wire, fault) : refuse_answer(wire, fault);
     }
     if (got) {
         wire->elements = 0;
@@ -419,31 +427,13 @@ static int take_whole(idem__redis_wire *wire, redisReply **reply, idem__redis_fa
     return IDEM_OK;
 }
 
-int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
-                           idem__redis_fault *fault)
-{
-    redisReply *got = NULL;
-    bool late = false;
-    int rc = take_whole(wire, &got, fault);
-    while (rc == IDEM_OK && !got) {
-        /* What is there at the deadline still counts; who sends on and on is not listened to. */
-        rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
-        late = idem_monotonic_ms() >= deadline_ms;
-        if (rc == IDEM_OK)
-            rc = take_whole(wire, &got, fault);
-    }
-    if (rc == IDEM_OK)
-        *reply = got;
-    return rc;
-}
-
 /* ---------------------------------------------------------------------------------------- seals */
 
-static idem_bytes seal_text(const idem__redis_wire *wire, char text[SEAL_LEN])
+static idem_bytes seal_text(uint64_t seal, char text[SEAL_LEN])
 {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < SEAL_LEN; i++)
-        text[i] = digits[wire->seal >> 4 * i & 15];
+        text[i] = digits[seal >> 4 * i & 15];
     return (idem_bytes){text, SEAL_LEN};
 }
 
@@ -452,42 +442,96 @@ int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault)
     char text[SEAL_LEN];
     if (wire->seals == NO_SEALS)
         return IDEM_OK;
-    wire->seal++;
-    idem_bytes word = seal_text(wire, text);
+    idem_bytes word = seal_text(wire->seal + 1, text);
     idem_bytes echo[] = {idem_str(wire->seals == BY_ECHO ? "ECHO" : "PING"), word};
     idem_bytes eval[] = {idem_str("EVAL"), idem_str("return ARGV[1]"), idem_str("0"), word};
-    return wire->seals == BY_EVAL ? idem__redis_wire_append(wire, 4, eval, fault)
-                                  : idem__redis_wire_append(wire, 2, echo, fault);
+    int rc = wire->seals == BY_EVAL ? idem__redis_wire_append(wire, 4, eval, fault)
+                                    : idem__redis_wire_append(wire, 2, echo, fault);
+    wire->seal += rc == IDEM_OK;
+    return rc;
 }
 
-int idem__redis_wire_confirm(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
+int idem__redis_wire_confirm(idem__redis_wire *wire, const redisReply *reply,
+                             idem__redis_fault *fault)
 {
     char text[SEAL_LEN];
-    redisReply *reply = NULL;
-    if (wire->seals == NO_SEALS)
-        return IDEM_OK;
-    int rc = idem__redis_wire_reply(wire, deadline_ms, &reply, fault);
-    if (rc)
-        return rc;
-    if (!wire->sealed && reply->type == REDIS_REPLY_ERROR)
+    idem_bytes expected = seal_text(++wire->confirmed, text);
+    if (!wire->sealed && reply->type == REDIS_REPLY_ERROR) {
         wire->seals = wire->seals == BY_EVAL ? NO_SEALS : wire->seals + 1;
-    else if (reply->type != REDIS_REPLY_STRING || reply->len != SEAL_LEN ||
-             memcmp(reply->str, seal_text(wire, text).data, SEAL_LEN) != 0)
-        rc = refuse_excess(wire, fault);
-    else
-        wire->sealed = true;
-    freeReplyObject(reply);
+        return IDEM_OK;
+    }
+    if (reply->type != REDIS_REPLY_STRING || reply->len != SEAL_LEN ||
+        memcmp(reply->str, expected.data, SEAL_LEN) != 0)
+        return idem__redis_wire_tell_excess(wire, fault);
+    wire->sealed = true;
+    return IDEM_OK;
+}
+
+bool idem__redis_wire_seals(const idem__redis_wire *wire)
+{
+    return wire->seals != NO_SEALS;
+}
+
+/* ------------------------------------------------------------------------------- by a deadline */
+
+int idem__redis_wire_tell_late(const idem__redis_wire *wire, idem__redis_fault *fault)
+{
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s did not answer by the deadline: look at its load, or set "
+                                 "a longer timeout",
+                                 wire->name);
+}
+
+static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    short happened = 0;
+    bool got = false;
+    idem__redis_wire_flush(wire);
+    if (wire->tls) { /* it may have what the descriptor has not any more */
+        int rc = idem__redis_wire_read(wire, &got, fault);
+        if (rc || got)
+            return rc;
+    }
+    short events = idem__redis_wire_wants_write(wire) ? POLLIN | POLLOUT : POLLIN;
+    if (!idem__redis_wire_wait(wire->fd, events, deadline_ms, &happened))
+        return idem__redis_wire_tell_late(wire, fault);
+    return (happened & ~POLLOUT) != 0 ? idem__redis_wire_read(wire, &got, fault) : IDEM_OK;
+}
+
+int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisReply **reply,
+                           idem__redis_fault *fault)
+{
+    redisReply *got = NULL;
+    bool late = false;
+    int rc = idem__redis_wire_take(wire, &got, fault);
+    while (rc == IDEM_OK && !got) {
+        /* What is there at the deadline still counts; a server that sends on and on is not listened
+           to. */
+        rc = late ? idem__redis_wire_tell_late(wire, fault) : exchange(wire, deadline_ms, fault);
+        late = idem_monotonic_ms() >= deadline_ms;
+        if (rc == IDEM_OK)
+            rc = idem__redis_wire_take(wire, &got, fault);
+    }
+    if (rc == IDEM_OK)
+        *reply = got;
     return rc;
 }
 
 int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
 {
-    int rc = idem__redis_wire_confirm(wire, deadline_ms, fault);
+    int rc = IDEM_OK;
     while (rc == IDEM_OK && wire->seals != NO_SEALS && !wire->sealed) {
-        idem__redis_wire_begin(wire, false);
-        rc = idem__redis_wire_seal(wire, fault);
+        redisReply *reply = NULL;
+        if (wire->confirmed == wire->seal) { /* the one before was refused */
+            idem__redis_wire_begin(wire, false);
+            rc = idem__redis_wire_seal(wire, fault);
+        }
         if (rc == IDEM_OK)
-            rc = idem__redis_wire_confirm(wire, deadline_ms, fault);
+            rc = idem__redis_wire_reply(wire, deadline_ms, &reply, fault);
+        if (rc == IDEM_OK) {
+            rc = idem__redis_wire_confirm(wire, reply, fault);
+            freeReplyObject(reply);
+        }
     }
     return rc;
 }

@@ -16,7 +16,7 @@
  *    defaults, and which lives until `close` has returned.
  * -# Every op of a batch is complete in its upper half and blank in its lower half.
  *    A batch has at least one op and at most IDEM_BATCH_MAX. Two ops of one batch may name the
- *    same key: they are carried out in their order.
+ *    same key: they may be carried out in any order.
  * -# A record to be stored has a fresh version, a token that is not zero, a response only if it is
  *    completed (an insert may store a completed one), and `live_ms` at least 1. No duration is
  *    longer than IDEM_DURATION_MAX_MS.

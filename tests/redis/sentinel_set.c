@@ -131,8 +131,9 @@ int sentinel_set_named(const sentinel_set *self, const server *sentinel)
 void sentinel_set_await_role(const server *node, const char *role)
 {
     for (int i = 0; i < WAIT_TRIES; i++) {
-        redisReply *reply = server_ask(node, "ROLE");
-        bool is = reply->type == REDIS_REPLY_ARRAY && strcmp(reply->element[0]->str, role) == 0;
+        redisReply *reply = server_try(node, "ROLE"); /* it drops its clients when it is demoted */
+        bool is = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+                  strcmp(reply->element[0]->str, role) == 0;
         freeReplyObject(reply);
         if (is)
             return;

@@ -339,6 +339,19 @@ redisReply *server_ask(const server *self, const char *format, ...)
     return reply;
 }
 
+redisReply *server_try(const server *self, const char *format, ...)
+{
+    va_list arguments;
+    redisContext *context = connect_to(self);
+    va_start(arguments, format);
+    redisReply *reply =
+        context && context->err == 0 ? redisvCommand(context, format, arguments) : NULL;
+    va_end(arguments);
+    if (context)
+        redisFree(context);
+    return reply;
+}
+
 void server_do(const server *self, const char *format, ...)
 {
     va_list arguments;

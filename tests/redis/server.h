@@ -53,6 +53,9 @@ void server_remove(server *self);
  *  no reply. @return free it with freeReplyObject() */
 redisReply *server_ask(const server *self, const char *format, ...);
 
+/** The same; NULL: there was no reply, as from a server that drops its clients. */
+redisReply *server_try(const server *self, const char *format, ...);
+
 /** The same where success is all that is wanted: ends the test on an error reply. */
 void server_do(const server *self, const char *format, ...);
 
