@@ -10,6 +10,7 @@
 #include "connection.h"
 
 #include "dial.h"
+#include "replicas.h"
 #include "secret.h"
 #include "sentinel.h"
 
@@ -127,7 +128,11 @@ int idem__redis_locate(idem__redis *self, idem__redis_way way, idem__redis_fault
     const char *file = config->values[IDEM__REDIS_PASSWORD_FILE].text;
     if (file && config->password)
         return refuse("the URL has a password and a password_file", fault);
-    if (config->user && *config->user && !config->password && !file)
+    if (config->credentials && (file || config->password))
+        return refuse("there is a password in the URL, or a password_file, beside the program's "
+                      "callback credentials",
+                      fault);
+    if (config->user && *config->user && !config->password && !file && !config->credentials)
         return refuse("the URL has a user but no password", fault);
     if (way == IDEM__REDIS_UNIX)
         return locate_unix(self, fault);
@@ -144,31 +149,40 @@ static idem_bytes text_of(const redisReply *reply)
     return (idem_bytes){reply->str, reply->len};
 }
 
+/* True if the password is read for each connection. */
+static bool changes(const idem_config *config)
+{
+    return config->credentials || config->values[IDEM__REDIS_PASSWORD_FILE].text;
+}
+
 static bool has_password(const idem__redis *self)
 {
     const idem_config *config = self->config;
-    if (config->values[IDEM__REDIS_PASSWORD_FILE].text)
+    if (changes(config))
         return true;
     return config->password && (*config->password || (config->user && *config->user));
 }
 
-static int append_auth(idem__redis *self, idem_bytes password, idem__redis_fault *fault)
+static int append_auth(idem__redis *self, const char *user, idem_bytes password,
+                       idem__redis_fault *fault)
 {
-    const idem_config *config = self->config;
-    bool named = config->user && *config->user;
-    idem_bytes words[] = {idem_str("AUTH"), named ? idem_str(config->user) : password, password};
+    bool named = user && *user;
+    idem_bytes words[] = {idem_str("AUTH"), named ? idem_str(user) : password, password};
     return idem__redis_wire_append(&self->wire, named ? 3 : 2, words, fault);
 }
 
 static int ask_auth(idem__redis *self, idem__redis_fault *fault)
 {
     idem__redis_secret secret;
-    const char *file = self->config->values[IDEM__REDIS_PASSWORD_FILE].text;
-    if (!file)
-        return append_auth(self, idem_str(self->config->password), fault);
-    int rc = idem__redis_secret_read(&secret, file, self->name, fault);
+    const idem_config *config = self->config;
+    const char *file = config->values[IDEM__REDIS_PASSWORD_FILE].text;
+    if (!changes(config))
+        return append_auth(self, config->user, idem_str(config->password), fault);
+    int rc = config->credentials ? idem__redis_secret_ask(&secret, config, self->name, fault)
+                                 : idem__redis_secret_read(&secret, file, self->name, fault);
     if (rc == IDEM_OK)
-        rc = append_auth(self, (idem_bytes){secret.text, secret.len}, fault);
+        rc = append_auth(self, secret.user[0] ? secret.user : config->user,
+                         (idem_bytes){secret.text, secret.len}, fault);
     idem__redis_secret_wipe(&secret);
     return rc;
 }
@@ -191,6 +205,8 @@ static int ask(idem__redis *self, idem__redis_fault *fault)
     idem_bytes role = idem_str("ROLE");
     if (rc == IDEM_OK && self->sentinel)
         rc = idem__redis_wire_append(&self->wire, 1, &role, fault);
+    if (rc == IDEM_OK && idem__redis_replicas_wanted(self))
+        rc = idem__redis_replicas_ask(self, fault);
     return rc ? rc : idem__redis_wire_seal(&self->wire, fault);
 }
 
@@ -212,8 +228,11 @@ static int judge_auth(idem__redis *self, idem_bytes text, idem__redis_fault *fau
     const char *says = none_set ? "has no password set for its default user: leave it out of the "
                                   "URL, or set one"
                                 : "refused the user or the password: correct them in the URL";
-    self->refused = self->config->values[IDEM__REDIS_PASSWORD_FILE].text != NULL;
-    if (self->refused && !none_set)
+    self->refused = changes(self->config);
+    if (self->config->credentials && !none_set)
+        says = "refused the user or the password that the program's callback `credentials` gave: "
+               "look at where it takes them from";
+    else if (self->refused && !none_set)
         says = "refused the user or the password: correct the URL's user, or the password in "
                "password_file";
     return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE, "%s %s", self->name, says);
@@ -274,13 +293,16 @@ static int judge_role(const idem__redis *self, const redisReply *reply, idem__re
                                  self->name, self->sentinel->asker.name);
 }
 
-static int hear_role(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+static int hear_more(idem__redis *self,
+                     int (*judge_it)(const idem__redis *self, const redisReply *reply,
+                                     idem__redis_fault *fault),
+                     uint64_t deadline_ms, idem__redis_fault *fault)
 {
     redisReply *reply;
     int rc = idem__redis_wire_reply(&self->wire, deadline_ms, &reply, fault);
     if (rc)
         return rc;
-    rc = judge_role(self, reply, fault);
+    rc = judge_it(self, reply, fault);
     freeReplyObject(reply);
     return rc;
 }
@@ -295,7 +317,9 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
     if (rc == IDEM_OK && self->sentinel)
-        rc = hear_role(self, deadline_ms, fault);
+        rc = hear_more(self, judge_role, deadline_ms, fault);
+    if (rc == IDEM_OK && idem__redis_replicas_wanted(self))
+        rc = hear_more(self, idem__redis_replicas_agree, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = idem__redis_wire_agree(&self->wire, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);
@@ -405,7 +429,7 @@ static int too_late(const idem__redis *self, idem__redis_fault *fault)
 static int connect_anew(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = connect_once(self, deadline_ms, fault);
-    if (rc && self->refused) { /* the file may have been written anew since it was read */
+    if (rc && self->refused) { /* there may be another one since it was read */
         *fault = (idem__redis_fault){0};
         rc = connect_once(self, deadline_ms, fault);
     }

@@ -7,7 +7,12 @@
 #include "wire.h"
 
 /** The rows that all tables of URL parameters begin with; `redis://` has no others. */
-enum { IDEM__REDIS_CONNECT_TIMEOUT, IDEM__REDIS_PASSWORD_FILE, IDEM__REDIS_PARAMS };
+enum {
+    IDEM__REDIS_CONNECT_TIMEOUT,
+    IDEM__REDIS_PASSWORD_FILE,
+    IDEM__REDIS_REPLICAS,
+    IDEM__REDIS_PARAMS
+};
 
 /** Those of `redis+unix://` behind them. */
 enum { IDEM__REDIS_DB = IDEM__REDIS_PARAMS, IDEM__REDIS_UNIX_PARAMS };
@@ -57,7 +62,7 @@ struct idem__redis {
     bool proved;     /**< the user has all rights that complete and release need */
     bool no_names;   /**< the user has no right to EVALSHA: scripts are sent by their text */
     bool no_scripts; /**< the user has no right to read by a script */
-    bool refused;    /**< the server takes another password than the file's */
+    bool refused;    /**< the server takes another password than the one that was read */
     /* What is kept from one connection to the next. */
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;

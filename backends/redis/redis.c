@@ -23,6 +23,7 @@ extern const idem_backend_ops idem__redis_sentinel_backend;
 static const idem_param params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
     [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
+    [IDEM__REDIS_REPLICAS] = IDEM__REDIS_REPLICAS_ROW,
     [IDEM__REDIS_DB] = {.name = "db",
                         .type = IDEM_PARAM_TEXT,
                         .fallback = "0",
@@ -32,6 +33,7 @@ static const idem_param params[] = {
 static const idem_param sentinel_params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
     [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
+    [IDEM__REDIS_REPLICAS] = IDEM__REDIS_REPLICAS_ROW,
     IDEM__REDIS_SENTINEL_ROWS(IDEM__REDIS_PARAMS),
 };
 

@@ -30,12 +30,14 @@ extern const idem_backend_ops idem__redis_tls_sentinel_backend;
 static const idem_param tls_params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
     [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
+    [IDEM__REDIS_REPLICAS] = IDEM__REDIS_REPLICAS_ROW,
     TLS_ROWS,
 };
 
 static const idem_param tls_sentinel_params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
     [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
+    [IDEM__REDIS_REPLICAS] = IDEM__REDIS_REPLICAS_ROW,
     TLS_ROWS,
     IDEM__REDIS_SENTINEL_ROWS(IDEM__REDIS_TLS_PARAMS),
 };

@@ -32,6 +32,7 @@ typedef struct idem__redis_request {
     bool rights;    /**< for lack of a right */
     bool answered;  /**< at least once */
     bool last;      /**< of its pipeline: a seal follows, if there are seals */
+    bool waits;     /**< and in front of the seal, the server waits for its replicas */
     unsigned tries; /**< reads between which the record was changed */
     uint64_t begin; /**< where its commands begin and end in what the connection sends */
     uint64_t end;

@@ -37,6 +37,11 @@ void idem__redis_close(idem_backend *backend);
      .type = IDEM_PARAM_DURATION, \
      .fallback = "1s", \
      .help = "how long to wait for a connection, within the call's timeout"}
+#define IDEM__REDIS_REPLICAS_ROW \
+    {.name = "replicas", \
+     .type = IDEM_PARAM_COUNT, \
+     .help = "a change counts once so many replicas have it (WAIT); fewer by the deadline: it " \
+             "is uncertain"}
 #define IDEM__REDIS_SENTINEL_ROWS(first) \
     [(first) + IDEM__REDIS_SENTINEL_USER] = {.name = "sentinel_user", \
                                              .type = IDEM_PARAM_TEXT, \
@@ -68,10 +73,11 @@ void idem__redis_close(idem_backend *backend);
     .wants = idem__redis_say_wants
 #define IDEM__REDIS_ONE_HOST \
     IDEM__REDIS_SHARED, \
-    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED
+    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_BACKEND_CREDENTIALS
 #define IDEM__REDIS_HOSTS \
     IDEM__REDIS_SHARED, \
-    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_BACKEND_HOST_LIST
+    .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_BACKEND_CREDENTIALS | \
+              IDEM_BACKEND_HOST_LIST
 /* clang-format on */
 
 #endif
