@@ -22,6 +22,8 @@
 /* So long after its last answer a connection is taken for sound without a look at it: that would be
    a system call for each batch. What came in the meantime shows at the next seal. */
 #define UNTESTED_MS 10u
+/* How long to wait for the answer of TLS where none may be spoken. */
+#define PROBE_MS 250u
 
 /* --------------------------------------------------------------------------------- the URL */
 
@@ -307,7 +309,7 @@ static int hear_more(idem__redis *self,
     return rc;
 }
 
-static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+int idem__redis_greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = ask(self, fault);
     if (rc == IDEM_OK && has_password(self))
@@ -333,23 +335,49 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 
 /* ------------------------------------------------------------------------------- open again */
 
-/* Redis without TLS waits for the end of what it takes for a command, so it is asked by a
-   connection of its own, which no secret is sent on. */
-static bool is_plain(const idem__redis *self, uint64_t deadline_ms)
+/* What a server answers first to some bytes, by a connection of its own, which no secret is sent on.
+   NUL: nothing. */
+static char probe(const idem__redis *self, const char *bytes, size_t len, uint64_t deadline_ms)
 {
-    static const char ping[] = "PING\r\n";
     idem__redis_fault fault = {0};
     uint64_t limit_ms;
     short happened;
     char said = '\0';
     int fd = -1;
     if (idem__redis_dial(self, deadline_ms, &limit_ms, &fd, &fault))
-        return false;
-    if (send(fd, ping, sizeof ping - 1, MSG_NOSIGNAL) > 0 &&
+        return '\0';
+    if (send(fd, bytes, len, MSG_NOSIGNAL) > 0 &&
         idem__redis_wire_wait(fd, POLLIN, limit_ms, &happened))
         (void)!recv(fd, &said, 1, MSG_DONTWAIT);
     (void)close(fd);
+    return said;
+}
+
+/* Redis without TLS waits for the end of what it takes for a command. */
+static bool is_plain(const idem__redis *self, uint64_t deadline_ms)
+{
+    static const char ping[] = "PING\r\n";
+    char said = probe(self, ping, sizeof ping - 1, deadline_ms);
     return said == '+' || said == '-';
+}
+
+/* An empty ClientHello: TLS answers with an alert. */
+void idem__redis_suspect_tls(const idem__redis *self, uint64_t deadline_ms,
+                             idem__redis_fault *fault)
+{
+    static const char hello[] = {22, 3, 1, 0, 4, 1, 0, 0, 0};
+    uint64_t soon_ms = idem_monotonic_ms() + PROBE_MS;
+    if (self->wire.tls || fault->permanent || fault->error.code != IDEM_ERR_UNAVAILABLE ||
+        self->path)
+        return;
+    char said = probe(self, hello, sizeof hello, soon_ms < deadline_ms ? soon_ms : deadline_ms);
+    if (said != 21 && said != 22)
+        return;
+    *fault = (idem__redis_fault){0};
+    (void)idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                "%s speaks TLS at this port: write rediss:// in place of redis://, "
+                                "or name its plain port",
+                                self->name);
 }
 
 static int start_tls(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_fault *fault)
@@ -395,8 +423,11 @@ static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 {
     uint64_t limit_ms;
     int rc = idem__redis_link(self, deadline_ms, &limit_ms, fault);
-    if (rc == IDEM_OK)
-        rc = greet(self, limit_ms, fault);
+    if (rc == IDEM_OK) {
+        rc = idem__redis_greet(self, limit_ms, fault);
+        if (rc)
+            idem__redis_suspect_tls(self, limit_ms, fault);
+    }
     if (rc && self->sentinel)
         idem__redis_sentinel_doubt(self);
     return rc;

@@ -37,7 +37,10 @@ int idem__redis_replicas_ask(idem__redis *self, idem__redis_fault *fault)
 int idem__redis_replicas_agree(const idem__redis *self, const redisReply *reply,
                                idem__redis_fault *fault)
 {
-    if (reply->type == REDIS_REPLY_INTEGER)
+    /* That it is a replica is told by the calls. */
+    if (reply->type == REDIS_REPLY_INTEGER ||
+        (reply->type == REDIS_REPLY_ERROR &&
+         idem__redis_fault_is((idem_bytes){reply->str, reply->len}, "ERR WAIT cannot be used")))
         return IDEM_OK;
     return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                  "%s does not let this user wait for replicas: allow WAIT (an "

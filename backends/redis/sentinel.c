@@ -218,10 +218,23 @@ int idem__redis_sentinel_open(idem__redis *self, const idem__redis_place *place,
     if (rc || !auth)
         return rc;
     rc = idem__redis_wire_reply(&asker->wire, limit_ms, &reply, fault);
+    if (rc)
+        idem__redis_suspect_tls(asker, limit_ms, fault);
     if (rc == IDEM_OK && reply->type == REDIS_REPLY_ERROR)
         rc = judge(asker, reply, fault);
     freeReplyObject(reply);
     return rc;
+}
+
+int idem__redis_sentinel_visit(idem__redis *self, const idem__redis_place *place,
+                               uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    idem__redis *asker = &self->sentinel->asker;
+    uint64_t limit_ms;
+    self->sentinel->asked = *place;
+    lead(asker, "the replica", place);
+    int rc = idem__redis_link(asker, deadline_ms, &limit_ms, fault);
+    return rc ? rc : idem__redis_greet(asker, limit_ms, fault);
 }
 
 static int ask_one(idem__redis *self, const idem__redis_place *place, uint64_t deadline_ms,
@@ -240,6 +253,8 @@ static int ask_one(idem__redis *self, const idem__redis_place *place, uint64_t d
         rc = append_question(sentinel, "GET-MASTER-ADDR-BY-NAME", fault);
     if (rc == IDEM_OK)
         rc = idem__redis_wire_reply(&asker->wire, deadline_ms, &reply, fault);
+    if (rc)
+        idem__redis_suspect_tls(asker, deadline_ms, fault);
     if (rc)
         return rc;
     rc = take_others(asker, reply, &others, fault);

@@ -49,4 +49,8 @@ void idem__redis_sentinel_doubt(idem__redis *self);
 int idem__redis_sentinel_open(idem__redis *self, const idem__redis_place *place,
                               uint64_t deadline_ms, idem__redis_fault *fault);
 
+/** The same for one of the primary's replicas. */
+int idem__redis_sentinel_visit(idem__redis *self, const idem__redis_place *place,
+                               uint64_t deadline_ms, idem__redis_fault *fault);
+
 #endif

@@ -464,6 +464,18 @@ static void aim(idem__redis_tls *base, const char *host)
     tls->options.host = tls->host;
 }
 
+static bool ends(const idem__redis_tls *base, bool own, int *days)
+{
+    const secure *tls = (const secure *)base;
+    int seconds;
+    X509 *peer = tls->ssl && !own ? SSL_get_peer_certificate(tls->ssl) : NULL;
+    const X509 *certificate = tls->ssl && own ? SSL_get_certificate(tls->ssl) : peer;
+    bool known = certificate &&
+                 ASN1_TIME_diff(days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1;
+    X509_free(peer);
+    return known;
+}
+
 static void free_all(idem__redis_tls *base)
 {
     secure *tls = (secure *)base;
@@ -544,6 +556,7 @@ static bool tell(const idem__redis_tls *base, idem__redis_fault *fault)
 static const idem__redis_tls_ops all_ops = {
     .start = start,
     .aim = aim,
+    .ends = ends,
     .stop = stop,
     .send = send_record,
     .receive = receive,

@@ -31,6 +31,9 @@ struct idem__redis_tls_ops {
      *  who resumes one shows no certificate. */
     void (*aim)(idem__redis_tls *tls, const char *host);
 
+    /** When the server's certificate ends, or ours. @return false: there is none */
+    bool (*ends)(const idem__redis_tls *tls, bool own, int *days);
+
     /** Forgets the connection, without a word to the server. */
     void (*stop)(idem__redis_tls *tls);
 

@@ -339,6 +339,73 @@ START_TEST(a_user_that_may_not_ask_for_the_role_is_told_at_once)
 }
 END_TEST
 
+/* --------------------------------------------------------------------------------------- doctor */
+
+typedef struct {
+    char text[16384];
+} findings;
+
+static void collect(void *user, const idem_finding *finding)
+{
+    findings *all = user;
+    size_t len = strlen(all->text);
+    (void)snprintf(all->text + len, sizeof all->text - len, "%s -> %s\n", finding->what,
+                   finding->mend);
+}
+
+static void examine(idem_store *store, findings *all)
+{
+    all->text[0] = '\0';
+    assert_ok(idem_check(store, collect, all, &err));
+}
+
+static void assert_finds(const findings *all, const char *words, bool finds)
+{
+    ck_assert_msg((strstr(all->text, words) != NULL) == finds, "'%s' %s: %s", words,
+                  finds ? "is missing" : "is there", all->text);
+}
+
+START_TEST(the_doctor_looks_at_sentinels_and_replicas)
+{
+    static findings all;
+    sentinel_set own;
+    sentinel_set_start(&own, NULL);
+    idem_store *store = open_url(own.url, "replicas=1&" PATIENT);
+    for (int i = 0; i < SENTINEL_SET_NODES; i++)
+        server_do(&own.nodes[i], "CONFIG SET appendonly yes");
+    examine(store, &all);
+    assert_finds(&all, "append-only file", false);
+    assert_finds(&all, "a sentinel can't be asked", false);
+    assert_finds(&all, "enough sentinels", false);
+    assert_finds(&all, "a replica can't be asked", false);
+    assert_finds(&all, "the clock of", false);
+    assert_finds(&all, "replicas=1 is asked for, and the server has 2", true);
+    assert_finds(&all, "min-replicas-to-write", true);
+    server_do(&own.nodes[1], "CONFIG SET appendonly no");
+    server_do(&own.nodes[2], "CONFIG SET requirepass s3cret");
+    server_kill(&own.sentinels[1]);
+    server_kill(&own.sentinels[2]);
+    redisReply *reply = NULL;
+    do { /* it takes them for gone a while later */
+        freeReplyObject(reply);
+        wait_ms(20);
+        reply = server_ask(&own.sentinels[0], "SENTINEL CKQUORUM shop");
+    } while (reply->type != REDIS_REPLY_ERROR);
+    freeReplyObject(reply);
+    examine(store, &all);
+    assert_finds(&all, "has no append-only file", true);
+    assert_finds(&all, "does not see enough sentinels for a failover: NOQUORUM", true);
+    assert_finds(&all, "a sentinel can't be asked", true);
+    assert_finds(&all, "a replica can't be asked", true);
+    idem_close(store);
+    store = open_url(own.url, "replicas=3&timeout=2s");
+    examine(store, &all);
+    assert_finds(&all, "replicas=3 is asked for, and the server has 2", true);
+    idem_close(store);
+    sentinel_set_remove(&own);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------ failovers */
 
 /* Callers that begin and complete all the time. What a failover loses is lost by the store: they
@@ -509,6 +576,7 @@ int main(void)
     ADD(suite, a_sentinel_that_lies_behind_is_not_asked_again_and_again);
     ADD(suite, a_user_that_may_not_ask_for_the_role_is_told_at_once);
     ADD(suite, a_connection_to_a_master_that_became_a_replica_is_dropped);
+    ADD(suite, the_doctor_looks_at_sentinels_and_replicas);
     ADD(suite, without_enough_sentinels_there_is_an_error_by_the_deadline);
     TCase *failovers = tcase_create("failovers");
     tcase_set_timeout(failovers, 90);
