@@ -550,9 +550,14 @@ typedef struct {
     uint64_t age_ms;        /**< since the last write, by the backend's clock */
     void *memory;           /**< what the bytes live in if the record owns them */
     idem_encoding encoding; /**< completed: what the response is; else IDEM_ENCODING_JSON */
-    uint32_t reserved_word;
+    uint32_t flags; /**< IDEM_RECORD_UNDATED */
     uint64_t reserved[1];
 } idem_record;
+
+/** Of a record in progress: somebody has changed how long its key lives (Redis' PERSIST, EXPIRE), so
+ *  nobody knows when its lease ends. It counts as just written, and is not taken over. Its owner's
+ *  next change puts it right; without an owner, idem_settle() and idem_forget() end it. */
+#define IDEM_RECORD_UNDATED UINT32_C(1)
 
 /** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or
  *  NULL. */
