@@ -123,6 +123,9 @@ static idem__redis_verdict take_error(idem__redis *self, idem__redis_request *at
     if (has_another_form(self, at, text))
         return IDEM__REDIS_AGAIN;
     int rc = idem__redis_fault_take(&refusal, self->name, op->key, text);
+    if (refusal.drop)
+        (void)idem__redis_fault_set(whole, false, IDEM_ERR_UNAVAILABLE, "%s",
+                                    refusal.error.message);
     whole->drop = whole->drop || refusal.drop;
     whole->mute = whole->mute || refusal.mute;
     if (refusal.rights)
@@ -282,7 +285,7 @@ static idem__redis_verdict take_reads(idem__redis *self, idem__redis_request *at
 }
 
 idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
-                                         redisReply *const *replies, idem__redis_fault *whole)
+                                             redisReply *const *replies, idem__redis_fault *whole)
 {
     const redisReply *reply = replies[0];
     idem__redis_verdict given;

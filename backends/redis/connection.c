@@ -484,8 +484,8 @@ int idem__redis_keep_connected(idem__redis *self, uint64_t deadline_ms, idem__re
         return too_late(self, fault);
     bool sound = wire->fd >= 0 && !wire->broken && !self->pipeline.fault.error.code;
     /* The answer to an abandoned request is due, or was there a moment ago. */
-    if (sound && (wire->expected > 0 || (idem__redis_wire_seals(wire) &&
-                                         now_ms < wire->heard_ms + UNTESTED_MS)))
+    if (sound && (wire->expected > 0 ||
+                  (idem__redis_wire_seals(wire) && now_ms < wire->heard_ms + UNTESTED_MS)))
         return IDEM_OK;
     if (sound && idem__redis_wire_usable(&self->wire))
         return IDEM_OK;

@@ -66,7 +66,7 @@ struct idem__redis {
     /* What is kept from one connection to the next. */
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;
-    idem_buffer text;      /**< of one record, while its command is made */
+    idem_buffer text; /**< of one record, while its command is made */
     idem__redis_pipeline pipeline;
     idem__redis_wire wire; /**< its `tls` is the instance's */
 };

@@ -342,8 +342,8 @@ int idem__redis_receive(idem_backend *backend, idem_op **done, size_t room, size
     else if (self->wire.fd < 0 && rc == IDEM_OK)
         rc = idem__redis_wire_tell_lost(&self->wire, &pipeline->fault);
     give_back(pipeline, done, room, count);
-    pipeline->more = pipeline->done.first ||
-                     (*count == room && idem__redis_wire_has_more(&self->wire));
+    pipeline->more =
+        pipeline->done.first || (*count == room && idem__redis_wire_has_more(&self->wire));
     if (rc)
         (void)idem_error_set(error, rc, "%s", pipeline->fault.error.message);
     return rc;

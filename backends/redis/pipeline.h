@@ -30,8 +30,8 @@ typedef struct {
     bool leaving;     /**< the server refused something in a way that ends the connection: nothing
                            but what is in flight goes on */
     bool more;        /**< something has come that was not given back for want of room */
-    idem__redis_fault fault;   /**< why the connection is over */
-    idem__redis_fault parting; /**< why it is leaving */
+    idem__redis_fault fault;                      /**< why the connection is over */
+    idem__redis_fault parting;                    /**< why it is leaving */
     redisReply *replies[IDEM__REDIS_REPLIES_MAX]; /**< of the first that is awaited */
     size_t have;
     idem__redis_request requests[IDEM__REDIS_FLIGHT_MAX];

@@ -22,9 +22,9 @@ idem__redis_request idem__redis_request_make(const idem__redis *self, idem_op *o
         [IDEM_OP_GET] = IDEM__REDIS_READ,
     };
     idem__redis_request made = {.op = op,
-                            .script = scripts[op->kind],
-                            .form = self->no_names ? IDEM__REDIS_BY_TEXT : IDEM__REDIS_BY_NAME,
-                            .begin = IDEM__REDIS_NOT_SENT};
+                                .script = scripts[op->kind],
+                                .form = self->no_names ? IDEM__REDIS_BY_TEXT : IDEM__REDIS_BY_NAME,
+                                .begin = IDEM__REDIS_NOT_SENT};
     if (op->kind == IDEM_OP_INSERT && !self->proved) {
         made.script = IDEM__REDIS_PROVE;
         made.form = IDEM__REDIS_BY_TEXT; /* which takes a right, too */
@@ -150,7 +150,7 @@ void idem__redis_request_take_back(idem_op *op)
 
 /* A refused change made none, and whatever refused it may be over when the call comes again. */
 void idem__redis_request_fail(const idem__redis *self, idem__redis_request *at,
-                          const idem__redis_fault *fault)
+                              const idem__redis_fault *fault)
 {
     bool sent = at->begin < idem__redis_wire_sent(&self->wire);
     at->answered = at->answered || sent;

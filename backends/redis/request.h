@@ -50,11 +50,11 @@ bool idem__redis_request_append(idem__redis *self, idem__redis_request *at);
 
 /** Takes the replies in. BROKEN: `whole` says why; it also learns what concerns the connection. */
 idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
-                                         redisReply *const *replies, idem__redis_fault *whole);
+                                             redisReply *const *replies, idem__redis_fault *whole);
 
 /** The connection failed before it had its answer. */
 void idem__redis_request_fail(const idem__redis *self, idem__redis_request *at,
-                          const idem__redis_fault *fault);
+                              const idem__redis_fault *fault);
 
 /** The answers were out of step: takes back what its op was told. */
 void idem__redis_request_distrust(idem__redis_request *at, const idem__redis_fault *fault);

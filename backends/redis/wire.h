@@ -37,14 +37,14 @@ typedef struct {
     size_t received; /**< its bytes, or a little more */
     idem_buffer out; /**< commands; sent up to `sent` */
     size_t sent;
-    uint64_t gone; /**< bytes that were sent and are not in `out` any more */
+    uint64_t gone;   /**< bytes that were sent and are not in `out` any more */
     size_t expected; /**< replies that are still to come */
     unsigned seals;  /**< how pipelines are sealed, see wire.c; 0: they are not */
     bool sealed;     /**< the server has answered to such a seal */
     uint64_t seal;   /**< the last one that was sent, and that was answered */
     uint64_t confirmed;
     uint64_t heard_ms; /**< when something came last, by the coarse clock */
-    size_t chunk_len; /**< of what was received last, and how much of it the reader was given */
+    size_t chunk_len;  /**< of what was received last, and how much of it the reader was given */
     size_t fed;
     char chunk[IDEM__REDIS_CHUNK];
 } idem__redis_wire;
