@@ -20,6 +20,7 @@ extern const idem_backend_ops idem__redis_cluster_backend;
 static const idem_param params[] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = IDEM__REDIS_CONNECT_TIMEOUT_ROW,
     [IDEM__REDIS_PASSWORD_FILE] = IDEM__REDIS_PASSWORD_FILE_ROW,
+    [IDEM__REDIS_REPLICAS] = IDEM__REDIS_REPLICAS_ROW,
 };
 
 /* ----------------------------------------------------------------------------------- the URL */

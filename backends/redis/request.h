@@ -33,6 +33,7 @@ typedef struct idem__redis_request {
     bool answered;  /**< at least once */
     bool asking;    /**< with ASKING before each of its commands */
     bool last;      /**< of its pipeline: a seal follows, if there are seals */
+    bool waits;     /**< and in front of the seal, the server waits for its replicas */
     unsigned tries; /**< reads between which the record was changed */
     uint64_t begin; /**< where its commands begin and end in what the connection sends */
     uint64_t end;

@@ -30,7 +30,7 @@
 #define VALUE_MAX    ((size_t)512 << 20) /* Redis' own limit, unless it was raised */
 #define REPLY_MAX    (VALUE_MAX + 65536u)
 #define ELEMENTS_MAX 65536u
-#define DEPTH_MAX    2u      /* arrays in the answer to SCAN */
+#define DEPTH_MAX    3u      /* arrays in the answer to ROLE */
 #define NESTED_MAX   524288u /* elements of a map in which each slot stands alone */
 #define NESTED_DEPTH 4u
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */

@@ -46,13 +46,18 @@ static int read_params(idem_store *store, char *query, idem_error *error)
     return IDEM_OK;
 }
 
-static int read_clock(idem_store *store, const idem_options *options, idem_error *error)
+static int read_hooks(idem_store *store, const idem_options *options, idem_error *error)
 {
     store->on_event = options->on_event;
     store->event_user = options->event_user;
     if (options->clock.now_ms && !(store->ops.traits & IDEM_TRAIT_CLOCK))
         return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
                               "%s: keeps its own time and takes no clock", store->ops.scheme);
+    if (options->credentials && !(store->ops.traits & IDEM_BACKEND_CREDENTIALS))
+        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                              "%s: takes no credentials from a callback; leave it out of the "
+                              "options",
+                              store->ops.scheme);
     return IDEM_OK;
 }
 
@@ -156,7 +161,7 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
     if (rc == IDEM_OK)
         rc = read_params(store, store->url.query, error);
     if (rc == IDEM_OK)
-        rc = read_clock(store, &read, error);
+        rc = read_hooks(store, &read, error);
     if (rc)
         return rc;
     store->id = idem__store_id();
@@ -177,6 +182,8 @@ static int open_store(idem_store *store, const idem_options *options, void *cont
         .context = context,
         .flags = read.flags,
         .prefix = store->prefix,
+        .credentials = read.credentials,
+        .credentials_user = read.credentials_user,
     };
     rc = prepare(store, &config, error);
     return rc ? rc : start(store, &config, error);
@@ -201,7 +208,8 @@ int idem_open_with(const char *url, const idem_options *options, idem_store **st
         !(ops->traits & IDEM_BACKEND_HOST_LIST))
         rc = idem_error_set(
             error, IDEM_ERR_ARGUMENT,
-            "%s: the URL names several hosts, and this store takes one: name one, the primary",
+            "%s: the URL names several hosts, and this store takes one: name one, the primary; "
+            "sentinels are listed in redis+sentinel://host1,host2/master_name",
             ops->scheme);
     if (rc == IDEM_OK) {
         made->ops = *ops;
