@@ -19,8 +19,8 @@
 
 /* What the project has, whether or not this build has it. */
 static const char *const schemes[] = {"memory",          "postgresql", "redis",
-                                      "redis+sentinel",  "redis+unix", "rediss",
-                                      "rediss+sentinel", "sqlite"};
+                                      "redis+cluster", "redis+sentinel", "redis+unix", "rediss",
+                                      "rediss+cluster", "rediss+sentinel", "sqlite"};
 
 static bool is_known(const char *scheme)
 {

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OPTIONS_MAX 24
+#define OPTIONS_MAX 40
 #define TRIES       3000
 #define TRY_MS      10
 #define KEYS_MAX    1000
@@ -110,6 +110,7 @@ void cluster_await_replicas(const cluster_set *self, size_t node, size_t replica
 static void start_node(cluster_set *self, const char *const *more)
 {
     char bus[16];
+    char tls[16];
     size_t node = self->count++;
     const char *options[OPTIONS_MAX] = {"--cluster-enabled",
                                         "yes",
@@ -127,9 +128,17 @@ static void start_node(cluster_set *self, const char *const *more)
     size_t count = 12;
     for (; more && *more && count < OPTIONS_MAX - 1; more++)
         options[count++] = *more;
+    if (self->tls) {
+        self->ports[node] = cluster_free_port();
+        (void)snprintf(tls, sizeof tls, "%d", self->ports[node]);
+        options[count++] = "--tls-port";
+        options[count++] = tls;
+    }
     self->bus[node] = cluster_free_port();
     (void)snprintf(bus, sizeof bus, "%d", self->bus[node]);
     server_start(&self->nodes[node], options);
+    if (!self->tls)
+        self->ports[node] = self->nodes[node].port;
     char *id = server_text(&self->nodes[node], "CLUSTER MYID");
     (void)snprintf(self->ids[node], sizeof self->ids[node], "%s", id);
     free(id);
@@ -139,7 +148,7 @@ static void meet(const cluster_set *self, size_t node)
 {
     for (size_t i = 0; i < self->count; i++) {
         if (i != node)
-            server_do(&self->nodes[node], "CLUSTER MEET 127.0.0.1 %d %d", self->nodes[i].port,
+            server_do(&self->nodes[node], "CLUSTER MEET 127.0.0.1 %d %d", self->ports[i],
                       self->bus[i]);
     }
 }
@@ -156,15 +165,17 @@ static void spread_slots(const cluster_set *self)
 
 static void make_url(cluster_set *self)
 {
-    size_t len = (size_t)snprintf(self->url, sizeof self->url, "redis+cluster://");
+    const char *scheme = self->tls ? "rediss+cluster://" : "redis+cluster://";
+    const char *host = self->tls ? "localhost" : "127.0.0.1";
+    size_t len = (size_t)snprintf(self->url, sizeof self->url, "%s", scheme);
     for (size_t i = 0; i < self->count; i++)
-        len += (size_t)snprintf(self->url + len, sizeof self->url - len, "%s127.0.0.1:%d",
-                                i ? "," : "", self->nodes[i].port);
+        len += (size_t)snprintf(self->url + len, sizeof self->url - len, "%s%s:%d",
+                                i ? "," : "", host, self->ports[i]);
 }
 
-void cluster_start(cluster_set *self, size_t masters, size_t replicas, const char *const *options)
+static void start_all(cluster_set *self, size_t masters, size_t replicas,
+                      const char *const *options)
 {
-    memset(self, 0, sizeof *self);
     self->masters = masters;
     for (size_t i = 0; i < masters * (1 + replicas); i++)
         start_node(self, options);
@@ -181,6 +192,40 @@ void cluster_start(cluster_set *self, size_t masters, size_t replicas, const cha
         cluster_await_replicas(self, i, replicas);
     self->began = self->count;
     make_url(self);
+}
+
+void cluster_start(cluster_set *self, size_t masters, size_t replicas, const char *const *options)
+{
+    memset(self, 0, sizeof *self);
+    start_all(self, masters, replicas, options);
+}
+
+void cluster_start_tls(cluster_set *self, size_t masters, const char *folder)
+{
+    char certificate[160];
+    char key[160];
+    char ca[160];
+    const char *const options[] = {"--tls-cluster",
+                                   "yes",
+                                   "--tls-cert-file",
+                                   certificate,
+                                   "--tls-key-file",
+                                   key,
+                                   "--tls-ca-cert-file",
+                                   ca,
+                                   "--tls-auth-clients",
+                                   "no",
+                                   "--cluster-announce-hostname",
+                                   "localhost",
+                                   "--cluster-preferred-endpoint-type",
+                                   "hostname",
+                                   NULL};
+    (void)snprintf(certificate, sizeof certificate, "%s/server.crt", folder);
+    (void)snprintf(key, sizeof key, "%s/server.key", folder);
+    (void)snprintf(ca, sizeof ca, "%s/ca.crt", folder);
+    memset(self, 0, sizeof *self);
+    self->tls = true;
+    start_all(self, masters, 0, options);
 }
 
 size_t cluster_join(cluster_set *self)

@@ -13,8 +13,10 @@
 typedef struct {
     server nodes[CLUSTER_NODES_MAX]; /* the masters first, then their replicas in turn */
     int bus[CLUSTER_NODES_MAX];
+    int ports[CLUSTER_NODES_MAX]; /* what the cluster tells its clients: with TLS not the plain ones */
     char ids[CLUSTER_NODES_MAX][64];
     size_t count;
+    bool tls;       /* see cluster_start_tls() */
     size_t began;   /* nodes at the beginning */
     size_t masters; /* at the beginning */
     char url[SERVER_URL_SIZE]; /* redis+cluster://, with all the nodes there were at the beginning */
@@ -24,6 +26,10 @@ typedef struct {
  *  @param replicas  of each master
  *  @param options   more of their settings, NULL at the end; may be NULL */
 void cluster_start(cluster_set *self, size_t masters, size_t replicas, const char *const *options);
+
+/** The same with TLS between its nodes and to its clients, who have to trust `ca.crt` of a folder that
+ *  certificates.sh has filled; the nodes announce the name localhost. */
+void cluster_start_tls(cluster_set *self, size_t masters, const char *folder);
 
 /** Starts one more node, which has no slots. @return its index */
 size_t cluster_join(cluster_set *self);
