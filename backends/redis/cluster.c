@@ -103,6 +103,7 @@ static int refuse_pipe(idem__redis_fault *fault)
 
 static void join_all(idem__redis_cluster *self)
 {
+    atomic_store(&self->refresh.hurry, true);
     idem__redis_job_join(&self->refresh.job);
     for (idem__redis_node *at = self->nodes; at; at = at->next)
         idem__redis_job_join(&at->dial);
@@ -133,7 +134,7 @@ static void free_all_flights(idem__redis_cluster *self)
 void idem__redis_cluster_close(idem_backend *backend)
 {
     idem__redis_cluster *self = (idem__redis_cluster *)backend;
-    idem__redis_job_join(&self->refresh.job);
+    join_all(self);
     free_all_flights(self);
     idem__redis_node_free_all(self);
     free_flights(self->unused);

@@ -67,6 +67,7 @@ typedef struct {
     idem__redis_address *candidates;
     size_t count;
     idem__redis_map *map; /**< what came of it */
+    atomic_bool hurry;    /**< nobody waits for it any more */
 } idem__redis_refresh;
 
 struct idem__redis_cluster {
@@ -111,7 +112,8 @@ idem_config idem__redis_node_config(const idem__redis_cluster *self,
 bool idem__redis_node_dial(idem__redis_cluster *self, idem__redis_node *node,
                            idem__redis_fault *fault);
 /** Connects it, and waits for that; nothing is in flight there. */
-int idem__redis_node_await(idem__redis_node *node, uint64_t deadline_ms, idem__redis_fault *fault);
+int idem__redis_node_await(idem__redis_cluster *self, idem__redis_node *node, uint64_t deadline_ms,
+                           idem__redis_fault *fault);
 /** True if it can be sent to now. Looks at a connection that has been at rest. */
 bool idem__redis_node_usable(idem__redis_node *node);
 /** Removes those that have no slot and nothing to do. */
@@ -131,8 +133,9 @@ void idem__redis_job_join(idem__redis_job *job);
 /* cluster_refresh.c: the map of slots. */
 /** Asks for a new map, which is fetched as soon as the last one is old enough. */
 void idem__redis_refresh_want(idem__redis_cluster *self);
-/** Starts the fetching that is wanted and due. */
-void idem__redis_refresh_start(idem__redis_cluster *self);
+/** Starts the fetching that is wanted and due. @param until_ms  it ends by then; UINT64_MAX: when all
+ *  nodes have been asked */
+void idem__redis_refresh_start(idem__redis_cluster *self, uint64_t until_ms);
 /** Takes a map in that has come. @return true: one has come, or could not be had */
 bool idem__redis_refresh_take(idem__redis_cluster *self);
 /** Blocks until there is a map. */

@@ -64,7 +64,7 @@ static int list(idem__redis_cluster *self, idem_scan_page *page, uint64_t deadli
         return IDEM_OK;
     if (own.cursor == 0)
         slot = node->first_slot;
-    int rc = idem__redis_node_await(node, deadline_ms, fault);
+    int rc = idem__redis_node_await(self, node, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = idem__redis_scan(node->redis, &own, deadline_ms, fault);
     if (rc) {
@@ -204,11 +204,11 @@ static int judge_state(const examination *at, uint64_t deadline_ms, idem__redis_
     return IDEM_OK;
 }
 
-static int examine(examination *at, idem__redis_node *node, uint64_t deadline_ms,
-                   idem__redis_fault *fault)
+static int examine(examination *at, idem__redis_cluster *self, idem__redis_node *node,
+                   uint64_t deadline_ms, idem__redis_fault *fault)
 {
     at->node = node;
-    int rc = idem__redis_node_await(node, deadline_ms, fault);
+    int rc = idem__redis_node_await(self, node, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = judge_state(at, deadline_ms, fault);
     if (rc == IDEM_OK) {
@@ -243,7 +243,7 @@ int idem__redis_cluster_check(idem_backend *backend, idem_finding_fn emit, void 
     judge_masters(&at);
     for (idem__redis_node *node = self->nodes; node; node = node->next) {
         idem__redis_fault own = {0};
-        if (node->named && examine(&at, node, deadline_ms, &own))
+        if (node->named && examine(&at, self, node, deadline_ms, &own))
             tell_failed(&at, &own);
     }
     return IDEM_OK;

@@ -87,11 +87,15 @@ bool idem__redis_node_dial(idem__redis_cluster *self, idem__redis_node *node,
     return false;
 }
 
-int idem__redis_node_await(idem__redis_node *node, uint64_t deadline_ms, idem__redis_fault *fault)
+int idem__redis_node_await(idem__redis_cluster *self, idem__redis_node *node, uint64_t deadline_ms,
+                           idem__redis_fault *fault)
 {
-    idem__redis_job_join(&node->dial);
-    (void)idem__redis_job_reap(&node->dial);
-    if (node->sent.count > 0)
+    while (node->dial.running && !idem__redis_job_reap(&node->dial) &&
+           idem_monotonic_ms() < deadline_ms) {
+        idem__redis_cluster_wait(self, deadline_ms);
+        idem__redis_cluster_calm(self);
+    }
+    if (node->dial.running || node->sent.count > 0)
         return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE, "%s is busy with others",
                                      node->redis->name);
     int rc = idem__redis_ready(node->redis, deadline_ms, fault);

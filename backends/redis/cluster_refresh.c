@@ -85,7 +85,7 @@ static void fetch(void *user)
     for (size_t i = 0; i < refresh->count && !refresh->map; i++) {
         idem__redis_fault fault = {0};
         uint64_t now_ms = idem_monotonic_ms();
-        if (i > 0 && now_ms >= refresh->job.deadline_ms)
+        if (i > 0 && (now_ms >= refresh->job.deadline_ms || atomic_load(&refresh->hurry)))
             break;
         refresh->map =
             ask_candidate(self, &refresh->candidates[i], refresh->job.deadline_ms, &fault);
@@ -153,7 +153,7 @@ static void refuse_start(idem__redis_cluster *self, const char *what)
                                 "the cluster's map of slots can't be fetched: %s", what);
 }
 
-void idem__redis_refresh_start(idem__redis_cluster *self)
+void idem__redis_refresh_start(idem__redis_cluster *self, uint64_t until_ms)
 {
     uint64_t now_ms = idem_monotonic_ms();
     uint64_t patience_ms = self->config->values[IDEM__REDIS_CONNECT_TIMEOUT].number;
@@ -165,6 +165,9 @@ void idem__redis_refresh_start(idem__redis_cluster *self)
         return;
     }
     uint64_t deadline_ms = now_ms + (self->refresh.count + 1) * patience_ms;
+    if (until_ms < deadline_ms)
+        deadline_ms = until_ms;
+    atomic_store(&self->refresh.hurry, false);
     if (idem__redis_job_start(&self->refresh.job, fetch, self, deadline_ms, self->notify[1]) != 0) {
         refuse_start(self, "there is no thread for it: raise this user's limit of them (ulimit -u)");
         return;
@@ -221,7 +224,7 @@ static bool fetch_once(idem__redis_cluster *self, uint64_t deadline_ms)
     uint64_t now_ms = idem_monotonic_ms();
     idem__redis_refresh_want(self);
     while (now_ms < deadline_ms) {
-        idem__redis_refresh_start(self);
+        idem__redis_refresh_start(self, deadline_ms);
         if (!self->refresh.job.running && now_ms >= self->refresh_after_ms)
             return false; /* it could not be started */
         bool pauses = !self->refresh.job.running && self->refresh_after_ms < deadline_ms;

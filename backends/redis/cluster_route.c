@@ -166,7 +166,7 @@ static void route(idem__redis_cluster *self, idem__redis_flight *at)
         return;
     }
     idem__redis_refresh_want(self);
-    idem__redis_refresh_start(self);
+    idem__redis_refresh_start(self, UINT64_MAX);
     if (self->refresh.job.running) {
         push(&self->homeless, at);
         return;
@@ -357,7 +357,7 @@ static void turn(idem__redis_cluster *self, bool all)
     if (news)
         idem__redis_node_sweep(self);
     kick_all(self);
-    idem__redis_refresh_start(self);
+    idem__redis_refresh_start(self, UINT64_MAX);
 }
 
 static void give_back(idem__redis_cluster *self, idem_op **done, size_t room, size_t *count)

@@ -121,7 +121,7 @@ static int prepare_cluster(const idem_config *config, void **prepared, idem_erro
 const idem_backend_ops idem__redis_cluster_tls_backend = {
     IDEM__REDIS_CLUSTER_SHARED,
     .scheme = "rediss+cluster",
-    .summary = "the same over TLS",
+    .summary = "a Redis or Valkey Cluster over TLS",
     .example = "rediss+cluster://user:password@host1:6379,host2:6379",
     .params = tls_params,
     .params_count = IDEM__REDIS_TLS_PARAMS,

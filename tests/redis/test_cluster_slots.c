@@ -230,6 +230,33 @@ START_TEST(a_connection_at_rest_that_ends_is_noticed)
 }
 END_TEST
 
+/* By the deadline, whatever connect_timeout says. */
+START_TEST(a_cluster_that_says_nothing_is_given_up_by_the_deadline)
+{
+    char url[SERVER_URL_SIZE + 60];
+    idem_store *store = NULL;
+    (void)snprintf(url, sizeof url, "%s?timeout=300ms&connect_timeout=20s", cluster.url);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_int_eq(kill(cluster.nodes[i].pid, SIGSTOP), 0);
+    assert_in_time(300, assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &store, &err)));
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_int_eq(kill(cluster.nodes[i].pid, SIGCONT), 0);
+    assert_ok(idem_open(cluster.url, &store, &err));
+    complete(store, "a", "1");
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_int_eq(kill(cluster.nodes[i].pid, SIGSTOP), 0);
+    idem_outcome out;
+    assert_in_time(300, ck_assert_int_ne(idem_begin(store, IDEM_REQUEST(.key = idem_str("b"),
+                                                                        .timeout_ms = 300),
+                                                    &out, &err),
+                                         IDEM_OK));
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_int_eq(kill(cluster.nodes[i].pid, SIGCONT), 0);
+    assert_begin(store, "a", IDEM_COMPLETED);
+    idem_close(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redis cluster slots");
@@ -241,5 +268,6 @@ int main(void)
     ADD_HERE(suite, a_node_that_says_nothing_holds_up_nobody_else, 2);
     ADD_HERE(suite, what_is_dropped_is_given_back_and_a_connect_makes_it_good, 1);
     ADD_HERE(suite, a_connection_at_rest_that_ends_is_noticed, 1);
+    ADD_HERE(suite, a_cluster_that_says_nothing_is_given_up_by_the_deadline, 1);
     return run_suite(suite);
 }
