@@ -5,8 +5,8 @@
  * instances, each with a map and connections of its own.
  *
  * Files: cluster_map.c reads maps and redirections, cluster_refresh.c fetches them, cluster_node.c
- * connects nodes, cluster_route.c moves ops, cluster_wait.c says what is waited for,
- * cluster_admin.c lists and examines, cluster_job.c makes threads.
+ * connects nodes, cluster_route.c moves ops, cluster_submit.c waits for a batch of them,
+ * cluster_wait.c says what is waited for, cluster_admin.c lists and examines, cluster_job.c makes threads.
  */
 #include "cluster.h"
 
@@ -95,10 +95,11 @@ static void close_descriptors(idem__redis_cluster *self)
 
 static int refuse_pipe(idem__redis_fault *fault)
 {
-    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                 "a cluster needs two descriptors beside its connections, and there "
-                                 "are none left: raise this process's limit of open files "
-                                 "(ulimit -n)");
+    return idem__redis_fault_set(
+        fault, false, IDEM_ERR_UNAVAILABLE,
+        "a cluster needs two descriptors beside its connections, and there "
+        "are none left: raise this process's limit of open files "
+        "(ulimit -n)");
 }
 
 static void join_all(idem__redis_cluster *self)

@@ -50,14 +50,14 @@ struct idem__redis_node {
     bool connected;
     bool named; /**< the last map has it as a master */
     idem__redis_job dial;
-    uint64_t not_before_ms; /**< of the next dial */
-    uint64_t silent_ms;     /**< since when an answer is due */
-    bool ready;             /**< something has come, as far as is known */
-    uint64_t looked_ms;     /**< when it was looked at, while none was due */
+    uint64_t not_before_ms;      /**< of the next dial */
+    uint64_t silent_ms;          /**< since when an answer is due */
+    bool ready;                  /**< something has come, as far as is known */
+    uint64_t looked_ms;          /**< when it was looked at, while none was due */
     idem__redis_flights waiting; /**< for a connection, or for room on it */
     idem__redis_flights sent;
     unsigned first_slot; /**< the lowest that it has, while a scan looks for it */
-    int watched; /**< the descriptor that the set of descriptors has; -1: none */
+    int watched;         /**< the descriptor that the set of descriptors has; -1: none */
     bool watched_write;
 };
 
@@ -83,9 +83,9 @@ struct idem__redis_cluster {
     idem__redis_map *map; /**< the last one that was fetched; NULL: none was */
     idem__redis_refresh refresh;
     bool refresh_wanted;
-    uint64_t refresh_after_ms; /**< not before */
-    unsigned turn;             /**< which candidate is asked first */
-    idem__redis_fault reason;  /**< why the last refresh failed */
+    uint64_t refresh_after_ms;    /**< not before */
+    unsigned turn;                /**< which candidate is asked first */
+    idem__redis_fault reason;     /**< why the last refresh failed */
     idem__redis_flights homeless; /**< that wait for a map */
     idem__redis_flights done;     /**< to be given back */
     idem__redis_flight *unused;
@@ -151,6 +151,15 @@ int idem__redis_cluster_receive(idem_backend *backend, idem_op **done, size_t ro
                                 idem_error *error);
 void idem__redis_cluster_abandon(idem_backend *backend, idem_op *op);
 void idem__redis_cluster_drop(idem_backend *backend);
+/** Takes in what the threads have done, and what has come from the nodes.
+ *  @param all  of all that owe an answer, and not only of those that are marked as ready */
+void idem__redis_cluster_turn(idem__redis_cluster *self, bool all);
+/** Takes ops that are done, as many as there is room for. */
+size_t idem__redis_cluster_give_back(idem__redis_cluster *self, idem_op **done, size_t room);
+/** Makes all that is in flight done: what was not sent was not carried out; of what was, nobody
+ *  knows. */
+void idem__redis_cluster_give_up(idem__redis_cluster *self);
+/* cluster_submit.c: a whole batch. */
 int idem__redis_cluster_submit(idem_backend *backend, idem_op *const *ops, size_t count,
                                uint64_t deadline_ms, idem_error *error);
 /** Sends the flights that wait for a map to where it says. */
@@ -172,10 +181,8 @@ int idem__redis_cluster_check(idem_backend *backend, idem_finding_fn emit, void 
 /* cluster.c: an instance's life. */
 int idem__redis_cluster_open(const idem_backend_ops *ops, const idem_backend_ops *node_ops,
                              idem__redis_way way, idem__redis_equip equip,
-                             const idem_config *config, idem_backend **backend,
-                             idem_error *error);
-int idem__redis_cluster_prepare(idem__redis_way way, const idem_config *config,
-                                idem_error *error);
+                             const idem_config *config, idem_backend **backend, idem_error *error);
+int idem__redis_cluster_prepare(idem__redis_way way, const idem_config *config, idem_error *error);
 int idem__redis_cluster_connect(idem_backend *backend, uint64_t deadline_ms, idem_error *error);
 void idem__redis_cluster_at_fork(idem_backend *backend, idem_fork_phase phase);
 void idem__redis_cluster_close(idem_backend *backend);

@@ -154,11 +154,11 @@ static void judge_replicas(const examination *at, uint16_t master)
                           "slots can't be used, and if its disk is lost, its records are",
                           quoted, (unsigned)address->port);
     else if (apart == 0)
-        idem_finding_emit(at->emit, at->emit_user,
-                          "run a replica of it on another machine (CLUSTER REPLICATE)",
-                          "all replicas of the master at %s port %u are on the same host: when that "
-                          "stops, none of them takes over",
-                          quoted, (unsigned)address->port);
+        idem_finding_emit(
+            at->emit, at->emit_user, "run a replica of it on another machine (CLUSTER REPLICATE)",
+            "all replicas of the master at %s port %u are on the same host: when that "
+            "stops, none of them takes over",
+            quoted, (unsigned)address->port);
 }
 
 static void judge_masters(const examination *at)

@@ -109,8 +109,8 @@ static void add_candidate(idem__redis_refresh *refresh, const idem__redis_addres
 
 static bool is_lively(const idem__redis_node *node)
 {
-    return node->connected && (node->sent.count == 0 ||
-                               idem_monotonic_ms() < node->silent_ms + LIVELY_MS);
+    return node->connected &&
+           (node->sent.count == 0 || idem_monotonic_ms() < node->silent_ms + LIVELY_MS);
 }
 
 /* Nodes that answered a moment ago, then all that are known, replicas too, then the URL's. */
@@ -123,7 +123,8 @@ static bool list_candidates(idem__redis_cluster *self)
     size_t members = self->map ? self->map->count : 0;
     free(refresh->candidates);
     refresh->count = 0;
-    refresh->candidates = calloc(2 * nodes + members + self->seeds_count, sizeof(idem__redis_address));
+    refresh->candidates =
+        calloc(2 * nodes + members + self->seeds_count, sizeof(idem__redis_address));
     if (!refresh->candidates)
         return false;
     size_t skip = nodes > 0 ? self->turn++ % nodes : self->turn++;
@@ -169,7 +170,8 @@ void idem__redis_refresh_start(idem__redis_cluster *self, uint64_t until_ms)
         deadline_ms = until_ms;
     atomic_store(&self->refresh.hurry, false);
     if (idem__redis_job_start(&self->refresh.job, fetch, self, deadline_ms, self->notify[1]) != 0) {
-        refuse_start(self, "there is no thread for it: raise this user's limit of them (ulimit -u)");
+        refuse_start(self,
+                     "there is no thread for it: raise this user's limit of them (ulimit -u)");
         return;
     }
     self->refresh_wanted = false;

@@ -14,18 +14,16 @@
  */
 #include "cluster.h"
 
-#include "batch.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define FLIGHTS_MAX    1024u
-#define HOPS_MAX       5u
-#define ROOM           64u
-#define REDIAL_MS      50u   /* after a node could not be connected */
-#define REST_MS        10u   /* between two looks at a connection on which nothing is due */
-#define SILENT_MS      500u  /* a node that owes an answer for so long is asked about */
+#define FLIGHTS_MAX 1024u
+#define HOPS_MAX    5u
+#define ROOM        64u
+#define REDIAL_MS   50u  /* after a node could not be connected */
+#define REST_MS     10u  /* between two looks at a connection on which nothing is due */
+#define SILENT_MS   500u /* a node that owes an answer for so long is asked about */
 
 /* ------------------------------------------------------------------------------------- flights */
 
@@ -263,12 +261,13 @@ static void redirect(idem__redis_cluster *self, idem__redis_node *from, idem__re
         go_to(to, at);
         return;
     }
-    const char *says = !known  ? "sends this key to a node without an address: let all nodes "
-                                 "announce one (cluster-announce-ip, cluster-announce-hostname)"
-                       : !to   ? "sends this key to another node, for which there is no memory"
-                       : to == from ? "sends this key to itself: look at redis-cli --cluster check"
-                               : "sends this key on, as others did before, and nobody takes it: "
-                                 "look at redis-cli --cluster check";
+    const char *says = !known ? "sends this key to a node without an address: let all nodes "
+                                "announce one (cluster-announce-ip, cluster-announce-hostname)"
+                       : !to  ? "sends this key to another node, for which there is no memory"
+                       : to == from
+                           ? "sends this key to itself: look at redis-cli --cluster check"
+                           : "sends this key on, as others did before, and nobody takes it: "
+                             "look at redis-cli --cluster check";
     (void)idem__redis_fault_set(&fault, false, IDEM_ERR_UNAVAILABLE, "%s %s", from->redis->name,
                                 says);
     fail(self, at, &fault);
@@ -337,8 +336,7 @@ static void end_dial(idem__redis_cluster *self, idem__redis_node *node)
     fail_all(self, &node->waiting, &node->dial.fault);
 }
 
-/* Takes in what the threads have done, and what has come from the nodes. */
-static void turn(idem__redis_cluster *self, bool all)
+void idem__redis_cluster_turn(idem__redis_cluster *self, bool all)
 {
     bool news = idem__redis_refresh_take(self);
     for (idem__redis_node *at = self->nodes; at; at = at->next) {
@@ -360,24 +358,25 @@ static void turn(idem__redis_cluster *self, bool all)
     idem__redis_refresh_start(self, UINT64_MAX);
 }
 
-static void give_back(idem__redis_cluster *self, idem_op **done, size_t room, size_t *count)
+size_t idem__redis_cluster_give_back(idem__redis_cluster *self, idem_op **done, size_t room)
 {
-    while (*count < room && self->done.first) {
+    size_t count = 0;
+    while (count < room && self->done.first) {
         idem__redis_flight *at = pop(&self->done);
-        done[(*count)++] = at->op;
+        done[count++] = at->op;
         put_back(self, at);
     }
+    return count;
 }
 
 int idem__redis_cluster_receive(idem_backend *backend, idem_op **done, size_t room, size_t *count,
                                 idem_error *error)
 {
     idem__redis_cluster *self = (idem__redis_cluster *)backend;
-    *count = 0;
     idem__redis_cluster_calm(self);
     if (!self->dropped)
-        turn(self, true);
-    give_back(self, done, room, count);
+        idem__redis_cluster_turn(self, true);
+    *count = idem__redis_cluster_give_back(self, done, room);
     if (!self->dropped)
         return IDEM_OK;
     return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
@@ -406,8 +405,7 @@ void idem__redis_cluster_abandon(idem_backend *backend, idem_op *op)
     }
 }
 
-/* What was not sent was not carried out; of what was, nobody knows. */
-static void give_up(idem__redis_cluster *self)
+void idem__redis_cluster_give_up(idem__redis_cluster *self)
 {
     idem__redis_fault fault = {0};
     (void)idem__redis_fault_set(&fault, false, IDEM_ERR_UNAVAILABLE,
@@ -434,7 +432,7 @@ void idem__redis_cluster_drop(idem_backend *backend)
 {
     idem__redis_cluster *self = (idem__redis_cluster *)backend;
     uint64_t now_ms = idem_monotonic_ms();
-    give_up(self);
+    idem__redis_cluster_give_up(self);
     for (idem__redis_node *at = self->nodes; at; at = at->next) {
         bool owes = at->connected && !at->dial.running && at->redis->wire.expected > 0;
         if (owes && now_ms > at->silent_ms + SILENT_MS / 5)
@@ -442,77 +440,4 @@ void idem__redis_cluster_drop(idem_backend *backend)
     }
     self->dropped = true;
     (void)!write(self->notify[1], "", 1);
-}
-
-/* ---------------------------------------------------------------------------------- a whole batch */
-
-static size_t take_done(idem__redis_cluster *self)
-{
-    size_t count = 0;
-    while (self->done.first) {
-        put_back(self, pop(&self->done));
-        count++;
-    }
-    return count;
-}
-
-/* A node of which alone something is due. NULL: it is none, or several. */
-static idem__redis_node *only_debtor(const idem__redis_cluster *self)
-{
-    idem__redis_node *found = NULL;
-    for (idem__redis_node *at = self->nodes; at; at = at->next) {
-        if (at->dial.running || at->waiting.count > 0 || (found && at->sent.count > 0))
-            return NULL;
-        found = at->sent.count > 0 ? at : found;
-    }
-    return self->refresh.job.running ? NULL : found;
-}
-
-/* Waits for one node awake for a moment, then asleep. For several it would keep from its work the
-   one that it waits for. */
-static void await_news(idem__redis_cluster *self, uint64_t deadline_ms)
-{
-    uint64_t look_ms = idem_monotonic_ms() + SILENT_MS / 2;
-    idem__redis_node *only = only_debtor(self);
-    if (only && idem_spin_yield(&self->patience)) {
-        only->ready = true;
-        return;
-    }
-    idem_spin_end(&self->patience);
-    idem__redis_cluster_wait(self, look_ms < deadline_ms ? look_ms : deadline_ms);
-}
-
-int idem__redis_cluster_submit(idem_backend *backend, idem_op *const *ops, size_t count,
-                               uint64_t deadline_ms, idem_error *error)
-{
-    idem__redis_cluster *self = (idem__redis_cluster *)backend;
-    size_t sent = 0;
-    size_t given = 0;
-    (void)error; /* every op gets an answer of its own */
-    self->dropped = false;
-    idem__redis_cluster_calm(self);
-    turn(self, true);
-    while (given < count) {
-        size_t got = 0;
-        if (sent < count)
-            sent += idem__redis_cluster_send(backend, ops + sent, count - sent);
-        turn(self, false);
-        got = take_done(self);
-        given += got;
-        if (given == count || got > 0)
-            continue;
-        if (idem_monotonic_ms() >= deadline_ms) {
-            give_up(self);
-            given += take_done(self);
-            break;
-        }
-        await_news(self, deadline_ms);
-        idem__redis_cluster_calm(self);
-    }
-    idem_spin_end(&self->patience);
-    idem__redis_fault fault = {0};
-    (void)idem__redis_fault_set(&fault, false, IDEM_ERR_UNAVAILABLE,
-                                "out of memory, or the deadline came before a node was asked");
-    idem__redis_batch_fail(ops + sent, count - sent, &fault);
-    return IDEM_OK;
 }

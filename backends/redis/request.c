@@ -100,8 +100,7 @@ static int append_command(idem__redis *self, const idem__redis_request *at, idem
     return put(self, at, sizeof set / sizeof set[0], set, fault);
 }
 
-static int append_reads(idem__redis *self, const idem__redis_request *at,
-                        idem__redis_fault *fault)
+static int append_reads(idem__redis *self, const idem__redis_request *at, idem__redis_fault *fault)
 {
     idem_bytes get[] = {idem_str("GET"), at->op->key};
     idem_bytes pttl[] = {idem_str("PTTL"), at->op->key};

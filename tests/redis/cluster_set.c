@@ -54,7 +54,7 @@ static long field(const server *node, const char *name)
     long number = -1;
     if (at)
         number = strcmp(name, "cluster_state:") == 0 ? strncmp(at + strlen(name), "ok", 2) == 0
-                                                      : atol(at + strlen(name));
+                                                     : atol(at + strlen(name));
     free(info);
     return number;
 }
@@ -169,8 +169,8 @@ static void make_url(cluster_set *self)
     const char *host = self->tls ? "localhost" : "127.0.0.1";
     size_t len = (size_t)snprintf(self->url, sizeof self->url, "%s", scheme);
     for (size_t i = 0; i < self->count; i++)
-        len += (size_t)snprintf(self->url + len, sizeof self->url - len, "%s%s:%d",
-                                i ? "," : "", host, self->ports[i]);
+        len += (size_t)snprintf(self->url + len, sizeof self->url - len, "%s%s:%d", i ? "," : "",
+                                host, self->ports[i]);
 }
 
 static void start_all(cluster_set *self, size_t masters, size_t replicas,

@@ -13,13 +13,15 @@
 typedef struct {
     server nodes[CLUSTER_NODES_MAX]; /* the masters first, then their replicas in turn */
     int bus[CLUSTER_NODES_MAX];
-    int ports[CLUSTER_NODES_MAX]; /* what the cluster tells its clients: with TLS not the plain ones */
+    int ports
+        [CLUSTER_NODES_MAX]; /* what the cluster tells its clients: with TLS not the plain ones */
     char ids[CLUSTER_NODES_MAX][64];
     size_t count;
     bool tls;       /* see cluster_start_tls() */
     size_t began;   /* nodes at the beginning */
     size_t masters; /* at the beginning */
-    char url[SERVER_URL_SIZE]; /* redis+cluster://, with all the nodes there were at the beginning */
+    char
+        url[SERVER_URL_SIZE]; /* redis+cluster://, with all the nodes there were at the beginning */
 } cluster_set;
 
 /** Starts it, and waits until all of its nodes say that it is up.

@@ -263,8 +263,9 @@ static void do_get(idem_claim *claim)
     idem_record_clear(&record);
 }
 
-static void (*const acts[])(idem_claim *claim) = {
-    do_complete, do_renew, do_checkpoint, do_release, do_forget, do_begin, do_begin_another, do_get};
+static void (*const acts[])(idem_claim *claim) = {do_complete,      do_renew,  do_checkpoint,
+                                                  do_release,       do_forget, do_begin,
+                                                  do_begin_another, do_get};
 
 START_TEST(an_op_follows_its_key_to_a_node_that_has_forgotten_the_scripts)
 {
@@ -419,10 +420,9 @@ static proxy *strange_node(char map[400], const char *host, int *port)
     *port = atoi(strrchr(proxy_url(between), ':') + 1);
     (void)snprintf(map, 400, "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n%s\r\n:%d\r\n$2\r\nid\r\n", host,
                    *port);
-    proxy_add(between, (proxy_rule){.match = "CLUSTER",
-                                    .action = PROXY_ANSWER,
-                                    .times = PROXY_ALWAYS,
-                                    .text = map});
+    proxy_add(between,
+              (proxy_rule){
+                  .match = "CLUSTER", .action = PROXY_ANSWER, .times = PROXY_ALWAYS, .text = map});
     return between;
 }
 
@@ -455,15 +455,14 @@ START_TEST(a_node_that_sends_a_key_to_itself_for_ever_is_told_by_the_deadline)
     proxy *between = strange_node(map, "$9\r\n127.0.0.1", &port);
     (void)snprintf(moved, sizeof moved, "-MOVED %u 127.0.0.1:%d\r\n",
                    idem__redis_key_slot(idem_str(KEY)), port);
-    proxy_add(between, (proxy_rule){.match = KEY,
-                                    .action = PROXY_ANSWER,
-                                    .times = PROXY_ALWAYS,
-                                    .text = moved});
+    proxy_add(
+        between,
+        (proxy_rule){.match = KEY, .action = PROXY_ANSWER, .times = PROXY_ALWAYS, .text = moved});
     (void)snprintf(url, sizeof url, "redis+cluster://127.0.0.1:%d", port);
     idem_store *own = open_url(url, "timeout=1s");
-    assert_in_time(1000, assert_code(IDEM_ERR_UNAVAILABLE,
-                                     idem_begin(own, IDEM_REQUEST(.key = idem_str(KEY)), &out,
-                                                &err)));
+    assert_in_time(1000,
+                   assert_code(IDEM_ERR_UNAVAILABLE,
+                               idem_begin(own, IDEM_REQUEST(.key = idem_str(KEY)), &out, &err)));
     assert_says("to itself");
     ck_assert_int_lt(proxy_hits(between), 400); /* with pauses, and not as fast as can be */
     idem_close(own);

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define THREADS   8
-#define KEYS_MAX  20000
-#define PATIENCE  "timeout=30s&connect_timeout=300ms"
+#define THREADS  8
+#define KEYS_MAX 20000
+#define PATIENCE "timeout=30s&connect_timeout=300ms"
 
 static cluster_set cluster;
 static idem_store *store;
@@ -29,7 +29,7 @@ static char first_failure[256];
 
 typedef struct {
     unsigned number;
-    unsigned count;                 /* keys that were tried */
+    unsigned count; /* keys that were tried */
     bool acknowledged[KEYS_MAX];
 } worker;
 
@@ -62,7 +62,8 @@ static bool do_one(const char *key)
     idem_outcome out;
     idem_error error = {0};
     bool done = false;
-    int rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS), &out, &error);
+    int rc =
+        idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS), &out, &error);
     if (rc || out.kind != IDEM_NEW) {
         note("begin", key, &error);
     } else {

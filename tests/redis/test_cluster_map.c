@@ -96,12 +96,12 @@ END_TEST
 START_TEST(ranges_masters_and_replicas_are_told_apart)
 {
     idem__redis_fault fault = {0};
-    idem__redis_map *map = read_map(
-        "*3\r\n"
-        "*4\r\n" RANGE("0", "99") NODE("$1\r\na", "1") NODE("$1\r\nb", "2")
-        "*3\r\n" RANGE("200", "200") NODE("$1\r\nc", "3")
-        "*4\r\n" RANGE("300", "16383") NODE("$1\r\na", "1") NODE("$1\r\nb", "2"),
-        &fault);
+    idem__redis_map *map = read_map("*3\r\n"
+                                    "*4\r\n" RANGE("0", "99") NODE("$1\r\na", "1")
+                                        NODE("$1\r\nb", "2") "*3\r\n" RANGE("200", "200")
+                                            NODE("$1\r\nc", "3") "*4\r\n" RANGE("300", "16383")
+                                                NODE("$1\r\na", "1") NODE("$1\r\nb", "2"),
+                                    &fault);
     ck_assert_msg(map != NULL, "%s", fault.error.message);
     ck_assert_uint_eq(map->count, 3);
     ck_assert_uint_eq(map->owned, 100 + 1 + 16084);
@@ -198,20 +198,11 @@ static const struct {
     const char *last;
     unsigned last_port;
 } lists[] = {
-    {"a", 0, 1, "a", 6379},
-    {"a", 7, 1, "a", 7},
-    {"::1", 7, 1, "::1", 7},
-    {"a:1,b:2", 0, 2, "b", 2},
-    {"a,b", 0, 2, "b", 6379},
-    {"a:1,[::1]:2", 0, 2, "::1", 2},
-    {"a:1,[::1]", 0, 2, "::1", 6379},
-    {"a,", 0, 0, NULL, 0},
-    {",a", 0, 0, NULL, 0},
-    {"a:0,b", 0, 0, NULL, 0},
-    {"a:1,b:x", 0, 0, NULL, 0},
-    {"a:1,[::1", 0, 0, NULL, 0},
-    {"a:1,[::1]2", 0, 0, NULL, 0},
-    {"a:1,[]:2", 0, 0, NULL, 0},
+    {"a", 0, 1, "a", 6379},           {"a", 7, 1, "a", 7},         {"::1", 7, 1, "::1", 7},
+    {"a:1,b:2", 0, 2, "b", 2},        {"a,b", 0, 2, "b", 6379},    {"a:1,[::1]:2", 0, 2, "::1", 2},
+    {"a:1,[::1]", 0, 2, "::1", 6379}, {"a,", 0, 0, NULL, 0},       {",a", 0, 0, NULL, 0},
+    {"a:0,b", 0, 0, NULL, 0},         {"a:1,b:x", 0, 0, NULL, 0},  {"a:1,[::1", 0, 0, NULL, 0},
+    {"a:1,[::1]2", 0, 0, NULL, 0},    {"a:1,[]:2", 0, 0, NULL, 0},
 };
 
 START_TEST(a_list_of_hosts_is_read_or_refused)

@@ -246,10 +246,10 @@ START_TEST(a_cluster_that_says_nothing_is_given_up_by_the_deadline)
     for (size_t i = 0; i < 3; i++)
         ck_assert_int_eq(kill(cluster.nodes[i].pid, SIGSTOP), 0);
     idem_outcome out;
-    assert_in_time(300, ck_assert_int_ne(idem_begin(store, IDEM_REQUEST(.key = idem_str("b"),
-                                                                        .timeout_ms = 300),
-                                                    &out, &err),
-                                         IDEM_OK));
+    assert_in_time(300, ck_assert_int_ne(
+                            idem_begin(store, IDEM_REQUEST(.key = idem_str("b"), .timeout_ms = 300),
+                                       &out, &err),
+                            IDEM_OK));
     for (size_t i = 0; i < 3; i++)
         ck_assert_int_eq(kill(cluster.nodes[i].pid, SIGCONT), 0);
     assert_begin(store, "a", IDEM_COMPLETED);
