@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define THREADS 8
+#define THREADS  8
 #define ANYWHERE "127.0.0.1"
 
 static sentinel_set set; /* of tests that do it no harm */
@@ -198,8 +198,9 @@ START_TEST(sentinels_that_are_down_or_silent_take_a_part_of_the_deadline)
     char url[400];
     false_sentinel silent;
     false_sentinel_start(&silent, 0);
-    (void)snprintf(hosts, sizeof hosts, ANYWHERE ":1,[::1]:1,no.such.host.invalid,127.0.0.1:%d,"
-                                        "localhost:%d",
+    (void)snprintf(hosts, sizeof hosts,
+                   ANYWHERE ":1,[::1]:1,no.such.host.invalid,127.0.0.1:%d,"
+                            "localhost:%d",
                    silent.port, lone.port);
     idem_store *store = NULL;
     url_of(url, sizeof url, hosts, SENTINEL_SET_MASTER "?timeout=5s&connect_timeout=4s");
@@ -219,11 +220,12 @@ START_TEST(no_sentinel_at_all_is_an_error_by_the_deadline)
 {
     false_sentinel silent;
     false_sentinel_start(&silent, 0);
-    assert_in_time(500, ck_assert_int_eq(try_to_open(ANYWHERE ":1,127.0.0.1:2", "shop?timeout=500ms"),
-                                         IDEM_ERR_UNAVAILABLE));
+    assert_in_time(500,
+                   ck_assert_int_eq(try_to_open(ANYWHERE ":1,127.0.0.1:2", "shop?timeout=500ms"),
+                                    IDEM_ERR_UNAVAILABLE));
     assert_says("none of 2 sentinels told the master");
-    assert_in_time(500, ck_assert_int_eq(try_at(silent.port, "shop?timeout=500ms"),
-                                         IDEM_ERR_UNAVAILABLE));
+    assert_in_time(
+        500, ck_assert_int_eq(try_at(silent.port, "shop?timeout=500ms"), IDEM_ERR_UNAVAILABLE));
     assert_says("none of 1 sentinels told the master");
     false_sentinel_stop(&silent);
 }
@@ -272,7 +274,8 @@ START_TEST(a_sentinel_that_wants_a_password_gets_its_own)
     ck_assert_ptr_null(strstr(err.message, "wr0ng"));
     assert_ok(try_at(locked.port, SENTINEL_SET_MASTER "?sentinel_password=s3cret"));
     /* A user that may ask for nothing but the master. */
-    assert_ok(try_at(locked.port, SENTINEL_SET_MASTER "?sentinel_user=app&sentinel_password=t0ken"));
+    assert_ok(
+        try_at(locked.port, SENTINEL_SET_MASTER "?sentinel_user=app&sentinel_password=t0ken"));
     assert_refused_at_once(lone.port, SENTINEL_SET_MASTER "?sentinel_password=s3cret",
                            "has no password set");
     (void)snprintf(path, sizeof path, "%s/password", locked.folder);
@@ -425,10 +428,10 @@ static void call_once(caller *self)
     char key[32];
     idem_outcome out;
     (void)snprintf(key, sizeof key, "load-%d-%d", self->number, self->done);
-    int rc = idem_begin(self->store,
-                        IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS,
-                                     .flags = IDEM_REINSTATE),
-                        &out, &self->error);
+    int rc =
+        idem_begin(self->store,
+                   IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS, .flags = IDEM_REINSTATE),
+                   &out, &self->error);
     if (rc == IDEM_OK && out.kind == IDEM_NEW)
         rc = idem_complete(self->store, out.claim, idem_str("1"), &self->error);
     else if (rc == IDEM_OK)
@@ -546,7 +549,8 @@ START_TEST(without_enough_sentinels_there_is_an_error_by_the_deadline)
     server_kill(&own.sentinels[1]);
     server_kill(&own.nodes[0]);
     int rc = IDEM_OK;
-    assert_in_time(1000, rc = idem_begin(store, IDEM_REQUEST(.key = idem_str("after")), &out, &err));
+    assert_in_time(1000,
+                   rc = idem_begin(store, IDEM_REQUEST(.key = idem_str("after")), &out, &err));
     /* It was sent to the primary that died, or it was not. */
     ck_assert_msg(rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_UNCERTAIN, "%d", rc);
     assert_says("can't be reached");
