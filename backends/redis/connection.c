@@ -335,8 +335,8 @@ int idem__redis_greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
 
 /* ------------------------------------------------------------------------------- open again */
 
-/* What a server answers first to some bytes, by a connection of its own, which no secret is sent on.
-   NUL: nothing. */
+/* What a server answers first to some bytes, by a connection of its own, which no secret is sent
+   on. NUL: nothing. */
 static char probe(const idem__redis *self, const char *bytes, size_t len, uint64_t deadline_ms)
 {
     idem__redis_fault fault = {0};
