@@ -49,7 +49,7 @@ test  pgbouncer      command pgbouncer /usr/sbin/pgbouncer
 test  gcc            command gcc
 test  g++            command g++
 test  make           command make
-test  libuv1-dev     header  uv.h
+bench libuv1-dev     header  uv.h
 test  zlib1g-dev     header  zlib.h
 test  libzstd-dev    header  zstd.h
 test  clang          command clang

@@ -5,6 +5,7 @@
 #
 #   bench.sh                  all rows, 5 rounds; writes the tables and plots of docs/performance.md
 #   bench.sh --quick          that everything works: one round, few keys, two minutes; writes no document
+#   bench.sh link             only what a network and other callers have to do with: --rows '^(link|beside)-'
 #   bench.sh --rows PATTERN   only rows whose name matches (an extended regular expression); likewise no document
 #   bench.sh --rounds N       more rounds or fewer
 #   bench.sh --sizes N,N...   other numbers of records than 10^3 to 10^7, which take some 8 GiB of memory and of disk
@@ -31,7 +32,7 @@ exec </dev/null
 . "$here/places.sh"
 
 usage() {
-  echo "usage: bench.sh [--quick] [--rows PATTERN] [--rounds N] [--sizes N,N...] [--output DIR]" >&2
+  echo "usage: bench.sh [link] [--quick] [--rows PATTERN] [--rounds N] [--sizes N,N...] [--output DIR]" >&2
   exit 64
 }
 
@@ -40,6 +41,11 @@ read_options() {
     case $1 in
     --quick)
       quick=yes
+      shift
+      continue
+      ;;
+    link)
+      wanted='^(link|beside)-'
       shift
       continue
       ;;
@@ -162,7 +168,7 @@ measure() {
 
 # scaled OPS: how many keys are used; few where it is only to be seen that it works.
 scaled() {
-  if [ "$quick" = yes ]; then
+  if [ "$quick" = yes ] && [ "$1" -gt 1 ]; then
     echo $(($1 / 20 + 20))
   else
     echo "$1"
@@ -183,7 +189,7 @@ measure_row() {
     # shellcheck disable=SC2086 # several words, split on purpose
     measure "$1" a "$round" "$a_ops" $4
     # shellcheck disable=SC2086 # several words, split on purpose
-    measure "$1" b "$round" "$b_ops" $5
+    [ -z "$5" ] || measure "$1" b "$round" "$b_ops" $5
     round=$((round + 1))
   done
 }

@@ -16,14 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LAG_MAX_S      2u  /* a replica tells every second where it is */
-#define LAG_ALLOWED_S  10u /* what a server that waits for its replicas lets them be behind */
-#define CLOCK_MAX_MS   1000
-#define MEMORY_PERCENT 90u
+#define LAG_MAX_S        2u  /* a replica tells every second where it is */
+#define LAG_ALLOWED_S    10u /* what a server that waits for its replicas lets them be behind */
+#define CLOCK_MAX_MS     1000
+#define MEMORY_PERCENT   90u
 #define CERTIFICATE_DAYS 30
-#define OLDEST_MAJOR   6u
-#define OLDEST_MINOR   2u
-#define VALUE_SIZE     96
+#define OLDEST_MAJOR     6u
+#define OLDEST_MINOR     2u
+#define VALUE_SIZE       96
 
 /* The settings that are asked for, in this order. */
 typedef enum {
@@ -296,8 +296,9 @@ static void judge_wanted(const examination *at, uint64_t replicas)
         find(at, "add replicas, or ask for fewer: no change is acknowledged",
              "replicas=%" PRIu64 " is asked for, and the server has %" PRIu64, wanted, replicas);
     else if (wanted > 0 && wanted < replicas)
-        find(at, "ask for all of them (replicas=), or let the others never be promoted "
-                 "(replica-priority 0)",
+        find(at,
+             "ask for all of them (replicas=), or let the others never be promoted "
+             "(replica-priority 0)",
              "replicas=%" PRIu64 " is asked for, and the server has %" PRIu64 ": a failover to one "
              "of the others can lose what was acknowledged",
              wanted, replicas);
@@ -376,8 +377,7 @@ static void judge_certificate(const examination *at, bool own)
     int days = 0;
     if (!tls || !tls->ops->ends(tls, own, &days) || days > CERTIFICATE_DAYS)
         return;
-    find(at,
-         own ? "renew it, and write it to the file of tls_cert=" : "renew it on the server",
+    find(at, own ? "renew it, and write it to the file of tls_cert=" : "renew it on the server",
          "%s certificate ends within %d days: when it has ended, no connection is made any more",
          own ? "this client's" : "the server's", days + 1);
 }

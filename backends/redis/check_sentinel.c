@@ -231,11 +231,12 @@ static void examine_replicas(const examination *at)
         idem__redis_fault fault = {0};
         (void)find_replica(at, i, &one);
         if (examine_replica(at, &one.places[0], share_of(at, count - i), &fault))
-            idem_finding_emit(at->emit, at->emit_user,
-                              "let clients reach it as they reach the primary; look at "
-                              "replica-announce-ip and at its users",
-                              "a replica can't be asked, and no more when it is the primary: %.160s",
-                              fault.error.message);
+            idem_finding_emit(
+                at->emit, at->emit_user,
+                "let clients reach it as they reach the primary; look at "
+                "replica-announce-ip and at its users",
+                "a replica can't be asked, and no more when it is the primary: %.160s",
+                fault.error.message);
         idem__redis_wire_close(&at->asker->wire);
     }
     if (at->info.len > 0 && count == 0)

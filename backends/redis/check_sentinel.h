@@ -14,8 +14,8 @@
 void idem__redis_check_sentinel(idem__redis *self, idem_bytes info, int64_t ahead_ms,
                                 uint64_t deadline_ms, idem_finding_fn emit, void *emit_user);
 
-/** By how much a server's clock, as TIME tells it, is ahead of this machine's. It was read between the
- *  two moments. 0 where the reply is none. */
+/** By how much a server's clock, as TIME tells it, is ahead of this machine's. It was read between
+ *  the two moments. 0 where the reply is none. */
 int64_t idem__redis_check_ahead(const redisReply *reply, int64_t before_ms, int64_t after_ms);
 
 #endif

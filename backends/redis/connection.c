@@ -370,8 +370,8 @@ int idem__redis_greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault
 
 /* ------------------------------------------------------------------------------- open again */
 
-/* What a server answers first to some bytes, by a connection of its own, which no secret is sent on.
-   NUL: nothing. */
+/* What a server answers first to some bytes, by a connection of its own, which no secret is sent
+   on. NUL: nothing. */
 static char probe(const idem__redis *self, const char *bytes, size_t len, uint64_t deadline_ms)
 {
     idem__redis_fault fault = {0};
@@ -517,7 +517,8 @@ int idem__redis_keep_connected(idem__redis *self, uint64_t deadline_ms, idem__re
     uint64_t now_ms = idem_monotonic_ms();
     if (now_ms >= deadline_ms)
         return too_late(self, fault);
-    bool sound = wire->fd >= 0 && !wire->broken && !self->pipeline.fault.error.code;
+    bool sound = wire->fd >= 0 && !wire->broken && !self->pipeline.leaving &&
+                 !self->pipeline.fault.error.code;
     /* The answer to an abandoned request is due, or was there a moment ago. */
     if (sound && (wire->expected > 0 ||
                   (idem__redis_wire_seals(wire) && now_ms < wire->heard_ms + UNTESTED_MS)))

@@ -107,15 +107,18 @@ static void seal(idem__redis *self)
         self->wire.broken = true; /* what was appended is not sent; `receive` tells */
 }
 
+/* True if nothing new may be sent on this connection. */
 static bool is_over(const idem__redis *self)
 {
-    return self->wire.fd < 0 || self->wire.broken || self->pipeline.fault.error.code != IDEM_OK;
+    return self->wire.fd < 0 || self->wire.broken || self->pipeline.leaving ||
+           self->pipeline.fault.error.code != IDEM_OK;
 }
 
 /* An op for which there is no connection is given back by the next `receive`. */
 static void refuse(idem__redis *self, idem__redis_request *at)
 {
-    idem__redis_fault fault = self->pipeline.fault;
+    const idem__redis_pipeline *pipeline = &self->pipeline;
+    idem__redis_fault fault = pipeline->leaving ? pipeline->parting : pipeline->fault;
     (void)idem__redis_wire_tell_lost(&self->wire, &fault);
     idem_op_fail(at->op, false, fault.error.code, "%s", fault.error.message);
     push(&self->pipeline.done, at);

@@ -78,10 +78,11 @@ void idem__redis_replicas_judge(const idem__redis *self, const redisReply *reply
         if (!at->op || !is_own(at->op))
             continue;
         idem__redis_request_take_back(at->op);
-        idem_op_fail(at->op, false, IDEM_ERR_UNCERTAIN,
-                     "%s has it, and %llu of %llu replicas that replicas= asks for said so: look at "
-                     "the replicas, or ask for fewer",
-                     self->name, told ? (unsigned long long)reply->integer : 0ULL,
-                     (unsigned long long)wanted);
+        idem_op_fail(
+            at->op, false, IDEM_ERR_UNCERTAIN,
+            "%s has it, and %llu of %llu replicas that replicas= asks for said so: look at "
+            "the replicas, or ask for fewer",
+            self->name, told ? (unsigned long long)reply->integer : 0ULL,
+            (unsigned long long)wanted);
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A password that is in a file, or comes from the program. It is read for each connection and kept nowhere. A file that is not
- * there, or is empty, may be about to be written anew: that is no lasting fault. What is no plain
- * file could make the caller wait.
+ * A password that is in a file, or comes from the program. It is read for each connection and kept
+ * nowhere. A file that is not there, or is empty, may be about to be written anew: that is no
+ * lasting fault. What is no plain file could make the caller wait.
  */
 #include "secret.h"
 

@@ -183,8 +183,7 @@ static int take_master(const idem__redis *asker, const redisReply *reply, idem__
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[0]->type == REDIS_REPLY_STRING &&
         reply->element[1]->type == REDIS_REPLY_STRING)
-        idem__redis_places_add(&one,
-                               (idem_bytes){reply->element[0]->str, reply->element[0]->len},
+        idem__redis_places_add(&one, (idem_bytes){reply->element[0]->str, reply->element[0]->len},
                                strtoull(reply->element[1]->str, NULL, 10));
     if (one.count == 0)
         return refuse(asker, false, "did not answer like a sentinel: correct the URL", fault);

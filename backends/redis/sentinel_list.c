@@ -71,8 +71,7 @@ static int read_hosts(const idem_config *config, idem__redis_places *places,
     if (!strchr(config->host, ',')) {
         idem__redis_places_add(places, idem_str(config->host),
                                config->port ? config->port : SENTINEL_PORT);
-        return places->count ? IDEM_OK
-                             : refuse("redis+sentinel: a host's name is too long", fault);
+        return places->count ? IDEM_OK : refuse("redis+sentinel: a host's name is too long", fault);
     }
     for (const char *at = config->host;; at++) {
         size_t len = strcspn(at, ",");

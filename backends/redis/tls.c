@@ -470,8 +470,8 @@ static bool ends(const idem__redis_tls *base, bool own, int *days)
     int seconds;
     X509 *peer = tls->ssl && !own ? SSL_get_peer_certificate(tls->ssl) : NULL;
     const X509 *certificate = tls->ssl && own ? SSL_get_certificate(tls->ssl) : peer;
-    bool known = certificate &&
-                 ASN1_TIME_diff(days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1;
+    bool known =
+        certificate && ASN1_TIME_diff(days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1;
     X509_free(peer);
     return known;
 }

@@ -608,7 +608,8 @@ IDEM_API int idem_forget_expired(idem_store *store, idem_bytes key, idem_error *
 
 /**
  * Completes a key whose owner crashed with an operator's answer: every later idem_begin() returns
- * it, and the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays.
+ * it, and the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays. A record that is
+ * IDEM_RECORD_UNDATED can be settled too: make sure that its owner is gone.
  *
  * @param response  as for idem_complete().
  * @return IDEM_ERR_LOST: it has a live owner, or is completed (the message says which);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WARM_UP_SHARE 20u /* one key in so many is added in front, to warm up */
@@ -81,13 +82,27 @@ static void work(caller *self, void *mine, uint64_t calls)
     }
 }
 
-static void work_with_latency(caller *self, void *mine, uint64_t calls)
+/* At a fixed rate each call has its time, whatever became of those before: what makes one late is
+   part of how long it takes. */
+static uint64_t wait_turn(const caller *self, uint64_t call, uint64_t from_ns)
+{
+    const bench_options *options = self->options;
+    uint64_t number = call * options->callers + self->number;
+    uint64_t due_ns = from_ns + number * 1000000000u / options->rate;
+    struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
+                           .tv_nsec = (long)(due_ns % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) != 0)
+        continue;
+    return due_ns;
+}
+
+static void work_with_latency(caller *self, void *mine, uint64_t calls, uint64_t begin_ns)
 {
     bench_work *one = self->subject->work[self->options->mode];
     uint32_t *latency_ns = self->said->latency_ns + self->number * calls;
     for (uint64_t i = 0; i < calls; i++) {
         fill_keys(self);
-        uint64_t began_ns = bench_now_ns();
+        uint64_t began_ns = self->options->rate > 0 ? wait_turn(self, i, begin_ns) : bench_now_ns();
         one(mine, self->keys, self->options->batch);
         uint64_t took_ns = bench_now_ns() - began_ns;
         latency_ns[i] = took_ns < UINT32_MAX ? (uint32_t)took_ns : UINT32_MAX;
@@ -108,7 +123,7 @@ static void *run_caller(void *argument)
     (void)pthread_barrier_wait(&self->said->warm);
     self->said->began_ns[self->number] = bench_now_ns();
     if (self->options->latency)
-        work_with_latency(self, mine, calls);
+        work_with_latency(self, mine, calls, self->said->began_ns[self->number]);
     else
         work(self, mine, calls);
     self->said->ended_ns[self->number] = bench_now_ns();
@@ -187,10 +202,15 @@ static int compare_latencies(const void *a, const void *b)
 static void print_latencies(board *said, size_t count)
 {
     qsort(said->latency_ns, count, sizeof said->latency_ns[0], compare_latencies);
-    size_t p999 = count * 999 / 1000;
-    double p999_ns = said->latency_ns[p999];
-    double max_ns = said->latency_ns[count - 1];
-    (void)printf(" p999_us=%.1f max_us=%.1f", p999_ns / 1e3, max_ns / 1e3);
+    static const struct {
+        const char *name;
+        size_t per_mille;
+    } shown[] = {{"p50", 500}, {"p99", 990}, {"p999", 999}};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        size_t place = count * shown[i].per_mille / 1000;
+        (void)printf(" %s_us=%.1f", shown[i].name, (double)said->latency_ns[place] / 1e3);
+    }
+    (void)printf(" max_us=%.1f", (double)said->latency_ns[count - 1] / 1e3);
 }
 
 static void print_results(board *said, const bench_options *options, double grown_bytes)
@@ -250,7 +270,7 @@ static void run(const bench_subject *subject, const bench_options *options)
 
 /* ------------------------------------------------------------------------------------ options */
 
-static const char *const mode_names[BENCH_MODES] = {"claim", "cycle", "replay", "turn"};
+static const char *const mode_names[BENCH_MODES] = {"claim", "cycle", "replay", "turn", "rest"};
 
 static uint64_t read_number(const char *text, uint64_t max)
 {
@@ -268,7 +288,7 @@ static bench_mode read_mode(const char *text)
         if (strcmp(text, mode_names[i]) == 0)
             return (bench_mode)i;
     }
-    bench_fail("%s is no mode: claim, cycle, replay or turn", text);
+    bench_fail("%s is no mode: claim, cycle, replay, turn or rest", text);
 }
 
 /* A JSON text of this length. */
@@ -307,6 +327,19 @@ static void read_option(int option, bench_options *options)
     case 's':
         options->sizes = optarg;
         break;
+    case 'a':
+        options->rate = read_number(optarg, 1000000);
+        options->latency = true;
+        break;
+    case 'w':
+        options->window = read_number(optarg, 4096);
+        break;
+    case 'i':
+        options->beside = read_number(optarg, 1000000);
+        break;
+    case 't':
+        options->rest_s = read_number(optarg, 600);
+        break;
     case 'p':
         options->processes = true;
         break;
@@ -314,19 +347,22 @@ static void read_option(int option, bench_options *options)
         options->latency = true;
         break;
     default:
-        bench_fail("usage: [--mode claim|cycle|replay|turn] [--callers N] [--ops N] [--records N] "
-                   "[--batch N] [--processes] [--latency] [--sizes N,N… --rounds N] PLACE");
+        bench_fail("usage: [--mode claim|cycle|replay|turn|rest] [--callers N] [--ops N] "
+                   "[--records N] [--batch N] [--processes] [--latency] [--rate N] [--window N] "
+                   "[--beside N] [--rest SECONDS] [--sizes N,N… --rounds N] PLACE");
     }
 }
 
 static void read_options(int argc, char **argv, bench_options *options)
 {
     static const struct option known[] = {
-        {"mode", required_argument, NULL, 'm'},  {"callers", required_argument, NULL, 'c'},
-        {"ops", required_argument, NULL, 'o'},   {"records", required_argument, NULL, 'r'},
-        {"batch", required_argument, NULL, 'b'}, {"rounds", required_argument, NULL, 'n'},
-        {"sizes", required_argument, NULL, 's'}, {"processes", no_argument, NULL, 'p'},
-        {"latency", no_argument, NULL, 'l'},     {NULL, 0, NULL, 0},
+        {"mode", required_argument, NULL, 'm'},   {"callers", required_argument, NULL, 'c'},
+        {"ops", required_argument, NULL, 'o'},    {"records", required_argument, NULL, 'r'},
+        {"batch", required_argument, NULL, 'b'},  {"rounds", required_argument, NULL, 'n'},
+        {"sizes", required_argument, NULL, 's'},  {"processes", no_argument, NULL, 'p'},
+        {"latency", no_argument, NULL, 'l'},      {"rate", required_argument, NULL, 'a'},
+        {"window", required_argument, NULL, 'w'}, {"beside", required_argument, NULL, 'i'},
+        {"rest", required_argument, NULL, 't'},   {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) !=
@@ -348,6 +384,8 @@ int bench_main(int argc, char **argv, const bench_subject *subject)
                              .ops = 1000,
                              .records = 5000,
                              .rounds = 1,
+                             .window = 64,
+                             .rest_s = 12,
                              .response_len = 256,
                              .seed = bench_now_ns()};
     read_options(argc, argv, &options);

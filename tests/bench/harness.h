@@ -26,6 +26,7 @@ typedef enum {
     BENCH_CYCLE,  /**< begin a fresh key and complete it */
     BENCH_REPLAY, /**< begin a key that is completed */
     BENCH_TURN,   /**< begin a fresh key and release it: the store stays as large as it is */
+    BENCH_REST,   /**< do nothing for a while, beside what was begun before */
     BENCH_MODES
 } bench_mode;
 
@@ -41,6 +42,10 @@ typedef struct {
     uint64_t warm_up; /**< and so many go before them */
     uint64_t records; /**< replay: how many keys are completed beforehand */
     uint64_t rounds;  /**< with sizes */
+    uint64_t rate;    /**< keys a second, over all callers, each at its time; 0: at once */
+    uint64_t window;  /**< calls in flight, where a caller has several */
+    uint64_t beside;  /**< of what else goes on, the subject's to understand */
+    uint64_t rest_s;  /**< how long a rest is */
     uint64_t seed;
     bench_mode mode;
     bool processes; /**< each caller is a process, with a store of its own opening */

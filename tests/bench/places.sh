@@ -8,6 +8,7 @@
 # $place.
 # shellcheck disable=SC2034 # what is set here is used by those who source this
 
+programs=${programs:-} # where the program `link` is; may be set later
 work=
 data=
 servers=
@@ -80,6 +81,19 @@ start_servers() {
   fi
 }
 
+# start_link NAME MICROSECONDS: a link to the plain server that takes so long each way, unless it is there.
+start_link() {
+  [ ! -S "$work/$1" ] || return 0
+  "$apart" "$programs/link" "$work/$1" "$work/plain" "$2" &
+  servers="$servers $!"
+  tries=0
+  until answers "$work/$1"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || return 1
+    sleep 0.1
+  done
+}
+
 # open_place NAME: a fresh, empty store; its URL or path is in $place.
 open_place() {
   files=$((files + 1))
@@ -88,6 +102,14 @@ open_place() {
   unix) place=redis+unix://$work/plain ;;
   tcp) place=redis://127.0.0.1:$port ;;
   databases) place="redis+unix://$work/plain?db={}" ;;
+  link)
+    start_link link 500
+    place="redis+unix://$work/link"
+    ;;
+  far)
+    start_link far 2500
+    place="redis+unix://$work/far"
+    ;;
   always) place=redis+unix://$work/always ;;
   full) place="sqlite://$data/store-$files.db?synchronous=full" ;;
   normal) place="sqlite://$data/store-$files.db?synchronous=normal" ;;

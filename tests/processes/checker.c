@@ -60,9 +60,9 @@
 #include <stdlib.h>
 
 /* The backends' clocks count whole milliseconds, and so do the leases' ends. */
-#define GRAIN_US   2000u
+#define GRAIN_US    2000u
 #define WINDOWS_MAX 64
-#define TOO_LITTLE 3 /* the exit code if nothing is wrong, but too little happened */
+#define TOO_LITTLE  3 /* the exit code if nothing is wrong, but too little happened */
 
 /* In which the store may lose what it has acknowledged: a failover between servers that replicate
    asynchronously. A key that was in use at such a moment, or before and after it, is not judged; of

@@ -190,8 +190,7 @@ static void let_loose(run *self, uint64_t seconds)
         self->least_lead = lead < self->least_lead ? lead : self->least_lead;
         self->most_lead = lead > self->most_lead ? lead : self->most_lead;
         crew_tend(&self->workers);
-        if (self->window_count < WINDOWS_MAX &&
-            backend_disturb(&self->windows[self->window_count]))
+        if (self->window_count < WINDOWS_MAX && backend_disturb(&self->windows[self->window_count]))
             self->window_count++;
         stamp_pause_us(TICK_US);
     }
@@ -312,9 +311,10 @@ int main(int argc, char **argv)
     for (int i = 1; understood && i + 1 < argc; i += 2)
         understood = take_option(&made, argv[i], argv[i + 1]);
     if (!understood || !made.worker || !made.checker || (*made.breakage && !made.expected)) {
-        (void)fputs("usage: driver --worker PROGRAM --checker PROGRAM [--backend sqlite|redis|sentinel] "
-                    "[--seconds N] [--seed N] [--need N] [--broken NAME --expect VIOLATION]\n",
-                    stderr);
+        (void)fputs(
+            "usage: driver --worker PROGRAM --checker PROGRAM [--backend sqlite|redis|sentinel] "
+            "[--seconds N] [--seed N] [--need N] [--broken NAME --expect VIOLATION]\n",
+            stderr);
         return 2;
     }
     return prove(&made);

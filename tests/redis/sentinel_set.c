@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Sentinels greet each other every other second; where they can be told to hurry (Redis 7), they do. How often they
-   ask a replica must stay: one that has not answered for three such periods is not promoted. */
+/*
+ * Sentinels greet each other every other second; where they can be told to hurry (Redis 7), they do.
+ * How often they ask a replica must stay: one that has not answered for three such periods is not
+ * promoted.
+ */
 #include "sentinel_set.h"
 
 #include <stdio.h>
@@ -10,8 +13,8 @@
 
 #define WAIT_TRIES 3000
 
-static const char *const node_options[] = {"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
-                                           NULL};
+static const char *const node_options[] = {"--repl-diskless-sync-delay", "0",
+                                           "--repl-ping-replica-period", "1", NULL};
 
 static void fail(const char *what)
 {
@@ -117,9 +120,8 @@ int sentinel_set_named(const sentinel_set *self, const server *sentinel)
 {
     redisReply *reply =
         server_ask(sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME " SENTINEL_SET_MASTER);
-    int port = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2
-                   ? atoi(reply->element[1]->str)
-                   : 0;
+    int port =
+        reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 ? atoi(reply->element[1]->str) : 0;
     freeReplyObject(reply);
     for (int i = 0; i < SENTINEL_SET_NODES; i++) {
         if (self->nodes[i].port == port)
@@ -160,7 +162,8 @@ int sentinel_set_fail_over(const sentinel_set *self)
 {
     int old = sentinel_set_named(self, &self->sentinels[0]);
     for (int i = 0; i < WAIT_TRIES; i++) { /* right after the last one there is no good replica */
-        redisReply *reply = server_ask(&self->sentinels[0], "SENTINEL FAILOVER " SENTINEL_SET_MASTER);
+        redisReply *reply =
+            server_ask(&self->sentinels[0], "SENTINEL FAILOVER " SENTINEL_SET_MASTER);
         bool begun = reply->type == REDIS_REPLY_STATUS;
         freeReplyObject(reply);
         if (begun)

@@ -145,8 +145,19 @@ static inline void clear_ops(idem_op *ops, size_t count)
         idem_record_clear(&ops[i].found);
 }
 
+static inline void freeze(const server *at)
+{
+    ck_assert_int_eq(kill(at->pid, SIGSTOP), 0);
+}
+
+static inline void go_on(const server *at)
+{
+    ck_assert_int_eq(kill(at->pid, SIGCONT), 0);
+}
+
 static inline void set_up(void)
 {
+    go_on(&redis); /* where a test has failed */
     server_do(&redis, "FLUSHALL");
     between = proxy_start(redis.port);
     open_at(&idem__redis_backend, "127.0.0.1", atoi(strrchr(proxy_url(between), ':') + 1), NULL);
@@ -224,16 +235,6 @@ static inline void go_direct(void)
 {
     ops_of->close(backend);
     open_at(&idem__redis_backend, "127.0.0.1", redis.port, NULL);
-}
-
-static inline void freeze(const server *at)
-{
-    ck_assert_int_eq(kill(at->pid, SIGSTOP), 0);
-}
-
-static inline void go_on(const server *at)
-{
-    ck_assert_int_eq(kill(at->pid, SIGCONT), 0);
 }
 
 static inline void start_servers(void)

@@ -30,8 +30,7 @@ static int give(void *user, idem_credentials *credentials)
 static int open_with(vault *from, const char *format, idem_store **opened)
 {
     char url[200];
-    idem_options options = {
-        .size = sizeof options, .credentials = give, .credentials_user = from};
+    idem_options options = {.size = sizeof options, .credentials = give, .credentials_user = from};
     (void)snprintf(url, sizeof url, format, redis.port);
     *opened = NULL;
     int rc = idem_open_with(url, &options, opened, &err);
@@ -89,8 +88,9 @@ START_TEST(none_are_waited_for_until_the_deadline)
     ck_assert_int_eq(atomic_load(&from.calls), 4);
     idem_close(opened);
     from = (vault){.password = ""};
-    assert_in_time(300, assert_code(IDEM_ERR_UNAVAILABLE,
-                                    open_with(&from, "redis://127.0.0.1:%d?timeout=300ms", &opened)));
+    assert_in_time(300,
+                   assert_code(IDEM_ERR_UNAVAILABLE,
+                               open_with(&from, "redis://127.0.0.1:%d?timeout=300ms", &opened)));
     assert_says("gave no password");
 }
 END_TEST
@@ -121,8 +121,9 @@ static const char *const refusals[] = {"-NOAUTH Authentication required.\r\n",
 /* A connection that was greeted has lost its rights, as where tokens run out under way. */
 START_TEST(a_connection_that_is_refused_later_logs_on_anew)
 {
-    proxy_add(between, (proxy_rule){.match = SCRIPT, .action = PROXY_ANSWER, .times = 1,
-                                    .text = refusals[_i]});
+    proxy_add(
+        between,
+        (proxy_rule){.match = SCRIPT, .action = PROXY_ANSWER, .times = 1, .text = refusals[_i]});
     complete(store, "later", "1");
     ck_assert_int_eq(proxy_hits(between), 1);
     ck_assert_int_eq(proxy_connections(between), 2);

@@ -119,6 +119,34 @@ START_TEST(what_was_sent_in_part_is_uncertain_and_the_rest_unavailable)
 }
 END_TEST
 
+START_TEST(what_was_not_sent_is_unavailable)
+{
+    static char response[100000];
+    idem_op ops[8];
+    idem_op *done[8];
+    char keys[8][16];
+    size_t count = 0;
+    int small = 4096;
+    memset(response, '7', sizeof response);
+    idem_record large = make_record(7, (idem_bytes){response, sizeof response});
+    for (size_t i = 0; i < 8; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "large-%u", (unsigned)i);
+        ops[i] = make_op(IDEM_OP_INSERT, keys[i], &large);
+    }
+    connect_again();
+    ck_assert_int_eq(setsockopt(wants().fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    freeze(&redis);
+    send_all(ops, 8); /* in which no time is given to anybody to take it all */
+    ck_assert(wants().write);
+    ops_of->drop(backend);
+    ck_assert_int_eq(receive_all(done, 8, &count), IDEM_ERR_UNAVAILABLE);
+    ck_assert_uint_eq(count, 8);
+    ck_assert_int_eq(ops[0].error.code, IDEM_ERR_UNCERTAIN);
+    ck_assert_int_eq(ops[7].error.code, IDEM_ERR_UNAVAILABLE);
+    go_on(&redis);
+}
+END_TEST
+
 /* The answers after it may all be those of the neighbours; those before it were confirmed. */
 START_TEST(a_stray_reply_between_batches_makes_all_that_follows_uncertain)
 {
@@ -146,6 +174,33 @@ START_TEST(a_stray_reply_between_batches_makes_all_that_follows_uncertain)
                       ops[i].error.code, ops[i].error.message);
     ck_assert(ops[0].applied && !ops[1].applied && !ops[2].has_found && !ops[3].applied);
     ck_assert_int_eq(wants().fd, -1);
+}
+END_TEST
+
+/* On a server that says no seal again, all that can be known is that nothing was asked yet. */
+START_TEST(a_reply_ahead_of_what_is_sent_again_is_not_its_answer)
+{
+    static const char *const seals[] = {"$4\r\nECHO\r\n", "$4\r\nPING\r\n$16", "return ARGV[1]"};
+    idem_op ops[] = {make_op(IDEM_OP_GET, "there", NULL), make_op(IDEM_OP_GET, "other", NULL)};
+    idem_op *done[2];
+    size_t count = 0;
+    put(&redis, "there", 3);
+    for (size_t i = 0; i < 3; i++)
+        proxy_add(between, (proxy_rule){.match = seals[i],
+                                        .action = PROXY_ANSWER,
+                                        .times = PROXY_ALWAYS,
+                                        .text = "-NOPERM this user has no permissions\r\n"});
+    proxy_add(between, (proxy_rule){.match = "there",
+                                    .action = PROXY_ANSWER,
+                                    .times = 1,
+                                    .text = "-NOSCRIPT No matching script.\r\n$-1\r\n$-1\r\n"});
+    ops_of->close(backend);
+    open_at(&idem__redis_backend, "127.0.0.1", atoi(strrchr(proxy_url(between), ':') + 1), NULL);
+    send_all(ops, 2);
+    int rc = receive_all(done, 2, &count);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_msg(rc == IDEM_ERR_UNAVAILABLE && ops[0].error.code == IDEM_ERR_UNAVAILABLE,
+                  "%d: %s, found %d", rc, err.message, ops[0].has_found);
 }
 END_TEST
 
@@ -198,7 +253,8 @@ START_TEST(a_refusal_that_ends_the_connection_leaves_answers_as_they_are)
     idem_record record = make_record(7, idem_str(""));
     idem_op ops[] = {make_op(IDEM_OP_INSERT, "refused", &record),
                      make_op(IDEM_OP_GET, "there", NULL)};
-    idem_op *third = &ops[1];
+    idem_op next = make_op(IDEM_OP_GET, "there", NULL);
+    idem_op *third = &next;
     idem_op *done[3];
     size_t count = 0;
     put(&redis, "there", 3);
@@ -207,14 +263,18 @@ START_TEST(a_refusal_that_ends_the_connection_leaves_answers_as_they_are)
                                     .action = PROXY_ANSWER,
                                     .times = 1,
                                     .text = "-READONLY You can't write against a replica.\r\n"});
+    freeze(&redis); /* the proxy answers the first by itself */
     send_all(ops, 2);
+    ck_assert_int_eq(receive_once(done, 3, &count), IDEM_OK);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_uint_eq(ops_of->send(backend, &third, 1), 0);
+    go_on(&redis);
     int rc = receive_all(done, 3, &count);
     ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
     ck_assert_uint_eq(count, 2);
     ck_assert(!ops[1].error.code && ops[1].has_found && ops[1].found.version == 3);
     ck_assert_int_eq(ops[0].error.code, IDEM_ERR_UNAVAILABLE);
     clear_ops(ops, 2);
-    *third = make_op(IDEM_OP_GET, "there", NULL);
     carry_out(third, 1);
     ck_assert_uint_eq(third->found.version, 3);
     clear_ops(third, 1);
@@ -230,7 +290,9 @@ int main(void)
     ADD_HERE(suite, without_a_connection_nothing_was_sent, WAYS);
     ADD_HERE(suite, what_the_socket_does_not_take_is_sent_later, WAYS);
     ADD_HERE(suite, what_was_sent_in_part_is_uncertain_and_the_rest_unavailable, WAYS);
+    ADD_HERE(suite, what_was_not_sent_is_unavailable, 1);
     ADD_HERE(suite, a_stray_reply_between_batches_makes_all_that_follows_uncertain, 3);
+    ADD_HERE(suite, a_reply_ahead_of_what_is_sent_again_is_not_its_answer, 1);
     ADD_HERE(suite, a_connection_that_was_spoilt_at_rest_is_replaced, 2);
     ADD_HERE(suite, a_receive_tells_of_an_end_at_rest, WAYS);
     ADD_HERE(suite, a_refusal_that_ends_the_connection_leaves_answers_as_they_are, 1);

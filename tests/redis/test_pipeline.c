@@ -151,12 +151,42 @@ START_TEST(no_more_is_taken_than_may_be_in_flight)
 }
 END_TEST
 
+/* 1 MiB of commands; the one that goes beyond it is the last. */
+START_TEST(no_more_bytes_are_sent_than_may_be_in_flight)
+{
+    static char response[100000];
+    static idem_op ops[30];
+    static char keys[30][16];
+    idem_op *pointers[30];
+    idem_op *done[30];
+    memset(response, '7', sizeof response);
+    idem_record large = make_record(7, (idem_bytes){response, sizeof response});
+    for (size_t i = 0; i < 30; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "large-%u", (unsigned)i);
+        ops[i] = make_op(IDEM_OP_GET, keys[i], NULL);
+        pointers[i] = &ops[i];
+    }
+    for (int i = 0; i < 6; i++) /* answers are short */
+        carry_out(ops, 8);
+    for (size_t i = 0; i < 30; i++)
+        ops[i] = make_op(IDEM_OP_INSERT, keys[i], &large);
+    freeze(&redis);
+    ck_assert_uint_eq(ops_of->send(backend, pointers, 30), 11);
+    ck_assert_uint_eq(ops_of->send(backend, pointers + 11, 19), 0);
+    go_on(&redis);
+    receive_count(done, 11);
+    for (size_t i = 0; i < 11; i++)
+        ck_assert_msg(ops[i].applied, "%s: %s", keys[i], ops[i].error.message);
+}
+END_TEST
+
 /* A send, a wait and a receive: a system call each, and none to look at the connection. */
 START_TEST(a_batch_costs_one_send_and_one_receive)
 {
     idem_op ops[4];
     idem_op *done[4];
     char keys[4][16];
+    go_direct();
     make_gets(&redis, ops, keys, 4);
     carry_out(ops, 4);
     watched = wants().fd;
@@ -172,7 +202,7 @@ START_TEST(a_batch_costs_one_send_and_one_receive)
         connect_again();
         send_all(ops, 4);
         ck_assert_int_eq(receive_once(done, 4, &count), IDEM_OK);
-        while (count < 4) { /* the proxy may cut them */
+        while (count < 4) { /* the answers may have come in pieces */
             size_t more = 0;
             slow++;
             ck_assert_int_eq(receive_once(done, 4, &more), IDEM_OK);
@@ -301,6 +331,7 @@ int main(void)
     ADD_HERE(suite, an_instance_without_an_answer_wants_to_read_and_nothing_else, WAYS);
     ADD_HERE(suite, with_room_for_one_they_come_one_by_one, WAYS);
     ADD_HERE(suite, no_more_is_taken_than_may_be_in_flight, 1);
+    ADD_HERE(suite, no_more_bytes_are_sent_than_may_be_in_flight, 1);
     ADD_HERE(suite, a_batch_costs_one_send_and_one_receive, 1);
     ADD_HERE(suite, an_abandoned_op_takes_nothing_from_the_others, WAYS);
     ADD_HERE(suite, an_answered_op_can_be_abandoned, WAYS);

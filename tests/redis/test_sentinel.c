@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* redis+sentinel://: who is asked, who is believed, and what a failover is to callers. */
+/* redis+sentinel://: who is asked, and who is believed. */
 #include "loopback.h"
 #include "redis_test.h"
 #include "sentinel_set.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define THREADS 8
+#define THREADS  8
 #define ANYWHERE "127.0.0.1"
 
 static sentinel_set set; /* of tests that do it no harm */
@@ -198,8 +197,9 @@ START_TEST(sentinels_that_are_down_or_silent_take_a_part_of_the_deadline)
     char url[400];
     false_sentinel silent;
     false_sentinel_start(&silent, 0);
-    (void)snprintf(hosts, sizeof hosts, ANYWHERE ":1,[::1]:1,no.such.host.invalid,127.0.0.1:%d,"
-                                        "localhost:%d",
+    (void)snprintf(hosts, sizeof hosts,
+                   ANYWHERE ":1,[::1]:1,no.such.host.invalid,127.0.0.1:%d,"
+                            "localhost:%d",
                    silent.port, lone.port);
     idem_store *store = NULL;
     url_of(url, sizeof url, hosts, SENTINEL_SET_MASTER "?timeout=5s&connect_timeout=4s");
@@ -219,11 +219,12 @@ START_TEST(no_sentinel_at_all_is_an_error_by_the_deadline)
 {
     false_sentinel silent;
     false_sentinel_start(&silent, 0);
-    assert_in_time(500, ck_assert_int_eq(try_to_open(ANYWHERE ":1,127.0.0.1:2", "shop?timeout=500ms"),
-                                         IDEM_ERR_UNAVAILABLE));
+    assert_in_time(500,
+                   ck_assert_int_eq(try_to_open(ANYWHERE ":1,127.0.0.1:2", "shop?timeout=500ms"),
+                                    IDEM_ERR_UNAVAILABLE));
     assert_says("none of 2 sentinels told the master");
-    assert_in_time(500, ck_assert_int_eq(try_at(silent.port, "shop?timeout=500ms"),
-                                         IDEM_ERR_UNAVAILABLE));
+    assert_in_time(
+        500, ck_assert_int_eq(try_at(silent.port, "shop?timeout=500ms"), IDEM_ERR_UNAVAILABLE));
     assert_says("none of 1 sentinels told the master");
     false_sentinel_stop(&silent);
 }
@@ -272,7 +273,8 @@ START_TEST(a_sentinel_that_wants_a_password_gets_its_own)
     ck_assert_ptr_null(strstr(err.message, "wr0ng"));
     assert_ok(try_at(locked.port, SENTINEL_SET_MASTER "?sentinel_password=s3cret"));
     /* A user that may ask for nothing but the master. */
-    assert_ok(try_at(locked.port, SENTINEL_SET_MASTER "?sentinel_user=app&sentinel_password=t0ken"));
+    assert_ok(
+        try_at(locked.port, SENTINEL_SET_MASTER "?sentinel_user=app&sentinel_password=t0ken"));
     assert_refused_at_once(lone.port, SENTINEL_SET_MASTER "?sentinel_password=s3cret",
                            "has no password set");
     (void)snprintf(path, sizeof path, "%s/password", locked.folder);
@@ -406,110 +408,6 @@ START_TEST(the_doctor_looks_at_sentinels_and_replicas)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ failovers */
-
-/* Callers that begin and complete all the time. What a failover loses is lost by the store: they
-   put it back (IDEM_REINSTATE), and find no error. */
-typedef struct {
-    idem_store *store;
-    int number;
-    atomic_bool *ended;
-    int done;
-    int failed;
-    int twice; /* a key that was completed is new again */
-    idem_error error;
-} caller;
-
-static void call_once(caller *self)
-{
-    char key[32];
-    idem_outcome out;
-    (void)snprintf(key, sizeof key, "load-%d-%d", self->number, self->done);
-    int rc = idem_begin(self->store,
-                        IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS,
-                                     .flags = IDEM_REINSTATE),
-                        &out, &self->error);
-    if (rc == IDEM_OK && out.kind == IDEM_NEW)
-        rc = idem_complete(self->store, out.claim, idem_str("1"), &self->error);
-    else if (rc == IDEM_OK)
-        self->twice++;
-    self->failed += rc != IDEM_OK;
-    self->done++;
-    idem_outcome_clear(&out);
-}
-
-static void *call(void *user)
-{
-    caller *self = user;
-    while (!atomic_load(self->ended) && self->failed == 0)
-        call_once(self);
-    return NULL;
-}
-
-typedef struct {
-    caller callers[THREADS];
-    pthread_t threads[THREADS];
-    atomic_bool ended;
-} load;
-
-static void load_start(load *self, idem_store *store)
-{
-    atomic_store(&self->ended, false);
-    for (int i = 0; i < THREADS; i++) {
-        self->callers[i] = (caller){.store = store, .number = i, .ended = &self->ended};
-        ck_assert_int_eq(pthread_create(&self->threads[i], NULL, call, &self->callers[i]), 0);
-    }
-}
-
-static void load_stop(load *self)
-{
-    atomic_store(&self->ended, true);
-    for (int i = 0; i < THREADS; i++)
-        (void)pthread_join(self->threads[i], NULL);
-    for (int i = 0; i < THREADS; i++) {
-        ck_assert_msg(self->callers[i].failed == 0, "%s", self->callers[i].error.message);
-        ck_assert_int_eq(self->callers[i].twice, 0);
-        ck_assert_int_gt(self->callers[i].done, 0);
-    }
-}
-
-typedef enum { BY_COMMAND, BY_KILL, BY_STOP } way;
-
-static void lose_master(sentinel_set *own, way how)
-{
-    if (how != BY_COMMAND)
-        (void)kill(own->nodes[0].pid, how == BY_KILL ? SIGKILL : SIGSTOP);
-    if (how == BY_COMMAND)
-        (void)sentinel_set_fail_over(own);
-    else
-        (void)sentinel_set_await_other(own, &own->sentinels[1], 0);
-    if (how == BY_STOP)
-        (void)kill(own->nodes[0].pid, SIGCONT);
-    /* It takes writes until it is told: what they are worth is the store's affair. */
-    if (how != BY_KILL)
-        sentinel_set_await_role(&own->nodes[0], "slave");
-}
-
-START_TEST(a_failover_under_load_is_a_pause)
-{
-    sentinel_set own;
-    load work;
-    sentinel_set_start(&own, NULL);
-    idem_store *store = open_url(own.url, "timeout=60s");
-    load_start(&work, store);
-    wait_ms(100);
-    lose_master(&own, (way)_i);
-    wait_ms(200);
-    load_stop(&work);
-    int now = sentinel_set_named(&own, &own.sentinels[1]);
-    ck_assert_int_ne(now, 0);
-    complete(store, "behind", "1");
-    ck_assert_int_eq(server_number(&own.nodes[now], "EXISTS behind"), 1);
-    idem_close(store);
-    sentinel_set_remove(&own);
-}
-END_TEST
-
 /* As after a failover whose clients nobody has cut off. */
 START_TEST(a_connection_to_a_master_that_became_a_replica_is_dropped)
 {
@@ -532,26 +430,6 @@ START_TEST(a_connection_to_a_master_that_became_a_replica_is_dropped)
     false_sentinel_stop(&named);
     server_remove(&old);
     server_remove(&new);
-}
-END_TEST
-
-START_TEST(without_enough_sentinels_there_is_an_error_by_the_deadline)
-{
-    idem_outcome out;
-    sentinel_set own;
-    sentinel_set_start(&own, NULL);
-    idem_store *store = open_url(own.url, "timeout=1s");
-    complete(store, "before", "1");
-    server_kill(&own.sentinels[0]);
-    server_kill(&own.sentinels[1]);
-    server_kill(&own.nodes[0]);
-    int rc = IDEM_OK;
-    assert_in_time(1000, rc = idem_begin(store, IDEM_REQUEST(.key = idem_str("after")), &out, &err));
-    /* It was sent to the primary that died, or it was not. */
-    ck_assert_msg(rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_UNCERTAIN, "%d", rc);
-    assert_says("can't be reached");
-    idem_close(store);
-    sentinel_set_remove(&own);
 }
 END_TEST
 
@@ -578,10 +456,5 @@ int main(void)
     ADD(suite, a_user_that_may_not_ask_for_the_role_is_told_at_once);
     ADD(suite, a_connection_to_a_master_that_became_a_replica_is_dropped);
     ADD(suite, the_doctor_looks_at_sentinels_and_replicas);
-    ADD(suite, without_enough_sentinels_there_is_an_error_by_the_deadline);
-    TCase *failovers = tcase_create("failovers");
-    tcase_set_timeout(failovers, 90);
-    tcase_add_loop_test(failovers, a_failover_under_load_is_a_pause, BY_COMMAND, BY_STOP + 1);
-    suite_add_tcase(suite, failovers);
     return run_suite(suite);
 }

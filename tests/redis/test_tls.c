@@ -196,7 +196,7 @@ START_TEST(a_certificate_that_ends_soon_is_a_finding)
 }
 END_TEST
 
-/* A sentinel and its primary, both by TLS alone: names of certificates are those of the addresses. */
+/* A sentinel and its primary, both by TLS: certificates are for the addresses. */
 START_TEST(sentinels_are_asked_by_tls)
 {
     char settings[900];
