@@ -312,7 +312,7 @@ int main(int argc, char **argv)
         understood = take_option(&made, argv[i], argv[i + 1]);
     if (!understood || !made.worker || !made.checker || (*made.breakage && !made.expected)) {
         (void)fputs(
-            "usage: driver --worker PROGRAM --checker PROGRAM [--backend sqlite|redis|sentinel] "
+            "usage: driver --worker PROGRAM --checker PROGRAM [--backend sqlite|redis|sentinel|cluster] "
             "[--seconds N] [--seed N] [--need N] [--broken NAME --expect VIOLATION]\n",
             stderr);
         return 2;

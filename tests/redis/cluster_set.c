@@ -105,6 +105,25 @@ void cluster_await_replicas(const cluster_set *self, size_t node, size_t replica
     fail("a replica does not come");
 }
 
+bool cluster_is_master(const cluster_set *self, size_t node)
+{
+    redisReply *role = server_ask(&self->nodes[node], "ROLE");
+    bool master = role->type == REDIS_REPLY_ARRAY && role->elements > 0 &&
+                  strcmp(role->element[0]->str, "master") == 0;
+    freeReplyObject(role);
+    return master;
+}
+
+void cluster_await_role(const cluster_set *self, size_t node, bool master)
+{
+    for (int i = 0; i < TRIES; i++) {
+        if (cluster_is_master(self, node) == master)
+            return;
+        pause_ms(TRY_MS);
+    }
+    fail(master ? "a replica does not take over" : "a master does not give up");
+}
+
 /* --------------------------------------------------------------------------------- its making */
 
 static void start_node(cluster_set *self, const char *const *more)
@@ -190,7 +209,6 @@ static void start_all(cluster_set *self, size_t masters, size_t replicas,
         cluster_await(self, i);
     for (size_t i = 0; i < masters; i++)
         cluster_await_replicas(self, i, replicas);
-    self->began = self->count;
     make_url(self);
 }
 
@@ -302,8 +320,7 @@ void cluster_move_keys(const cluster_set *self, unsigned slot, size_t from, size
 
 static bool is_running_master(const cluster_set *self, size_t node)
 {
-    bool replica = node >= self->masters && node < self->began;
-    return self->nodes[node].pid > 0 && !replica;
+    return self->nodes[node].pid > 0 && cluster_is_master(self, node);
 }
 
 /* The configuration epoch of a node as another one knows it. */

@@ -18,7 +18,6 @@ typedef struct {
     char ids[CLUSTER_NODES_MAX][64];
     size_t count;
     bool tls;       /* see cluster_start_tls() */
-    size_t began;   /* nodes at the beginning */
     size_t masters; /* at the beginning */
     char
         url[SERVER_URL_SIZE]; /* redis+cluster://, with all the nodes there were at the beginning */
@@ -54,6 +53,11 @@ void cluster_move(const cluster_set *self, unsigned slot, size_t from, size_t to
 
 /** Waits until a node says that the cluster is up. */
 void cluster_await(const cluster_set *self, size_t node);
+
+bool cluster_is_master(const cluster_set *self, size_t node);
+
+/** Waits until a node is a master, or is none. */
+void cluster_await_role(const cluster_set *self, size_t node, bool master);
 
 /** Waits until a master has so many replicas that have all that it has. */
 void cluster_await_replicas(const cluster_set *self, size_t node, size_t replicas);
