@@ -156,6 +156,7 @@ int idem__redis_cluster_open(const idem_backend_ops *ops, const idem_backend_ops
     if (!self)
         return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
     self->base.ops = ops;
+    self->itself = self;
     self->config = config;
     self->way = way;
     self->equip = equip;

@@ -72,6 +72,7 @@ typedef struct {
 
 struct idem__redis_cluster {
     idem_backend base;
+    idem__redis_cluster *itself; /**< for `wants`, which keeps the set of descriptors up to date */
     const idem_config *config;
     idem__redis_way way;
     idem__redis_equip equip;

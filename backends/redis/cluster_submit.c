@@ -58,7 +58,7 @@ int idem__redis_cluster_submit(idem_backend *backend, idem_op *const *ops, size_
             continue;
         if (idem_monotonic_ms() >= deadline_ms) {
             idem__redis_cluster_give_up(self);
-            given += idem__redis_cluster_give_back(self, done, ROOM);
+            (void)idem__redis_cluster_give_back(self, done, ROOM);
             break;
         }
         await_news(self, deadline_ms);
