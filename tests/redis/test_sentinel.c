@@ -156,7 +156,7 @@ END_TEST
 
 START_TEST(a_database_follows_the_masters_name)
 {
-    char url[600];
+    char url[SERVER_URL_SIZE + 4];
     idem_store *store = open_url(set.url, "");
     complete(store, "db-0", "0");
     idem_close(store);
@@ -245,7 +245,6 @@ START_TEST(a_name_that_a_sentinel_may_know_is_waited_for)
     (void)snprintf(hosts, sizeof hosts, ANYWHERE ":1," ANYWHERE ":%d", lone.port);
     uint64_t began_ms = idem_monotonic_ms();
     ck_assert_int_eq(try_to_open(hosts, "nobody?timeout=500ms"), IDEM_ERR_UNAVAILABLE);
-    assert_says("knows no master of this name");
     ck_assert_uint_ge(idem_monotonic_ms() - began_ms, 400);
 }
 END_TEST
