@@ -95,7 +95,7 @@ START_TEST(a_failover_under_load_is_a_pause)
 {
     sentinel_set own;
     load work;
-    sentinel_set_start(&own, NULL);
+    sentinel_set_start(&own, SENTINEL_SET_HURRIED_MS);
     idem_store *store = open_url(own.url, "timeout=60s");
     load_start(&work, store);
     wait_ms(100);
@@ -115,7 +115,7 @@ START_TEST(without_enough_sentinels_there_is_an_error_by_the_deadline)
 {
     idem_outcome out;
     sentinel_set own;
-    sentinel_set_start(&own, NULL);
+    sentinel_set_start(&own, SENTINEL_SET_HURRIED_MS);
     idem_store *store = open_url(own.url, "timeout=1s");
     complete(store, "before", "1");
     server_kill(&own.sentinels[0]);
