@@ -27,7 +27,7 @@ static uint64_t calm_since;
 static void start_set(char *url, size_t size)
 {
     server_require();
-    sentinel_set_start(&set, NULL);
+    sentinel_set_start(&set, SENTINEL_SET_HURRIED_MS);
     watched = true;
     calm_since = stamp_us();
     (void)snprintf(url, size, "%s", set.url);

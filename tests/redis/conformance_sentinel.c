@@ -33,7 +33,7 @@ int main(void)
     };
     (void)empty_server;
     server_require();
-    sentinel_set_start(&set, NULL);
+    sentinel_set_start(&set, SENTINEL_SET_CALM_MS);
     int rc = conformance_main(&backend);
     sentinel_set_remove(&set);
     return rc;

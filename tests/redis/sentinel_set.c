@@ -28,13 +28,19 @@ static void pause_ms(long ms)
     (void)nanosleep(&pause, NULL);
 }
 
-void sentinel_set_watch(char *settings, size_t size, const char *host, int port, int quorum)
+static void write_settings(char *settings, size_t size, const char *host, int port, int quorum,
+                           int down_after_ms)
 {
     (void)snprintf(settings, size,
                    "sentinel monitor " SENTINEL_SET_MASTER " %s %d %d\n"
-                   "sentinel down-after-milliseconds " SENTINEL_SET_MASTER " 500\n"
+                   "sentinel down-after-milliseconds " SENTINEL_SET_MASTER " %d\n"
                    "sentinel failover-timeout " SENTINEL_SET_MASTER " 5000\n",
-                   host, port, quorum);
+                   host, port, quorum, down_after_ms);
+}
+
+void sentinel_set_watch(char *settings, size_t size, const char *host, int port)
+{
+    write_settings(settings, size, host, port, 1, SENTINEL_SET_CALM_MS);
 }
 
 static void hurry(const server *sentinel)
@@ -85,13 +91,12 @@ static void start_nodes(sentinel_set *self)
     }
 }
 
-void sentinel_set_start(sentinel_set *self, const char *settings)
+void sentinel_set_start(sentinel_set *self, int down_after_ms)
 {
-    char text[1200];
+    char text[600];
     memset(self, 0, sizeof *self);
     start_nodes(self);
-    sentinel_set_watch(text, sizeof text, "127.0.0.1", self->nodes[0].port, 2);
-    (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s", settings ? settings : "");
+    write_settings(text, sizeof text, "127.0.0.1", self->nodes[0].port, 2, down_after_ms);
     for (int i = 0; i < SENTINEL_SET_NODES; i++) {
         server_start_sentinel(&self->sentinels[i], text);
         hurry(&self->sentinels[i]);

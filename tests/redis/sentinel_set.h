@@ -14,15 +14,19 @@ typedef struct {
     char url[SERVER_URL_SIZE];            /* redis+sentinel://…, all three */
 } sentinel_set;
 
-/** Starts one, and waits until the sentinels know each other and the replicas.
- *  @param settings  more lines for the sentinels' files; may be NULL */
-void sentinel_set_start(sentinel_set *self, const char *settings);
+/** After what silence a server is taken for down: where a test wants a failover, and where none may
+ *  come, however busy the machine is. */
+#define SENTINEL_SET_HURRIED_MS 500
+#define SENTINEL_SET_CALM_MS    60000
+
+/** Starts one, and waits until the sentinels know each other and the replicas. */
+void sentinel_set_start(sentinel_set *self, int down_after_ms);
 
 void sentinel_set_remove(sentinel_set *self);
 
-/** The settings of a sentinel that watches one server, which its own vote is enough for.
+/** The settings of a sentinel that watches one server, and never makes a failover.
  *  @param host  as the sentinel is told */
-void sentinel_set_watch(char *settings, size_t size, const char *host, int port, int quorum);
+void sentinel_set_watch(char *settings, size_t size, const char *host, int port);
 
 /** The index of the node that a sentinel names; -1: it names none of these. */
 int sentinel_set_named(const sentinel_set *self, const server *sentinel);

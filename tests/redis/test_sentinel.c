@@ -156,7 +156,7 @@ END_TEST
 
 START_TEST(a_database_follows_the_masters_name)
 {
-    char url[600];
+    char url[SERVER_URL_SIZE + 4];
     idem_store *store = open_url(set.url, "");
     complete(store, "db-0", "0");
     idem_close(store);
@@ -175,7 +175,7 @@ START_TEST(sentinels_that_were_told_of_are_asked_when_those_of_the_url_are_gone)
     char hosts[64];
     char url[200];
     sentinel_set own;
-    sentinel_set_start(&own, NULL);
+    sentinel_set_start(&own, SENTINEL_SET_CALM_MS);
     (void)snprintf(hosts, sizeof hosts, ANYWHERE ":%d", own.sentinels[0].port);
     idem_store *store = open_url(url_of(url, sizeof url, hosts, SENTINEL_SET_MASTER), "");
     complete(store, "told-0", "1");
@@ -245,7 +245,6 @@ START_TEST(a_name_that_a_sentinel_may_know_is_waited_for)
     (void)snprintf(hosts, sizeof hosts, ANYWHERE ":1," ANYWHERE ":%d", lone.port);
     uint64_t began_ms = idem_monotonic_ms();
     ck_assert_int_eq(try_to_open(hosts, "nobody?timeout=500ms"), IDEM_ERR_UNAVAILABLE);
-    assert_says("knows no master of this name");
     ck_assert_uint_ge(idem_monotonic_ms() - began_ms, 400);
 }
 END_TEST
@@ -262,7 +261,7 @@ START_TEST(a_sentinel_that_wants_a_password_gets_its_own)
     char settings[600];
     char path[160];
     char rest[300];
-    sentinel_set_watch(settings, sizeof settings, ANYWHERE, set.nodes[0].port, 1);
+    sentinel_set_watch(settings, sizeof settings, ANYWHERE, set.nodes[0].port);
     (void)snprintf(settings + strlen(settings), sizeof settings - strlen(settings),
                    "requirepass s3cret\nuser app on >t0ken allchannels +auth "
                    "+sentinel|get-master-addr-by-name\n");
@@ -291,7 +290,7 @@ START_TEST(names_in_place_of_addresses_are_followed)
     server named;
     char settings[600] = "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n";
     size_t len = strlen(settings);
-    sentinel_set_watch(settings + len, sizeof settings - len, "localhost", set.nodes[0].port, 1);
+    sentinel_set_watch(settings + len, sizeof settings - len, "localhost", set.nodes[0].port);
     server_start_sentinel(&named, settings);
     redisReply *reply = server_ask(&named, "SENTINEL GET-MASTER-ADDR-BY-NAME shop");
     ck_assert_str_eq(reply->element[0]->str, "localhost");
@@ -371,7 +370,7 @@ START_TEST(the_doctor_looks_at_sentinels_and_replicas)
 {
     static findings all;
     sentinel_set own;
-    sentinel_set_start(&own, NULL);
+    sentinel_set_start(&own, 2000);
     idem_store *store = open_url(own.url, "replicas=1&" PATIENT);
     for (int i = 0; i < SENTINEL_SET_NODES; i++)
         server_do(&own.nodes[i], "CONFIG SET appendonly yes");
@@ -438,8 +437,8 @@ int main(void)
     char settings[600];
     Suite *suite = suite_create("redis sentinel");
     server_require();
-    sentinel_set_start(&set, NULL);
-    sentinel_set_watch(settings, sizeof settings, ANYWHERE, set.nodes[0].port, 1);
+    sentinel_set_start(&set, SENTINEL_SET_CALM_MS);
+    sentinel_set_watch(settings, sizeof settings, ANYWHERE, set.nodes[0].port);
     server_start_sentinel(&lone, settings);
     ADD_ROWS(suite, a_malformed_url_is_told, malformed);
     ADD(suite, a_database_follows_the_masters_name);
