@@ -163,6 +163,10 @@ int idem__redis_cluster_open(const idem_backend_ops *ops, const idem_backend_ops
     self->node_ops = node_ops;
     self->set = self->notify[0] = self->notify[1] = -1;
     int rc = read_url(way, config, &self->seeds, &self->seeds_count, &fault);
+    /* One op can be taken whatever memory there is. */
+    self->unused = calloc(1, sizeof *self->unused);
+    if (rc == IDEM_OK && !self->unused)
+        rc = idem__redis_fault_set(&fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
     if (rc == IDEM_OK && !make_pipe(self->notify))
         rc = refuse_pipe(&fault);
     if (rc == IDEM_OK)
