@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A Redis or Valkey Cluster by URL: an instance's life. It begins with the map of slots, which any
- * of the URL's hosts gives; nodes are connected when they are needed. A store opens up to four
- * instances, each with a map and connections of its own.
+ * of the URL's hosts gives; nodes are connected when they are needed. A store opens one
+ * instance: the callers' ops are spread over the nodes, and stay in pipelines worth sending.
  *
  * Files: cluster_map.c reads maps and redirections, cluster_refresh.c fetches them, cluster_node.c
  * connects nodes, cluster_route.c moves ops, cluster_submit.c waits for a batch of them,

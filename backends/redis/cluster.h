@@ -204,7 +204,7 @@ void idem__redis_cluster_close(idem_backend *backend);
 #define IDEM__REDIS_CLUSTER_SHARED \
     .size = sizeof(idem_backend_ops), \
     .traits = IDEM_TRAIT_DURABLE | IDEM_TRAIT_SHARED | IDEM_BACKEND_HOST_LIST, \
-    .instances = 2, \
+    .instances = 1, \
     .submit = idem__redis_cluster_submit, \
     .close = idem__redis_cluster_close, \
     .scan = idem__redis_cluster_scan, \

@@ -195,6 +195,8 @@ static void make_url(cluster_set *self)
 static void start_all(cluster_set *self, size_t masters, size_t replicas,
                       const char *const *options)
 {
+    if (masters == 0)
+        fail("no masters");
     self->masters = masters;
     for (size_t i = 0; i < masters * (1 + replicas); i++)
         start_node(self, options);

@@ -149,10 +149,9 @@ END_TEST
 START_TEST(a_node_that_says_nothing_holds_up_nobody_else)
 {
     idem_op *done[OPS];
-    size_t silent = count_of(1);
     size_t count = 0;
     make_ops(IDEM_OP_INSERT);
-    silent = count_of(1);
+    size_t silent = count_of(1);
     if (_i == 1) {
         send_all();
         ck_assert_int_eq(receive(OPS, done), IDEM_OK);
