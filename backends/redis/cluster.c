@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A Redis or Valkey Cluster by URL: an instance's life. It begins with the map of slots, which any
- * of the URL's hosts gives; nodes are connected when they are needed. A store opens one
- * instance: the callers' ops are spread over the nodes, and stay in pipelines worth sending.
+ * of the URL's hosts gives; nodes are connected when they are needed. A store opens one instance:
+ * the callers' ops are spread over the nodes, and stay in pipelines worth sending.
  *
  * Files: cluster_map.c reads maps and redirections, cluster_refresh.c fetches them, cluster_node.c
  * connects nodes, cluster_route.c moves ops, cluster_submit.c waits for a batch of them,
- * cluster_wait.c says what is waited for, cluster_admin.c lists and examines, cluster_job.c makes threads.
+ * cluster_wait.c says what is waited for, cluster_admin.c lists and examines, cluster_job.c makes
+ * threads.
  */
 #include "cluster.h"
 
@@ -214,7 +215,7 @@ void idem__redis_cluster_at_fork(idem_backend *backend, idem_fork_phase phase)
     (void)make_pipe(self->notify);
 }
 
-/* --------------------------------------------------------------------------------------- the table */
+/* ----------------------------------------------------------------------------------- the table */
 
 static int open_plain(const idem_config *config, idem_backend **backend, idem_error *error)
 {

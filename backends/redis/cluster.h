@@ -134,8 +134,8 @@ void idem__redis_job_join(idem__redis_job *job);
 /* cluster_refresh.c: the map of slots. */
 /** Asks for a new map, which is fetched as soon as the last one is old enough. */
 void idem__redis_refresh_want(idem__redis_cluster *self);
-/** Starts the fetching that is wanted and due. @param until_ms  it ends by then; UINT64_MAX: when all
- *  nodes have been asked */
+/** Starts the fetching that is wanted and due.
+ *  @param until_ms  it ends by then; UINT64_MAX: when all nodes have been asked */
 void idem__redis_refresh_start(idem__redis_cluster *self, uint64_t until_ms);
 /** Takes a map in that has come. @return true: one has come, or could not be had */
 bool idem__redis_refresh_take(idem__redis_cluster *self);

@@ -28,8 +28,8 @@ typedef struct {
  *  @param options   more of their settings, NULL at the end; may be NULL */
 void cluster_start(cluster_set *self, size_t masters, size_t replicas, const char *const *options);
 
-/** The same with TLS between its nodes and to its clients, who have to trust `ca.crt` of a folder that
- *  certificates.sh has filled; the nodes announce the name localhost. */
+/** The same with TLS between its nodes and to its clients, which have to trust `ca.crt` of a
+ *  folder that certificates.sh has filled. The nodes announce the name localhost. */
 void cluster_start_tls(cluster_set *self, size_t masters, const char *folder);
 
 /** Starts one more node, which has no slots. @return its index */

@@ -284,7 +284,7 @@ START_TEST(a_slot_that_moves_to_and_fro_under_its_callers_costs_nothing_but_time
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- doctor, ls */
+/* --------------------------------------------------------------------------------- doctor, ls */
 
 static int count_record(const idem_record *record, void *user)
 {

@@ -189,7 +189,7 @@ START_TEST(a_redirection_names_a_node_or_is_refused)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------- lists of hosts */
+/* ----------------------------------------------------------------------------- lists of hosts */
 
 static const struct {
     const char *hosts;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What redis+cluster:// and redis:// say of servers that are of the other kind, and of strange nodes. */
+/* What redis+cluster:// and redis:// say of servers of the other kind, and of strange nodes. */
 #include "cluster_set.h"
 #include "proxy.h"
 #include "redis_test.h"
@@ -92,7 +92,7 @@ START_TEST(any_host_of_the_list_gives_the_map)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------- strange nodes */
+/* ------------------------------------------------------------------------------ strange nodes */
 
 /* A node behind a proxy, which tells what its map is. */
 static proxy *strange_node(char map[400], const char *host, int *port)
