@@ -31,6 +31,8 @@ static void add_details(cli_text *text, const idem_record *record)
     cli_text_time(text, record->updated_at_ms);
     cli_text_addf(text, "\",\"lease_left_ms\":%" PRIu64 ",\"expires_in_ms\":%" PRIu64,
                   idem_record_lease_left_ms(record), idem_record_retention_left_ms(record));
+    if (record->flags & IDEM_RECORD_UNDATED)
+        cli_text_add(text, ",\"undated\":true");
     if (record->fingerprint.len > 0) {
         cli_text_add(text, ",\"fingerprint\":\"");
         cli_text_hex(text, record->fingerprint);
@@ -149,7 +151,8 @@ static int flush(listing *list)
 
 static bool is_stuck(const idem_record *record)
 {
-    return record->status == IDEM_STATUS_IN_PROGRESS && idem_record_lease_left_ms(record) == 0;
+    return record->status == IDEM_STATUS_IN_PROGRESS &&
+           (idem_record_lease_left_ms(record) == 0 || (record->flags & IDEM_RECORD_UNDATED) != 0);
 }
 
 static int list_record(const idem_record *record, void *user)

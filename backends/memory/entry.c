@@ -193,7 +193,7 @@ static void unpack(const idem__entry *entry, uint64_t now_ms, int64_t epoch_ms, 
     uint64_t live_ms = 0;
     to->memory = NULL;
     to->encoding = entry->flags & IS_BYTES ? IDEM_ENCODING_BYTES : IDEM_ENCODING_JSON;
-    to->reserved_word = 0;
+    to->flags = 0;
     memset(to->reserved, 0, sizeof to->reserved);
     to->status = (idem_status)(entry->flags & IDEM__ENTRY_STATUS);
     to->version = entry->version;

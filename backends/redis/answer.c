@@ -10,6 +10,7 @@
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
  * if it is the same text, then the PTTL is its own, since every write bears a version of its own.
  */
+#include "cluster_map.h"
 #include "instance.h"
 #include "reading.h"
 #include "request.h"
@@ -115,11 +116,23 @@ static bool has_another_form(idem__redis *self, idem__redis_request *at, idem_by
     return false;
 }
 
+/* Another node is to be asked, with the same op: nothing was changed. The cluster reads where from
+   the op's message. */
+static idem__redis_verdict pass_on(idem__redis_request *at, idem_bytes text)
+{
+    pardon(at->op);
+    idem_op_fail(at->op, false, IDEM_ERR_UNAVAILABLE, "%.*s", (int)text.len,
+                 (const char *)text.data);
+    return IDEM__REDIS_DONE;
+}
+
 static idem__redis_verdict take_error(idem__redis *self, idem__redis_request *at, idem_bytes text,
                                       idem__redis_fault *whole)
 {
     idem_op *op = at->op;
     idem__redis_fault refusal = {0};
+    if (self->clustered && idem__redis_redirect_is(text))
+        return pass_on(at, text);
     if (has_another_form(self, at, text))
         return IDEM__REDIS_AGAIN;
     int rc = idem__redis_fault_take(&refusal, self->name, op->key, text);
@@ -287,9 +300,15 @@ static idem__redis_verdict take_reads(idem__redis *self, idem__redis_request *at
 idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
                                              redisReply *const *replies, idem__redis_fault *whole)
 {
-    const redisReply *reply = replies[0];
+    redisReply *own[IDEM__REDIS_REPLIES_MAX] = {NULL};
     idem__redis_verdict given;
     at->answered = true;
+    if (at->asking && replies[0]->type != REDIS_REPLY_ERROR) { /* else it has the reason */
+        for (size_t i = 1; i < idem__redis_request_replies(at); i += 2)
+            own[i / 2] = replies[i];
+        replies = own;
+    }
+    const redisReply *reply = replies[0];
     if (at->form == IDEM__REDIS_BY_READS)
         given = take_reads(self, at, replies, whole);
     else if (reply->type == REDIS_REPLY_ERROR)

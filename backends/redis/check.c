@@ -7,6 +7,7 @@
  */
 #include "check.h"
 
+#include "check_sentinel.h"
 #include "info.h"
 #include "trial.h"
 
@@ -15,13 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LAG_MAX_S      2u  /* a replica tells every second where it is */
-#define LAG_ALLOWED_S  10u /* what a server that waits for its replicas lets them be behind */
-#define CLOCK_MAX_MS   1000
-#define MEMORY_PERCENT 90u
-#define OLDEST_MAJOR   6u
-#define OLDEST_MINOR   2u
-#define VALUE_SIZE     96
+#define LAG_MAX_S        2u  /* a replica tells every second where it is */
+#define LAG_ALLOWED_S    10u /* what a server that waits for its replicas lets them be behind */
+#define CLOCK_MAX_MS     1000
+#define MEMORY_PERCENT   90u
+#define CERTIFICATE_DAYS 30
+#define OLDEST_MAJOR     6u
+#define OLDEST_MINOR     2u
+#define VALUE_SIZE       96
 
 /* The settings that are asked for, in this order. */
 typedef enum {
@@ -106,27 +108,13 @@ static bool is_pair(const redisReply *reply)
            reply->element[1]->type == REDIS_REPLY_STRING;
 }
 
-/* The server's clock was read between the two moments. */
-static int64_t ahead(int64_t server_ms, int64_t before_ms, int64_t after_ms)
-{
-    if (server_ms > after_ms)
-        return server_ms - after_ms;
-    return server_ms < before_ms ? server_ms - before_ms : 0;
-}
-
 static int hear_time(examination *at, int64_t before_ms)
 {
     redisReply *reply = NULL;
     int rc = hear(at, &reply);
     if (rc)
         return rc;
-    int64_t after_ms = idem_wall_ms();
-    if (is_pair(reply)) {
-        int64_t seconds = strtoll(reply->element[0]->str, NULL, 10);
-        int64_t us = strtoll(reply->element[1]->str, NULL, 10);
-        if (seconds > 0 && seconds < INT64_C(1000000000000))
-            at->clock_ahead_ms = ahead(seconds * 1000 + us / 1000, before_ms, after_ms);
-    }
+    at->clock_ahead_ms = idem__redis_check_ahead(reply, before_ms, idem_wall_ms());
     freeReplyObject(reply);
     return IDEM_OK;
 }
@@ -300,6 +288,22 @@ static void judge_replica(const examination *at, unsigned number)
              number, lag_s);
 }
 
+/* replicas= closes the gap of a failover only where it is all that may be promoted. */
+static void judge_wanted(const examination *at, uint64_t replicas)
+{
+    uint64_t wanted = at->self->config->values[IDEM__REDIS_REPLICAS].number;
+    if (wanted > replicas && at->info)
+        find(at, "add replicas, or ask for fewer: no change is acknowledged",
+             "replicas=%" PRIu64 " is asked for, and the server has %" PRIu64, wanted, replicas);
+    else if (wanted > 0 && wanted < replicas)
+        find(at,
+             "ask for all of them (replicas=), or let the others never be promoted "
+             "(replica-priority 0)",
+             "replicas=%" PRIu64 " is asked for, and the server has %" PRIu64 ": a failover to one "
+             "of the others can lose what was acknowledged",
+             wanted, replicas);
+}
+
 /* 0 turns min-replicas-to-write off. */
 static void judge_lag(const examination *at)
 {
@@ -334,6 +338,7 @@ static void judge_replication(const examination *at)
              "what was acknowledged",
              replicas);
     judge_lag(at);
+    judge_wanted(at, replicas);
     for (unsigned i = 0; i < replicas && i < 64; i++)
         judge_replica(at, i);
 }
@@ -349,8 +354,8 @@ static void judge_version(const examination *at)
     if (major < OLDEST_MAJOR || (major == OLDEST_MAJOR && minor < OLDEST_MINOR))
         find(at, "upgrade the server to Redis 7 or later, or to Valkey",
              "the server is Redis %s, which is older than 6.2 and not tested with", version);
-    if (idem__redis_info_number(info_of(at), "cluster_enabled") != 0)
-        find(at, "name a server that is no node of a cluster",
+    if (!at->self->clustered && idem__redis_info_number(info_of(at), "cluster_enabled") != 0)
+        find(at, "write redis+cluster:// (or rediss+cluster://), or name a server that is no node of a cluster",
              "the server is a node of a cluster: keys that belong to other nodes can't be used");
 }
 
@@ -364,6 +369,17 @@ static void judge_clock(const examination *at)
              "the server's clock is %" PRId64 ".%01" PRId64 " s %s this machine's: when it is set "
              "right in one step, leases end too early or too late",
              off_ms / 1000, off_ms % 1000 / 100, at->clock_ahead_ms < 0 ? "behind" : "ahead of");
+}
+
+static void judge_certificate(const examination *at, bool own)
+{
+    const idem__redis_tls *tls = at->self->wire.tls;
+    int days = 0;
+    if (!tls || !tls->ops->ends(tls, own, &days) || days > CERTIFICATE_DAYS)
+        return;
+    find(at, own ? "renew it, and write it to the file of tls_cert=" : "renew it on the server",
+         "%s certificate ends within %d days: when it has ended, no connection is made any more",
+         own ? "this client's" : "the server's", days + 1);
 }
 
 static bool is_replica(const examination *at)
@@ -413,6 +429,11 @@ int idem__redis_check(idem__redis *self, idem_finding_fn emit, void *emit_user,
         judge_persistence(&at);
         judge_clock(&at);
         judge_trial(&at, memory_found);
+        judge_certificate(&at, false);
+        judge_certificate(&at, true);
+        if (self->sentinel)
+            idem__redis_check_sentinel(self, info_of(&at), at.clock_ahead_ms, deadline_ms, emit,
+                                       emit_user);
     }
     if (at.info)
         freeReplyObject(at.info);

@@ -10,7 +10,9 @@
 #include "connection.h"
 
 #include "dial.h"
+#include "replicas.h"
 #include "secret.h"
+#include "sentinel.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -20,6 +22,8 @@
 /* So long after its last answer a connection is taken for sound without a look at it: that would be
    a system call for each batch. What came in the meantime shows at the next seal. */
 #define UNTESTED_MS 10u
+/* How long to wait for the answer of TLS where none may be spoken. */
+#define PROBE_MS 250u
 
 /* --------------------------------------------------------------------------------- the URL */
 
@@ -43,14 +47,19 @@ static bool read_db(const char *text, uint32_t *db)
     return true;
 }
 
+void idem__redis_name(idem__redis *self, const char *kind, const char *host, uint32_t port)
+{
+    char quoted[IDEM_QUOTE_SIZE];
+    (void)snprintf(self->name, sizeof self->name, "%s at %s port %u", kind,
+                   idem_quote(idem_str(host), quoted), (unsigned)port);
+}
+
 static int locate_tcp(idem__redis *self, idem__redis_fault *fault)
 {
     const idem_config *config = self->config;
-    char quoted[IDEM_QUOTE_SIZE];
     self->host = config->host ? config->host : "127.0.0.1";
     self->port = config->port ? config->port : 6379;
-    (void)snprintf(self->name, sizeof self->name, "Redis at %s port %u",
-                   idem_quote(idem_str(self->host), quoted), (unsigned)self->port);
+    idem__redis_name(self, "Redis", self->host, self->port);
     const char *path = config->path;
     if (path && path[0] != '\0' && strcmp(path, "/") != 0 && !read_db(path + 1, &self->db))
         return refuse("redis: what follows the host is not the number of a database", fault);
@@ -74,12 +83,36 @@ static int locate_unix(idem__redis *self, idem__redis_fault *fault)
     return IDEM_OK;
 }
 
+static bool uses_tls(idem__redis_way way)
+{
+    return way == IDEM__REDIS_TLS || way == IDEM__REDIS_SENTINEL_TLS;
+}
+
+static bool asks_sentinels(idem__redis_way way)
+{
+    return way == IDEM__REDIS_SENTINEL || way == IDEM__REDIS_SENTINEL_TLS;
+}
+
+/* `prepare` has read the URL's hosts; here it is looked at for the first time, or an instance is
+   made. */
+static int locate_sentinel(idem__redis *self, idem__redis_way way, idem__redis_fault *fault)
+{
+    const idem__redis_sentinels *list = self->config->prepared;
+    const idem_value *values =
+        self->config->values + (uses_tls(way) ? IDEM__REDIS_TLS_PARAMS : IDEM__REDIS_PARAMS);
+    if (!list)
+        return idem__redis_sentinel_check_params(values, fault);
+    self->db = list->db;
+    (void)snprintf(self->name, sizeof self->name, "Redis");
+    return idem__redis_sentinel_add(self, values, fault);
+}
+
 /* Files are read again by later connections, when the program may be in another folder. */
 static int check_files(const idem_config *config, idem__redis_way way, idem__redis_fault *fault)
 {
     static const unsigned files[] = {IDEM__REDIS_PASSWORD_FILE, IDEM__REDIS_TLS_CA,
                                      IDEM__REDIS_TLS_CERT, IDEM__REDIS_TLS_KEY};
-    size_t count = way == IDEM__REDIS_TLS ? sizeof files / sizeof files[0] : 1;
+    size_t count = uses_tls(way) ? sizeof files / sizeof files[0] : 1;
     for (size_t i = 0; i < count; i++) {
         const char *path = config->values[files[i]].text;
         if (path && path[0] != '/')
@@ -97,14 +130,18 @@ int idem__redis_locate(idem__redis *self, idem__redis_way way, idem__redis_fault
     const char *file = config->values[IDEM__REDIS_PASSWORD_FILE].text;
     if (file && config->password)
         return refuse("the URL has a password and a password_file", fault);
-    if (config->user && *config->user && !config->password && !file)
+    if (config->credentials && (file || config->password))
+        return refuse("there is a password in the URL, or a password_file, beside the program's "
+                      "callback credentials",
+                      fault);
+    if (config->user && *config->user && !config->password && !file && !config->credentials)
         return refuse("the URL has a user but no password", fault);
     if (way == IDEM__REDIS_UNIX)
         return locate_unix(self, fault);
-    if (way == IDEM__REDIS_TLS && config->values[IDEM__REDIS_TLS_KEY].text &&
+    if (uses_tls(way) && config->values[IDEM__REDIS_TLS_KEY].text &&
         !config->values[IDEM__REDIS_TLS_CERT].text)
         return refuse("tls_key is of no use without tls_cert", fault);
-    return locate_tcp(self, fault);
+    return asks_sentinels(way) ? locate_sentinel(self, way, fault) : locate_tcp(self, fault);
 }
 
 /* ------------------------------------------------------------------------------- the greeting */
@@ -114,31 +151,40 @@ static idem_bytes text_of(const redisReply *reply)
     return (idem_bytes){reply->str, reply->len};
 }
 
+/* True if the password is read for each connection. */
+static bool changes(const idem_config *config)
+{
+    return config->credentials || config->values[IDEM__REDIS_PASSWORD_FILE].text;
+}
+
 static bool has_password(const idem__redis *self)
 {
     const idem_config *config = self->config;
-    if (config->values[IDEM__REDIS_PASSWORD_FILE].text)
+    if (changes(config))
         return true;
     return config->password && (*config->password || (config->user && *config->user));
 }
 
-static int append_auth(idem__redis *self, idem_bytes password, idem__redis_fault *fault)
+static int append_auth(idem__redis *self, const char *user, idem_bytes password,
+                       idem__redis_fault *fault)
 {
-    const idem_config *config = self->config;
-    bool named = config->user && *config->user;
-    idem_bytes words[] = {idem_str("AUTH"), named ? idem_str(config->user) : password, password};
+    bool named = user && *user;
+    idem_bytes words[] = {idem_str("AUTH"), named ? idem_str(user) : password, password};
     return idem__redis_wire_append(&self->wire, named ? 3 : 2, words, fault);
 }
 
 static int ask_auth(idem__redis *self, idem__redis_fault *fault)
 {
     idem__redis_secret secret;
-    const char *file = self->config->values[IDEM__REDIS_PASSWORD_FILE].text;
-    if (!file)
-        return append_auth(self, idem_str(self->config->password), fault);
-    int rc = idem__redis_secret_read(&secret, file, self->name, fault);
+    const idem_config *config = self->config;
+    const char *file = config->values[IDEM__REDIS_PASSWORD_FILE].text;
+    if (!changes(config))
+        return append_auth(self, config->user, idem_str(config->password), fault);
+    int rc = config->credentials ? idem__redis_secret_ask(&secret, config, self->name, fault)
+                                 : idem__redis_secret_read(&secret, file, self->name, fault);
     if (rc == IDEM_OK)
-        rc = append_auth(self, (idem_bytes){secret.text, secret.len}, fault);
+        rc = append_auth(self, secret.user[0] ? secret.user : config->user,
+                         (idem_bytes){secret.text, secret.len}, fault);
     idem__redis_secret_wipe(&secret);
     return rc;
 }
@@ -158,6 +204,14 @@ static int ask(idem__redis *self, idem__redis_fault *fault)
     idem_bytes ping = idem_str("PING");
     if (rc == IDEM_OK)
         rc = idem__redis_wire_append(&self->wire, 1, &ping, fault);
+    idem_bytes role = idem_str("ROLE");
+    if (rc == IDEM_OK && self->sentinel)
+        rc = idem__redis_wire_append(&self->wire, 1, &role, fault);
+    if (rc == IDEM_OK && idem__redis_replicas_wanted(self))
+        rc = idem__redis_replicas_ask(self, fault);
+    idem_bytes hello = idem_str("HELLO");
+    if (rc == IDEM_OK)
+        rc = idem__redis_wire_append(&self->wire, 1, &hello, fault);
     return rc ? rc : idem__redis_wire_seal(&self->wire, fault);
 }
 
@@ -179,8 +233,11 @@ static int judge_auth(idem__redis *self, idem_bytes text, idem__redis_fault *fau
     const char *says = none_set ? "has no password set for its default user: leave it out of the "
                                   "URL, or set one"
                                 : "refused the user or the password: correct them in the URL";
-    self->refused = self->config->values[IDEM__REDIS_PASSWORD_FILE].text != NULL;
-    if (self->refused && !none_set)
+    self->refused = changes(self->config);
+    if (self->config->credentials && !none_set)
+        says = "refused the user or the password that the program's callback `credentials` gave: "
+               "look at where it takes them from";
+    else if (self->refused && !none_set)
         says = "refused the user or the password: correct the URL's user, or the password in "
                "password_file";
     return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE, "%s %s", self->name, says);
@@ -221,7 +278,69 @@ static int hear(idem__redis *self, judge judge_own, uint64_t deadline_ms, idem__
     return rc;
 }
 
-static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+/* What a server says of itself: name and value in turn. NULL: it does not say. */
+static const char *find_said(const redisReply *reply, const char *name)
+{
+    size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        const redisReply *said = reply->element[i];
+        const redisReply *value = reply->element[i + 1];
+        if (said->type == REDIS_REPLY_STRING && value->type == REDIS_REPLY_STRING &&
+            strcmp(said->str, name) == 0)
+            return value->str;
+    }
+    return NULL;
+}
+
+/* A node of a cluster would else be found out by the first key of another node. Who does not say
+   what it is (a proxy) is believed to be what the URL takes it for. */
+static int judge_mode(const idem__redis *self, const redisReply *reply, idem__redis_fault *fault)
+{
+    const char *mode = find_said(reply, "mode");
+    bool node = mode && strcmp(mode, "cluster") == 0;
+    if (!mode || node == self->clustered)
+        return IDEM_OK;
+    return idem__redis_fault_set(fault, true, IDEM_ERR_UNSUPPORTED, "%s %s", self->name,
+                                 node ? "is a node of a cluster: write redis+cluster:// (or "
+                                        "rediss+cluster://)"
+                                      : "is no node of a cluster: write redis:// (or rediss://)");
+}
+
+/* What a sentinel has named as the master may be none any more, or not yet. */
+static int judge_role(const idem__redis *self, const redisReply *reply, idem__redis_fault *fault)
+{
+    bool told = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+                reply->element[0]->type == REDIS_REPLY_STRING;
+    if (reply->type == REDIS_REPLY_ERROR && idem__redis_fault_is(text_of(reply), "NOPERM"))
+        return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                     "%s does not tell this user whether it is the master: allow "
+                                     "ROLE (an ACL's +role)",
+                                     self->name);
+    if (reply->type == REDIS_REPLY_ERROR)
+        return idem__redis_fault_take_unquoted(fault, self->name, text_of(reply));
+    if (told && strcmp(reply->element[0]->str, "master") == 0)
+        return IDEM_OK;
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s was named as the master by %s, and is none: a failover is "
+                                 "under way, or that sentinel lies behind",
+                                 self->name, self->sentinel->asker.name);
+}
+
+static int hear_more(idem__redis *self,
+                     int (*judge_it)(const idem__redis *self, const redisReply *reply,
+                                     idem__redis_fault *fault),
+                     uint64_t deadline_ms, idem__redis_fault *fault)
+{
+    redisReply *reply;
+    int rc = idem__redis_wire_reply(&self->wire, deadline_ms, &reply, fault);
+    if (rc)
+        return rc;
+    rc = judge_it(self, reply, fault);
+    freeReplyObject(reply);
+    return rc;
+}
+
+int idem__redis_greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = ask(self, fault);
     if (rc == IDEM_OK && has_password(self))
@@ -230,6 +349,14 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
         rc = hear(self, judge_select, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = hear(self, NULL, deadline_ms, fault);
+    if (rc == IDEM_OK && self->sentinel)
+        rc = hear_more(self, judge_role, deadline_ms, fault);
+    if (rc == IDEM_OK && idem__redis_replicas_wanted(self))
+        rc = hear_more(self, idem__redis_replicas_agree, deadline_ms, fault);
+    self->wire.nested = true; /* it may tell of its modules */
+    if (rc == IDEM_OK)
+        rc = hear_more(self, judge_mode, deadline_ms, fault);
+    self->wire.nested = false;
     if (rc == IDEM_OK)
         rc = idem__redis_wire_agree(&self->wire, deadline_ms, fault);
     idem__redis_wire_begin(&self->wire, false);
@@ -243,23 +370,49 @@ static int greet(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
 
 /* ------------------------------------------------------------------------------- open again */
 
-/* Redis without TLS waits for the end of what it takes for a command, so it is asked by a
-   connection of its own, which no secret is sent on. */
-static bool is_plain(const idem__redis *self, uint64_t deadline_ms)
+/* What a server answers first to some bytes, by a connection of its own, which no secret is sent
+   on. NUL: nothing. */
+static char probe(const idem__redis *self, const char *bytes, size_t len, uint64_t deadline_ms)
 {
-    static const char ping[] = "PING\r\n";
     idem__redis_fault fault = {0};
     uint64_t limit_ms;
     short happened;
     char said = '\0';
     int fd = -1;
     if (idem__redis_dial(self, deadline_ms, &limit_ms, &fd, &fault))
-        return false;
-    if (send(fd, ping, sizeof ping - 1, MSG_NOSIGNAL) > 0 &&
+        return '\0';
+    if (send(fd, bytes, len, MSG_NOSIGNAL) > 0 &&
         idem__redis_wire_wait(fd, POLLIN, limit_ms, &happened))
         (void)!recv(fd, &said, 1, MSG_DONTWAIT);
     (void)close(fd);
+    return said;
+}
+
+/* Redis without TLS waits for the end of what it takes for a command. */
+static bool is_plain(const idem__redis *self, uint64_t deadline_ms)
+{
+    static const char ping[] = "PING\r\n";
+    char said = probe(self, ping, sizeof ping - 1, deadline_ms);
     return said == '+' || said == '-';
+}
+
+/* An empty ClientHello: TLS answers with an alert. */
+void idem__redis_suspect_tls(const idem__redis *self, uint64_t deadline_ms,
+                             idem__redis_fault *fault)
+{
+    static const char hello[] = {22, 3, 1, 0, 4, 1, 0, 0, 0};
+    uint64_t soon_ms = idem_monotonic_ms() + PROBE_MS;
+    if (self->wire.tls || fault->permanent || fault->error.code != IDEM_ERR_UNAVAILABLE ||
+        self->path)
+        return;
+    char said = probe(self, hello, sizeof hello, soon_ms < deadline_ms ? soon_ms : deadline_ms);
+    if (said != 21 && said != 22)
+        return;
+    *fault = (idem__redis_fault){0};
+    (void)idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
+                                "%s speaks TLS at this port: write rediss:// in place of redis://, "
+                                "or name its plain port",
+                                self->name);
 }
 
 static int start_tls(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_fault *fault)
@@ -292,21 +445,40 @@ static int open_wire(idem__redis *self, int fd, uint64_t limit_ms, idem__redis_f
     return rc;
 }
 
-static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+int idem__redis_link(idem__redis *self, uint64_t deadline_ms, uint64_t *limit_ms,
+                     idem__redis_fault *fault)
 {
     int fd = -1;
+    int rc = idem__redis_dial(self, deadline_ms, limit_ms, &fd, fault);
+    return rc ? rc : open_wire(self, fd, *limit_ms, fault);
+}
+
+/* Also where the server is named by sentinels, who are asked at each connect. */
+static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
     uint64_t limit_ms;
+    int rc = idem__redis_link(self, deadline_ms, &limit_ms, fault);
+    if (rc == IDEM_OK) {
+        rc = idem__redis_greet(self, limit_ms, fault);
+        if (rc)
+            idem__redis_suspect_tls(self, limit_ms, fault);
+    }
+    if (rc && self->sentinel)
+        idem__redis_sentinel_doubt(self);
+    return rc;
+}
+
+static int connect_once(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
+{
     idem__redis_close_connection(self);
     self->refused = false;
     self->no_nx_get = false;
     self->proved = false;
     self->no_names = false;
     self->no_scripts = false;
-    int rc = idem__redis_dial(self, deadline_ms, &limit_ms, &fd, fault);
+    int rc = self->sentinel ? idem__redis_sentinel_ask(self, deadline_ms, fault) : IDEM_OK;
     if (rc == IDEM_OK)
-        rc = open_wire(self, fd, limit_ms, fault);
-    if (rc == IDEM_OK)
-        rc = greet(self, limit_ms, fault);
+        rc = reach(self, deadline_ms, fault);
     if (rc)
         idem__redis_wire_close(&self->wire);
     return rc;
@@ -323,7 +495,7 @@ static int too_late(const idem__redis *self, idem__redis_fault *fault)
 static int connect_anew(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = connect_once(self, deadline_ms, fault);
-    if (rc && self->refused) { /* the file may have been written anew since it was read */
+    if (rc && self->refused) { /* there may be another one since it was read */
         *fault = (idem__redis_fault){0};
         rc = connect_once(self, deadline_ms, fault);
     }

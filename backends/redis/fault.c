@@ -21,7 +21,8 @@ enum {
     LOOK = 8,      /* of a refused change: the record may be there all the same */
     STALE = 16,    /* and may be an old one */
     RIGHTS = 32,   /* the user lacks a right */
-    MUTE = 64      /* nothing more is answered */
+    MUTE = 64,     /* nothing more is answered */
+    LOGON = 128    /* the next greeting says whether it is permanent */
 };
 
 typedef struct {
@@ -31,7 +32,7 @@ typedef struct {
     const char *says; /* behind the server's name */
 } translation;
 
-#define CLUSTER "is a node of a cluster, and clusters are not supported yet: name a single server"
+#define CLUSTER "is a node of a cluster: write redis+cluster:// (or rediss+cluster://)"
 #define NO_RIGHT \
     "does not let this user work: allow set, get, pttl, del, eval, evalsha and scan on the keys"
 #define NO_COMMAND                                                                              \
@@ -51,13 +52,14 @@ static const translation translations[] = {
     {"NOREPLICAS", IDEM_ERR_UNAVAILABLE, LOOK,
      "takes no writes: it has fewer replicas than min-replicas-to-write asks for; repair them"},
     {"TRYAGAIN", IDEM_ERR_UNAVAILABLE, 0, "is moving this key to another node"},
-    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, LOOK, "belongs to a cluster that is down"},
+    {"CLUSTERDOWN", IDEM_ERR_UNAVAILABLE, LOOK,
+     "belongs to a cluster that is down: look at redis-cli --cluster check"},
     {"MOVED", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
     {"ASK ", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
     {"CROSSSLOT", IDEM_ERR_UNSUPPORTED, PERMANENT, CLUSTER},
-    {"NOAUTH", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP,
+    {"NOAUTH", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP | LOGON,
      "wants a password: write it in the URL, as in redis://:password@host"},
-    {"WRONGPASS", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP,
+    {"WRONGPASS", IDEM_ERR_UNAVAILABLE, PERMANENT | DROP | LOGON,
      "refused the user or the password: correct them in the URL"},
     {"NOPERM", IDEM_ERR_UNAVAILABLE, PERMANENT | QUOTED | LOOK | RIGHTS, NO_RIGHT},
     /* The same within a script: Redis 7.0, 6, and 7.2. */
@@ -144,7 +146,10 @@ static int take(idem__redis_fault *fault, const char *name, idem_bytes key, idem
     const translation *row = translations;
     while (!idem__redis_fault_is(text, row->beginning))
         row++;
-    bool permanent = (row->flags & PERMANENT) != 0;
+    /* A connection that was greeted has lost its rights: the next one logs on anew, with what is
+       the password then. */
+    bool greeting = !may_quote;
+    bool permanent = (row->flags & PERMANENT) != 0 && (greeting || !(row->flags & LOGON));
     fault->drop = fault->drop || (row->flags & DROP);
     fault->mute = fault->mute || (row->flags & MUTE);
     fault->look = (row->flags & LOOK) != 0;

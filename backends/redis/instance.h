@@ -6,20 +6,34 @@
 #include "pipeline.h"
 #include "wire.h"
 
-/** The rows of the tables of URL parameters; `redis://` has the first two alone. */
-enum { IDEM__REDIS_CONNECT_TIMEOUT, IDEM__REDIS_PASSWORD_FILE, IDEM__REDIS_DB, IDEM__REDIS_PARAMS };
-
-/** Those of `rediss://`. */
+/** The rows that all tables of URL parameters begin with; `redis://` has no others. */
 enum {
-    IDEM__REDIS_TLS_CA = IDEM__REDIS_PASSWORD_FILE + 1,
+    IDEM__REDIS_CONNECT_TIMEOUT,
+    IDEM__REDIS_PASSWORD_FILE,
+    IDEM__REDIS_REPLICAS,
+    IDEM__REDIS_PARAMS
+};
+
+/** Those of `redis+unix://` behind them. */
+enum { IDEM__REDIS_DB = IDEM__REDIS_PARAMS, IDEM__REDIS_UNIX_PARAMS };
+
+/** Those of `rediss://` and of what begins with it. */
+enum {
+    IDEM__REDIS_TLS_CA = IDEM__REDIS_PARAMS,
     IDEM__REDIS_TLS_CERT,
     IDEM__REDIS_TLS_KEY,
     IDEM__REDIS_TLS_NAME,
     IDEM__REDIS_TLS_PARAMS
 };
 
-/** What an instance talks over. */
-typedef enum { IDEM__REDIS_TCP, IDEM__REDIS_UNIX, IDEM__REDIS_TLS } idem__redis_way;
+/** What an instance talks over, and whom it asks for the way. */
+typedef enum {
+    IDEM__REDIS_TCP,
+    IDEM__REDIS_UNIX,
+    IDEM__REDIS_TLS,
+    IDEM__REDIS_SENTINEL,
+    IDEM__REDIS_SENTINEL_TLS
+} idem__redis_way;
 
 /** Room for "Redis at ", a quoted host or path, and a port. */
 #define IDEM__REDIS_NAME_SIZE (IDEM_QUOTE_SIZE + 32)
@@ -32,10 +46,13 @@ typedef struct {
     uint64_t limit;
 } idem__redis_trail;
 
+typedef struct idem__redis_sentinel idem__redis_sentinel;
+
 struct idem__redis {
     idem_backend base;
     const idem_config *config;
-    const char *host; /**< NULL: the socket at `path` */
+    idem__redis_sentinel *sentinel; /**< which names host and port; NULL: the URL does */
+    const char *host;               /**< NULL: the socket at `path` */
     const char *path;
     uint32_t port;
     uint32_t db;
@@ -45,7 +62,11 @@ struct idem__redis {
     bool proved;     /**< the user has all rights that complete and release need */
     bool no_names;   /**< the user has no right to EVALSHA: scripts are sent by their text */
     bool no_scripts; /**< the user has no right to read by a script */
-    bool refused;    /**< the server takes another password than the file's */
+    bool refused;    /**< the server takes another password than the one that was read */
+    bool clustered;  /**< it is a node of a cluster, as it has to be: redirections are answers */
+    bool asking;     /**< what is sent now was sent on by ASK */
+    bool (*has_slot)(const void *of, idem_bytes key); /**< of a node in a check; NULL: it has all */
+    const void *has_slot_of;
     /* What is kept from one connection to the next. */
     size_t answer_len; /**< what an answer is reckoned to take, from those before; 0: none yet */
     idem__redis_trail trail;

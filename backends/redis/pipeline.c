@@ -16,6 +16,7 @@
 #include "pipeline.h"
 
 #include "instance.h"
+#include "replicas.h"
 #include "window.h"
 
 #include <stddef.h>
@@ -84,6 +85,8 @@ static void enqueue(idem__redis *self, idem__redis_request *at, idem__redis_queu
         return;
     }
     at->last = false;
+    at->waits = false;
+    pipeline->changes = pipeline->changes || idem__redis_replicas_concern(self, at);
     push(&pipeline->awaited, at);
     pipeline->awaiting++;
     pipeline->bytes += (size_t)(at->end - at->begin);
@@ -97,7 +100,10 @@ static void seal(idem__redis *self)
         return;
     pipeline->unsealed = false;
     pipeline->awaited.last->last = true;
-    if (idem__redis_wire_seal(&self->wire, &pipeline->fault))
+    pipeline->awaited.last->waits = pipeline->changes;
+    int rc = pipeline->changes ? idem__redis_replicas_append(self, &pipeline->fault) : IDEM_OK;
+    pipeline->changes = false;
+    if (rc || idem__redis_wire_seal(&self->wire, &pipeline->fault))
         self->wire.broken = true; /* what was appended is not sent; `receive` tells */
 }
 
@@ -163,7 +169,9 @@ static int settle(idem__redis *self, idem__redis_request *at)
     idem__redis_fault told = {0};
     idem__redis_verdict given = IDEM__REDIS_DONE;
     bool seals = idem__redis_wire_seals(&self->wire);
-    pipeline->seal_due = at->last && seals;
+    bool last = at->last;
+    pipeline->seal_due = last && seals;
+    pipeline->wait_due = last && at->waits;
     if (at->op)
         given = idem__redis_request_take(self, at, pipeline->replies, &told);
     free_replies(pipeline);
@@ -171,7 +179,8 @@ static int settle(idem__redis *self, idem__redis_request *at)
         enqueue(self, at, &pipeline->unconfirmed);
     else
         push(&pipeline->unconfirmed, at);
-    if (!seals && given != IDEM__REDIS_BROKEN)
+    bool unwaited = !idem__redis_replicas_wanted(self) || (last && !pipeline->wait_due);
+    if (!seals && unwaited && given != IDEM__REDIS_BROKEN)
         confirm_all(pipeline);
     if (told.drop && !pipeline->leaving)
         pipeline->parting = told;
@@ -181,6 +190,7 @@ static int settle(idem__redis *self, idem__redis_request *at)
     else if (told.mute && pipeline->awaited.first) /* the server answers nothing behind it */
         return idem__redis_wire_tell_closed(&self->wire, &pipeline->fault);
     pipeline->seal_due = pipeline->seal_due && !told.mute;
+    pipeline->wait_due = pipeline->wait_due && !told.mute;
     return pipeline->fault.error.code;
 }
 
@@ -193,6 +203,14 @@ static int take_one(idem__redis *self, bool *took)
     *took = reply != NULL;
     if (rc || !reply)
         return rc;
+    if (pipeline->wait_due) {
+        pipeline->wait_due = false;
+        idem__redis_replicas_judge(self, reply, &pipeline->unconfirmed);
+        freeReplyObject(reply);
+        if (!pipeline->seal_due)
+            confirm_all(pipeline);
+        return IDEM_OK;
+    }
     if (pipeline->seal_due) {
         pipeline->seal_due = false;
         rc = idem__redis_wire_confirm(&self->wire, reply, &pipeline->fault);
@@ -227,6 +245,14 @@ static void give_back(idem__redis_pipeline *pipeline, idem_op **done, size_t roo
     }
 }
 
+/* No replica will answer for these any more. Where one has and the seal is missing, they are asked
+   about again, which does no harm. */
+static void doubt_unconfirmed(idem__redis *self)
+{
+    if (idem__redis_replicas_wanted(self))
+        idem__redis_replicas_judge(self, NULL, &self->pipeline.unconfirmed);
+}
+
 /* The connection is over, and all that is in flight is done. */
 static int fail(idem__redis *self)
 {
@@ -236,6 +262,7 @@ static int fail(idem__redis *self)
         if (at->op && fault->distrust)
             idem__redis_request_distrust(at, fault);
     }
+    doubt_unconfirmed(self);
     confirm_all(pipeline);
     while (pipeline->awaited.first) {
         idem__redis_request *at = pop(&pipeline->awaited);
@@ -250,6 +277,8 @@ static int fail(idem__redis *self)
     pipeline->bytes = 0;
     pipeline->unsealed = false;
     pipeline->seal_due = false;
+    pipeline->wait_due = false;
+    pipeline->changes = false;
     idem__redis_window_learn_failure(self);
     idem__redis_wire_close(&self->wire);
     return fault->error.code;
@@ -259,12 +288,14 @@ static int fail(idem__redis *self)
    answered. */
 static bool has_left(const idem__redis *self)
 {
-    return self->pipeline.leaving && !self->pipeline.awaited.first && !self->pipeline.seal_due;
+    return self->pipeline.leaving && !self->pipeline.awaited.first && !self->pipeline.wait_due &&
+           !self->pipeline.seal_due;
 }
 
 static int leave(idem__redis *self)
 {
     self->pipeline.fault = self->pipeline.parting;
+    doubt_unconfirmed(self);
     confirm_all(&self->pipeline);
     idem__redis_wire_close(&self->wire);
     return self->pipeline.fault.error.code;

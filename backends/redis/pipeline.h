@@ -24,6 +24,8 @@ typedef struct {
     size_t live;      /**< requests with an op, in all three queues */
     size_t abandoned; /**< those without */
     bool unsealed;    /**< the last of `awaited` has no seal behind it yet */
+    bool changes;     /**< something in the unsealed part is for replicas to have */
+    bool wait_due;    /**< the next reply is the number of replicas; then comes the seal's */
     bool seal_due;    /**< the next reply is a seal's */
     bool leaving;     /**< the server refused something in a way that ends the connection: nothing
                            but what is in flight goes on */

@@ -5,14 +5,25 @@
  *
  * Where somebody has given a key a longer life by hand, or none that ends, the record counts as
  * just written: a claim that may be live is never taken for an expired one. The owner's next
- * change puts it right; if there is no owner any more, forgetting the key does.
+ * change puts it right; if there is no owner any more, an operator's answer ends it (settle), which
+ * IDEM_RECORD_UNDATED allows, or forgetting the key does.
  */
 #include "reading.h"
+
+#define CLOCKS_APART_MS 60000u
 
 static bool has_token(const idem_record *record)
 {
     static const uint8_t none[IDEM_TOKEN_SIZE];
     return memcmp(record->token, none, sizeof none) != 0;
+}
+
+/* True if the key lives longer than any write of ours lets it. A server whose clock was set back,
+   or a replica that was promoted and whose clock is behind, does not make it so. */
+static bool is_undated(const idem_record *record, long long pttl)
+{
+    return record->status == IDEM_STATUS_IN_PROGRESS &&
+           (pttl < 0 || (uint64_t)pttl > idem_record_live_ms(record) + CLOCKS_APART_MS);
 }
 
 static uint64_t age_of(const idem_record *record, long long pttl)
@@ -39,6 +50,7 @@ int idem__redis_read_record(idem_bytes key, idem_bytes text, long long pttl, ide
         return rc;
     if (has_token(record)) {
         record->age_ms = age_of(record, pttl);
+        record->flags = is_undated(record, pttl) ? IDEM_RECORD_UNDATED : 0;
     } else {
         /* In progress it is until its key expires, and nothing of it stays behind. */
         record->lease_ms = life_of(pttl);

@@ -24,6 +24,7 @@ idem__redis_request idem__redis_request_make(const idem__redis *self, idem_op *o
     idem__redis_request made = {.op = op,
                                 .script = scripts[op->kind],
                                 .form = self->no_names ? IDEM__REDIS_BY_TEXT : IDEM__REDIS_BY_NAME,
+                                .asking = self->asking,
                                 .begin = IDEM__REDIS_NOT_SENT};
     if (op->kind == IDEM_OP_INSERT && !self->proved) {
         made.script = IDEM__REDIS_PROVE;
@@ -39,7 +40,17 @@ idem__redis_request idem__redis_request_make(const idem__redis *self, idem_op *o
 
 size_t idem__redis_request_replies(const idem__redis_request *at)
 {
-    return at->form == IDEM__REDIS_BY_READS ? IDEM__REDIS_REPLIES_MAX : 1;
+    size_t count = at->form == IDEM__REDIS_BY_READS ? 3 : 1;
+    return at->asking ? 2 * count : count;
+}
+
+/* ASKING holds for the one command behind it. */
+static int put(idem__redis *self, const idem__redis_request *at, size_t count,
+               const idem_bytes *words, idem__redis_fault *fault)
+{
+    idem_bytes asking = idem_str("ASKING");
+    int rc = at->asking ? idem__redis_wire_append(&self->wire, 1, &asking, fault) : IDEM_OK;
+    return rc ? rc : idem__redis_wire_append(&self->wire, count, words, fault);
 }
 
 /* How the text of a record of this version begins. */
@@ -70,7 +81,7 @@ static int append_script(idem__redis *self, const idem__redis_request *at, idem_
         words[count++] = (idem_bytes){self->text.data, self->text.len};
         words[count++] = life;
     }
-    return idem__redis_wire_append(&self->wire, count, words, fault);
+    return put(self, at, count, words, fault);
 }
 
 static int append_command(idem__redis *self, const idem__redis_request *at, idem_bytes life,
@@ -85,18 +96,18 @@ static int append_command(idem__redis *self, const idem__redis_request *at, idem
                         life};
     idem_bytes del[] = {idem_str("DEL"), at->op->key};
     if (at->op->kind == IDEM_OP_REMOVE)
-        return idem__redis_wire_append(&self->wire, 2, del, fault);
-    return idem__redis_wire_append(&self->wire, sizeof set / sizeof set[0], set, fault);
+        return put(self, at, 2, del, fault);
+    return put(self, at, sizeof set / sizeof set[0], set, fault);
 }
 
 static int append_reads(idem__redis *self, const idem__redis_request *at, idem__redis_fault *fault)
 {
     idem_bytes get[] = {idem_str("GET"), at->op->key};
     idem_bytes pttl[] = {idem_str("PTTL"), at->op->key};
-    int rc = idem__redis_wire_append(&self->wire, 2, get, fault);
+    int rc = put(self, at, 2, get, fault);
     if (rc == IDEM_OK)
-        rc = idem__redis_wire_append(&self->wire, 2, pttl, fault);
-    return rc ? rc : idem__redis_wire_append(&self->wire, 2, get, fault);
+        rc = put(self, at, 2, pttl, fault);
+    return rc ? rc : put(self, at, 2, get, fault);
 }
 
 static int append(idem__redis *self, const idem__redis_request *at, idem__redis_fault *fault)

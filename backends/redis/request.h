@@ -9,7 +9,7 @@
 #include <hiredis/hiredis.h>
 
 #define IDEM__REDIS_NOT_SENT    UINT64_MAX
-#define IDEM__REDIS_REPLIES_MAX 3u
+#define IDEM__REDIS_REPLIES_MAX 6u
 
 /** The forms in which an op is sent. */
 typedef enum {
@@ -31,7 +31,9 @@ typedef struct idem__redis_request {
     bool stale;     /**< by a server whose records may be old */
     bool rights;    /**< for lack of a right */
     bool answered;  /**< at least once */
+    bool asking;    /**< with ASKING before each of its commands */
     bool last;      /**< of its pipeline: a seal follows, if there are seals */
+    bool waits;     /**< and in front of the seal, the server waits for its replicas */
     unsigned tries; /**< reads between which the record was changed */
     uint64_t begin; /**< where its commands begin and end in what the connection sends */
     uint64_t end;

@@ -15,6 +15,7 @@
 #include "scan.h"
 
 #include "batch.h"
+#include "cluster_map.h"
 #include "reading.h"
 
 #include <stdio.h>
@@ -153,6 +154,8 @@ static int give(walk *at, const candidate *key, idem_op *op)
         return IDEM_OK;
     if (key->corrupt || op->error.code == IDEM_ERR_CORRUPT)
         return emit(at, &corrupt);
+    if (at->self->clustered && idem__redis_redirect_told(op))
+        return IDEM_OK; /* it has moved: the other node lists it */
     if (op->error.code)
         return idem__redis_fault_set(at->fault, op->permanent, op->error.code, "%s",
                                      op->error.message);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A password that is in a file. It is read for each connection and kept nowhere. A file that is not
- * there, or is empty, may be about to be written anew: that is no lasting fault. What is no plain
- * file could make the caller wait.
+ * A password that is in a file, or comes from the program. It is read for each connection and kept
+ * nowhere. A file that is not there, or is empty, may be about to be written anew: that is no
+ * lasting fault. What is no plain file could make the caller wait.
  */
 #include "secret.h"
 
@@ -47,6 +47,7 @@ int idem__redis_secret_read(idem__redis_secret *secret, const char *path, const 
 {
     struct stat status;
     secret->len = 0;
+    secret->user[0] = '\0';
     int fd = idem_descriptor_raise(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (fd < 0 && errno == ENOENT)
         return refuse(path, server, false, "is not there: write the password into it", fault);
@@ -68,10 +69,37 @@ int idem__redis_secret_read(idem__redis_secret *secret, const char *path, const 
     return IDEM_OK;
 }
 
+static void wipe(void *memory, size_t size)
+{
+    volatile char *at = memory;
+    for (size_t i = 0; i < size; i++)
+        at[i] = '\0';
+}
+
+int idem__redis_secret_ask(idem__redis_secret *secret, const idem_config *config,
+                           const char *server, idem__redis_fault *fault)
+{
+    idem_credentials given;
+    memset(&given, 0, sizeof given);
+    given.size = sizeof given;
+    int rc = config->credentials(config->credentials_user, &given);
+    given.user[sizeof given.user - 1] = '\0';
+    given.password[sizeof given.password - 1] = '\0';
+    memcpy(secret->user, given.user, sizeof secret->user);
+    secret->len = strlen(given.password);
+    memcpy(secret->text, given.password, secret->len);
+    wipe(&given, sizeof given);
+    if (rc == 0 && secret->len > 0)
+        return IDEM_OK;
+    return idem__redis_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                 "%s: the program's callback `credentials` gave no password: look "
+                                 "at where it takes it from",
+                                 server);
+}
+
 void idem__redis_secret_wipe(idem__redis_secret *secret)
 {
-    volatile char *at = secret->text;
-    for (size_t i = 0; i < sizeof secret->text; i++)
-        at[i] = '\0';
+    wipe(secret->text, sizeof secret->text);
+    wipe(secret->user, sizeof secret->user);
     secret->len = 0;
 }

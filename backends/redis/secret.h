@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A password that is in a file, and changes. */
+/* A password that changes: in a file, or from the program. */
 #ifndef IDEM_REDIS_SECRET_H
 #define IDEM_REDIS_SECRET_H
 
@@ -9,6 +9,7 @@
 #define IDEM__REDIS_SECRET_MAX 8192u
 
 typedef struct {
+    char user[IDEM_CREDENTIALS_USER_MAX + 1u]; /**< empty: the URL's */
     size_t len;
     char text[IDEM__REDIS_SECRET_MAX + 2]; /* and a line break */
 } idem__redis_secret;
@@ -17,6 +18,10 @@ typedef struct {
  *  @param server  in messages */
 int idem__redis_secret_read(idem__redis_secret *secret, const char *path, const char *server,
                             idem__redis_fault *fault);
+
+/** Asks the program for it. The same holds. */
+int idem__redis_secret_ask(idem__redis_secret *secret, const idem_config *config,
+                           const char *server, idem__redis_fault *fault);
 
 void idem__redis_secret_wipe(idem__redis_secret *secret);
 

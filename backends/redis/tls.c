@@ -19,6 +19,7 @@
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,6 +38,7 @@ typedef struct {
 typedef struct {
     idem__redis_tls base;
     idem__redis_tls_options options;
+    char host[256]; /* that was named later */
     stamp stamps[FILES];
     SSL_CTX *context; /* NULL: to be made */
     SSL_SESSION *session;
@@ -144,10 +146,15 @@ static bool is_same(const stamp *one, const stamp *other)
            one->changed.tv_nsec == other->changed.tv_nsec;
 }
 
-static void forget_certificates(secure *tls)
+static void forget_session(secure *tls)
 {
     SSL_SESSION_free(tls->session);
     tls->session = NULL;
+}
+
+static void forget_certificates(secure *tls)
+{
+    forget_session(tls);
     SSL_CTX_free(tls->context);
     tls->context = NULL;
 }
@@ -448,6 +455,27 @@ out:
     return rc;
 }
 
+static void aim(idem__redis_tls *base, const char *host)
+{
+    secure *tls = (secure *)base;
+    if (strcmp(tls->host, host) != 0)
+        forget_session(tls);
+    (void)snprintf(tls->host, sizeof tls->host, "%s", host);
+    tls->options.host = tls->host;
+}
+
+static bool ends(const idem__redis_tls *base, bool own, int *days)
+{
+    const secure *tls = (const secure *)base;
+    int seconds;
+    X509 *peer = tls->ssl && !own ? SSL_get_peer_certificate(tls->ssl) : NULL;
+    const X509 *certificate = tls->ssl && own ? SSL_get_certificate(tls->ssl) : peer;
+    bool known =
+        certificate && ASN1_TIME_diff(days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1;
+    X509_free(peer);
+    return known;
+}
+
 static void free_all(idem__redis_tls *base)
 {
     secure *tls = (secure *)base;
@@ -527,6 +555,8 @@ static bool tell(const idem__redis_tls *base, idem__redis_fault *fault)
 
 static const idem__redis_tls_ops all_ops = {
     .start = start,
+    .aim = aim,
+    .ends = ends,
     .stop = stop,
     .send = send_record,
     .receive = receive,

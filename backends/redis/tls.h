@@ -27,6 +27,13 @@ struct idem__redis_tls_ops {
     int (*start)(idem__redis_tls *tls, int fd, uint64_t deadline_ms, bool *silent,
                  idem__redis_fault *fault);
 
+    /** Names the host that the next certificate has to be for. A session of another's is forgotten:
+     *  who resumes one shows no certificate. */
+    void (*aim)(idem__redis_tls *tls, const char *host);
+
+    /** When the server's certificate ends, or ours. @return false: there is none */
+    bool (*ends)(const idem__redis_tls *tls, bool own, int *days);
+
     /** Forgets the connection, without a word to the server. */
     void (*stop)(idem__redis_tls *tls);
 
@@ -52,7 +59,8 @@ struct idem__redis_tls_ops {
 /** What a URL says of it; NULL where it says nothing. */
 typedef struct {
     const char *server; /**< in messages */
-    const char *host;   /**< the name or address that the certificate has to be for */
+    const char *host;   /**< the name or address that the certificate has to be for; NULL: aim()
+                             names it */
     const char *ca;     /**< files */
     const char *cert;
     const char *key;

@@ -25,6 +25,8 @@ typedef struct {
     idem__redis_fault *fault;
 } attempt;
 
+#define TRIES_MAX 65536u /* keys drawn to find one whose slot is the node's */
+
 static int prepare(attempt *at)
 {
     const idem_bytes prefix = at->self->config->prefix;
@@ -88,6 +90,14 @@ int idem__redis_try(idem__redis *self, uint64_t deadline_ms, idem__redis_trial *
     bool applied = false;
     bool completed = false;
     int rc = prepare(&at);
+    for (unsigned i = 0; rc == IDEM_OK && self->has_slot && i < TRIES_MAX; i++) {
+        if (self->has_slot(self->has_slot_of, at.record.key))
+            break;
+        rc = prepare(&at);
+    }
+    /* A prefix with a hash tag may have all keys on another node. */
+    if (rc == IDEM_OK && self->has_slot && !self->has_slot(self->has_slot_of, at.record.key))
+        return IDEM_OK;
     if (rc == IDEM_OK)
         rc = carry_out(&at, (idem_op){.kind = IDEM_OP_INSERT, .record = &at.record},
                        "nothing can be claimed", &applied);

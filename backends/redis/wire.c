@@ -30,7 +30,9 @@
 #define VALUE_MAX    ((size_t)512 << 20) /* Redis' own limit, unless it was raised */
 #define REPLY_MAX    (VALUE_MAX + 65536u)
 #define ELEMENTS_MAX 65536u
-#define DEPTH_MAX    2u      /* arrays in the answer to SCAN */
+#define DEPTH_MAX    3u      /* arrays in the answer to ROLE */
+#define NESTED_MAX   524288u /* elements of a map in which each slot stands alone */
+#define NESTED_DEPTH 4u
 #define LINE_MAX_LEN 65536u  /* of a status, an error, a number, a length */
 #define KEPT_MAX     262144u /* capacity that an idle wire may keep */
 #define SEAL_LEN     16u
@@ -161,7 +163,9 @@ static void *create_limited_array(const redisReadTask *task, idem__redis_count c
     size_t depth = 1;
     for (const redisReadTask *at = task->parent; at; at = at->parent)
         depth++;
-    if (depth > DEPTH_MAX || (size_t)count > ELEMENTS_MAX - wire->elements) {
+    size_t most = wire->nested ? NESTED_MAX : ELEMENTS_MAX;
+    if (depth > (wire->nested ? NESTED_DEPTH : DEPTH_MAX) || wire->elements > most ||
+        (size_t)count > most - wire->elements) {
         wire->excessive = true;
         return NULL;
     }

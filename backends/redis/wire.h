@@ -33,6 +33,7 @@ typedef struct {
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *task, idem__redis_count count);
     void *(*create_nil)(const redisReadTask *task);
+    bool nested;     /**< answers may be as deep and as many-membered as CLUSTER SLOTS and HELLO */
     size_t elements; /**< of the reply that is being read, all arrays together */
     size_t received; /**< its bytes, or a little more */
     idem_buffer out; /**< commands; sent up to `sent` */

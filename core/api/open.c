@@ -21,7 +21,7 @@ static int read_options(const idem_options *options, idem_options *read, idem_er
     if (!options)
         return IDEM_OK;
     int rc = idem__validate_struct("options", options, offsetof(idem_options, on_event), read,
-                                sizeof *read, error);
+                                   sizeof *read, error);
     if (rc)
         return rc;
     if (read->flags & ~(IDEM_OPEN_EXISTING | IDEM_OBSERVE_CALLS))
@@ -51,7 +51,7 @@ static int read_params(idem_store *store, char *query, idem_error *error)
     return IDEM_OK;
 }
 
-static int read_clock(idem_store *store, const idem_options *options, idem_error *error)
+static int read_hooks(idem_store *store, const idem_options *options, idem_error *error)
 {
     store->on_event = options->on_event;
     store->event_user = options->event_user;
@@ -59,6 +59,11 @@ static int read_clock(idem_store *store, const idem_options *options, idem_error
     if (options->clock.now_ms && !(store->ops.traits & IDEM_TRAIT_CLOCK))
         return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
                               "%s: keeps its own time and takes no clock", store->ops.scheme);
+    if (options->credentials && !(store->ops.traits & IDEM_BACKEND_CREDENTIALS))
+        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                              "%s: takes no credentials from a callback; leave it out of the "
+                              "options",
+                              store->ops.scheme);
     return IDEM_OK;
 }
 
@@ -70,11 +75,11 @@ static size_t connection_count(const idem_store *store)
 static int make_pool(idem_store *store, const idem_config *config, idem_error *error)
 {
     int rc = idem__pool_init(&store->writers, &store->ops, config, IDEM_ROLE_ANY,
-                              connection_count(store), error);
+                             connection_count(store), error);
     if (rc)
         return rc;
     rc = idem__pool_init(&store->readers, &store->ops, config, IDEM_ROLE_READER,
-                          (size_t)store->ops.readers, error);
+                         (size_t)store->ops.readers, error);
     if (rc)
         goto destroy_writers;
     rc = idem__keepalive_init(&store->keeper, store, error);
@@ -164,7 +169,7 @@ static int set_up(idem_store *store, const idem_options *options, void *context,
     if (rc == IDEM_OK)
         rc = read_params(store, store->url.query, error);
     if (rc == IDEM_OK)
-        rc = read_clock(store, &read, error);
+        rc = read_hooks(store, &read, error);
     if (rc)
         return rc;
     store->id = idem__store_id();
@@ -186,6 +191,8 @@ static int set_up(idem_store *store, const idem_options *options, void *context,
         .context = context,
         .flags = read.flags & IDEM_OPEN_EXISTING,
         .prefix = store->prefix,
+        .credentials = read.credentials,
+        .credentials_user = read.credentials_user,
     };
     rc = prepare(store, &config, error);
     return rc ? rc : start(store, &config, error);
@@ -220,7 +227,8 @@ int idem_open_with(const char *url, const idem_options *options, idem_store **st
         !(ops->traits & IDEM_BACKEND_HOST_LIST))
         rc = idem_error_set(
             error, IDEM_ERR_ARGUMENT,
-            "%s: the URL names several hosts, and this store takes one: name one, the primary",
+            "%s: the URL names several hosts, and this store takes one: name one, the primary; "
+            "sentinels are listed in redis+sentinel://host1,host2/master_name",
             ops->scheme);
     if (rc == IDEM_OK) {
         made->ops = *ops;

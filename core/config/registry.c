@@ -30,18 +30,30 @@ extern const idem_backend_ops idem__postgres_backend;
 #ifdef IDEM_BACKEND_REDIS
 extern const idem_backend_ops idem__redis_backend;
 extern const idem_backend_ops idem__redis_unix_backend;
-#define REDIS_OPS      &idem__redis_backend
-#define REDIS_UNIX_OPS &idem__redis_unix_backend
+extern const idem_backend_ops idem__redis_sentinel_backend;
+extern const idem_backend_ops idem__redis_cluster_backend;
+#define REDIS_OPS          &idem__redis_backend
+#define REDIS_UNIX_OPS     &idem__redis_unix_backend
+#define REDIS_SENTINEL_OPS &idem__redis_sentinel_backend
+#define REDIS_CLUSTER_OPS  &idem__redis_cluster_backend
 #else
-#define REDIS_OPS      NULL
-#define REDIS_UNIX_OPS NULL
+#define REDIS_OPS          NULL
+#define REDIS_UNIX_OPS     NULL
+#define REDIS_SENTINEL_OPS NULL
+#define REDIS_CLUSTER_OPS  NULL
 #endif
 #ifdef IDEM_REDIS_TLS
 /* A program that is linked from the archive may do without, and without libssl. */
 extern const idem_backend_ops idem__redis_tls_backend __attribute__((weak));
-#define REDIS_TLS_OPS &idem__redis_tls_backend
+extern const idem_backend_ops idem__redis_tls_sentinel_backend __attribute__((weak));
+extern const idem_backend_ops idem__redis_cluster_tls_backend __attribute__((weak));
+#define REDIS_TLS_OPS          &idem__redis_tls_backend
+#define REDIS_TLS_SENTINEL_OPS &idem__redis_tls_sentinel_backend
+#define REDIS_CLUSTER_TLS_OPS  &idem__redis_cluster_tls_backend
 #else
-#define REDIS_TLS_OPS NULL
+#define REDIS_TLS_OPS          NULL
+#define REDIS_TLS_SENTINEL_OPS NULL
+#define REDIS_CLUSTER_TLS_OPS  NULL
 #endif
 
 static const struct {
@@ -53,12 +65,20 @@ static const struct {
     {"postgres", POSTGRES_OPS, "IDEM_BACKEND_POSTGRES"},
     {"postgresql", POSTGRES_OPS, "IDEM_BACKEND_POSTGRES"},
     {"redis", REDIS_OPS, "IDEM_BACKEND_REDIS"},
+    {"redis+cluster", REDIS_CLUSTER_OPS, "IDEM_BACKEND_REDIS"},
+    {"redis+sentinel", REDIS_SENTINEL_OPS, "IDEM_BACKEND_REDIS"},
     {"redis+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
     {"rediss", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},
+    {"rediss+cluster", REDIS_CLUSTER_TLS_OPS, "IDEM_REDIS_TLS"},
+    {"rediss+sentinel", REDIS_TLS_SENTINEL_OPS, "IDEM_REDIS_TLS"},
     {"sqlite", SQLITE_OPS, "IDEM_BACKEND_SQLITE"},
     {"valkey", REDIS_OPS, "IDEM_BACKEND_REDIS"},
+    {"valkey+cluster", REDIS_CLUSTER_OPS, "IDEM_BACKEND_REDIS"},
+    {"valkey+sentinel", REDIS_SENTINEL_OPS, "IDEM_BACKEND_REDIS"},
     {"valkey+unix", REDIS_UNIX_OPS, "IDEM_BACKEND_REDIS"},
     {"valkeys", REDIS_TLS_OPS, "IDEM_REDIS_TLS"},
+    {"valkeys+cluster", REDIS_CLUSTER_TLS_OPS, "IDEM_REDIS_TLS"},
+    {"valkeys+sentinel", REDIS_TLS_SENTINEL_OPS, "IDEM_REDIS_TLS"},
 };
 #define KNOWN (sizeof known / sizeof known[0])
 
@@ -74,28 +94,23 @@ static const struct {
     const char *says;
 } hints[] = {
 #define TLS      "TLS is asked for by rediss://"
-#define SENTINEL "Sentinel is not supported yet; name the primary itself, as in redis://host:port"
-#define CLUSTER  "clusters are not supported yet; name a single server, as in redis://host:port"
+#define SENTINEL "Sentinel is asked by redis+sentinel://host1,host2/master_name"
+#define CLUSTER  "a cluster is named by redis+cluster://host1:port,host2:port"
 #define SOCKET   "a socket on this machine is named by redis+unix:///path/of.sock"
-    {"redis+cluster", CLUSTER},
-    {"redis+sentinel", SENTINEL},
     {"redis+socket", SOCKET},
     {"redis+tls", TLS},
     {"redis-cluster", CLUSTER},
     {"redis-sentinel", SENTINEL},
     {"redis-socket", SOCKET},
-    {"rediss+cluster", CLUSTER},
-    {"rediss+sentinel", SENTINEL},
     {"rediss-cluster", CLUSTER},
     {"rediss-sentinel", SENTINEL},
+    {"sentinel", SENTINEL},
     {"sqlite3", "SQLite is named by sqlite:///path/of.db"},
     {"unix", SOCKET},
-    {"valkey+cluster", CLUSTER},
-    {"valkey+sentinel", SENTINEL},
     {"valkey-cluster", CLUSTER},
     {"valkey-sentinel", SENTINEL},
-    {"valkeys+cluster", CLUSTER},
-    {"valkeys+sentinel", SENTINEL},
+    {"valkeys-cluster", CLUSTER},
+    {"valkeys-sentinel", SENTINEL},
 };
 
 typedef struct node {
@@ -185,7 +200,7 @@ static const char *find_hint(const char *scheme)
 
 int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_error *error)
 {
-    char schemes[120] = "";
+    char schemes[160] = "";
     size_t i = known_index(scheme);
     idem__registry_lock();
     const idem_backend_ops *found = i < KNOWN ? known[i].ops : find_registered(scheme);

@@ -300,6 +300,14 @@ static bool is_abandoned(const idem_record *record)
            idem_record_lease_left_ms(record) == 0;
 }
 
+/* The same of one that will never be abandoned, since nobody knows when its lease ends: else it would
+   be in progress for ever. */
+static bool may_settle(const idem_record *record)
+{
+    return is_abandoned(record) || (record->status == IDEM_STATUS_IN_PROGRESS &&
+                                    (record->flags & IDEM_RECORD_UNDATED) != 0);
+}
+
 static idem__step not_abandoned(idem__call *call)
 {
     return done(call, idem__protocol_error_not_abandoned(call));
@@ -319,6 +327,7 @@ static idem__step settle(idem__call *call)
     call->next = call->seen;
     call->next.memory = NULL;
     call->next.age_ms = 0;
+    call->next.flags = 0;
     call->next.status = IDEM_STATUS_COMPLETED;
     call->next.response = call->text;
     call->next.checkpoint = (idem_bytes){NULL, 0};
@@ -334,7 +343,7 @@ static idem__step settle_answer(idem__call *call)
         return get_answer(call);
     if (call->seen.status == IDEM_STATUS_COMPLETED && is_mine(call, &call->seen))
         return done(call, IDEM_OK); /* the reply was lost */
-    return is_abandoned(&call->seen) ? settle(call) : not_abandoned(call);
+    return may_settle(&call->seen) ? settle(call) : not_abandoned(call);
 }
 
 /* ---------------------------------------------------------------------------------- all calls */

@@ -39,6 +39,12 @@ int idem__protocol_error_not_abandoned(idem__call *call)
                               "%s is in progress under a record of the older format, which has no "
                               "lease: it ends with its retention, in %llu ms",
                               quoted, (unsigned long long)idem_record_retention_left_ms(seen));
+    if (seen->flags & IDEM_RECORD_UNDATED)
+        return idem_error_set(&call->error, IDEM_ERR_LOST,
+                              "%s is in progress, and somebody has changed how long its key lives, "
+                              "so that its lease never ends: make sure that its owner is gone, and "
+                              "settle it (idem settle), or forget it",
+                              quoted);
     return idem_error_set(
         &call->error, IDEM_ERR_LOST,
         "%s has a live owner, whose lease is good for another %llu ms unless it is "

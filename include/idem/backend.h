@@ -243,6 +243,9 @@ typedef struct {
     uint64_t flags;           /**< IDEM_OPEN_EXISTING */
     void *prepared;           /**< what `prepare` left for all instances of the store; else NULL */
     idem_bytes prefix;        /**< of the store; it is in the ops' keys already */
+    int (*credentials)(void *user, idem_credentials *credentials); /**< with
+                                  IDEM_BACKEND_CREDENTIALS: of idem_options; NULL: none */
+    void *credentials_user;
 } idem_config;
 
 /* --------------------------------------------------------------------------------- backends */
@@ -453,6 +456,9 @@ struct idem_backend_ops {
 /** A URL's host may be a list, `h1:p1,h2:p2`: it is then the configuration's `host` as a whole, and
  *  its `port` is 0. Without it such a URL is refused. */
 #define IDEM_BACKEND_HOST_LIST (UINT64_C(1) << 35)
+
+/** Takes the callback `credentials` of idem_options. Without it such options are refused. */
+#define IDEM_BACKEND_CREDENTIALS (UINT64_C(1) << 36)
 
 /** Reads a duration such as `500ms`, `30s`, `5m`, `24h`, from 1 ms to IDEM_DURATION_MAX_MS.
  *  @return IDEM_ERR_ARGUMENT, with a message that says what is accepted */

@@ -230,6 +230,17 @@ typedef struct {
  *  the callback of a submitted one, so what the hook takes is added to the call. */
 #define IDEM_OBSERVE_CALLS UINT64_C(2)
 
+/** The longest user and password that idem_options.credentials can give. */
+#define IDEM_CREDENTIALS_USER_MAX     255u
+#define IDEM_CREDENTIALS_PASSWORD_MAX 8191u
+
+/** Who a store is to its server. The library's memory: blank before the callback, wiped after it. */
+typedef struct {
+    size_t size; /**< sizeof(idem_credentials), set by the library */
+    char user[IDEM_CREDENTIALS_USER_MAX + 1u];         /**< NUL-terminated; empty: the URL's */
+    char password[IDEM_CREDENTIALS_PASSWORD_MAX + 1u]; /**< NUL-terminated; not empty */
+} idem_credentials;
+
 /** What can be given to a store besides its URL. Zero means the default. */
 typedef struct {
     size_t size;      /**< sizeof(idem_options) */
@@ -239,6 +250,17 @@ typedef struct {
                            and it must not call back into the store */
     void *event_user;
     uint64_t flags; /**< IDEM_OPEN_EXISTING, IDEM_OBSERVE_CALLS */
+    /**
+     * Gives the user and the password of the next connection, for services whose tokens last an
+     * hour. It is called for each connection, and once more if the server refuses what it gave, by
+     * whichever thread connects, several at once too. It must return promptly: the call's deadline
+     * does not hold in it. It must not call back into the store, nor fork(). NULL: the URL says it.
+     * The URL has no password then. A backend that logs on nowhere refuses it with
+     * IDEM_ERR_UNSUPPORTED.
+     * @return 0; else there are none now, and it is called again until the call's deadline
+     */
+    int (*credentials)(void *user, idem_credentials *credentials);
+    void *credentials_user;
 } idem_options;
 
 /**
@@ -564,9 +586,14 @@ typedef struct {
     uint64_t age_ms;        /**< since the last write, by the backend's clock */
     void *memory;           /**< what the bytes live in if the record owns them */
     idem_encoding encoding; /**< completed: what the response is; else IDEM_ENCODING_JSON */
-    uint32_t reserved_word;
+    uint32_t flags; /**< IDEM_RECORD_UNDATED */
     uint64_t reserved[1];
 } idem_record;
+
+/** Of a record in progress: somebody has changed how long its key lives (Redis' PERSIST, EXPIRE), so
+ *  nobody knows when its lease ends. It counts as just written, and is not taken over. Its owner's
+ *  next change puts it right; without an owner, idem_settle() and idem_forget() end it. */
+#define IDEM_RECORD_UNDATED UINT32_C(1)
 
 /** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or
  *  NULL. */
@@ -617,7 +644,8 @@ IDEM_API int idem_forget_expired(idem_store *store, idem_bytes key, idem_error *
 
 /**
  * Completes a key whose owner crashed with an operator's answer: every later idem_begin() returns
- * it, and the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays.
+ * it, and the late owner is told IDEM_ERR_LOST. The record's ttl_ms stays. A record that is
+ * IDEM_RECORD_UNDATED can be settled too: make sure that its owner is gone.
  *
  * @param response  as for idem_complete().
  * @return IDEM_ERR_LOST: it has a live owner, or is completed (the message says which);

@@ -68,6 +68,20 @@ expect 0 forget --force ours
 expect 0 ls
 out_is_empty
 
+scene 'a key whose life somebody has changed is stuck, and can be settled'
+claim kept
+expect 0 ls --stuck
+out_is_empty
+redis persist kept >/dev/null
+expect 0 ls --stuck
+out_has '"undated":true'
+expect 13 forget kept --expired
+err_has 'idem settle'
+expect 0 settle kept '"by hand"'
+expect 0 ls --stuck
+out_is_empty
+expect 0 forget kept
+
 scene 'looking needs the right to read alone'
 claim seen --ttl 1h
 expect 0 complete seen --token "$token" '"response"'

@@ -18,8 +18,9 @@
 #define FEW_PARAMS    4 /* in a table of all backends */
 
 /* What the project has, whether or not this build has it. */
-static const char *const schemes[] = {"memory",     "postgresql", "redis",
-                                      "redis+unix", "rediss",     "sqlite"};
+static const char *const schemes[] = {"memory",          "postgresql", "redis",  "redis+cluster",
+                                      "redis+sentinel",  "redis+unix", "rediss", "rediss+cluster",
+                                      "rediss+sentinel", "sqlite"};
 
 static bool is_known(const char *scheme)
 {

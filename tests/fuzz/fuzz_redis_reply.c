@@ -25,7 +25,7 @@
 
 typedef enum { BATCH, SCAN, CHECK, GREETING } question;
 
-static const idem_value values[IDEM__REDIS_PARAMS] = {
+static const idem_value values[IDEM__REDIS_UNIX_PARAMS] = {
     [IDEM__REDIS_CONNECT_TIMEOUT] = {.text = "1s", .number = 1000},
     [IDEM__REDIS_DB] = {.text = "0"},
 };

@@ -60,8 +60,20 @@
 #include <stdlib.h>
 
 /* The backends' clocks count whole milliseconds, and so do the leases' ends. */
-#define GRAIN_US   2000u
-#define TOO_LITTLE 3 /* the exit code if nothing is wrong, but too little happened */
+#define GRAIN_US    2000u
+#define WINDOWS_MAX 64
+#define TOO_LITTLE  3 /* the exit code if nothing is wrong, but too little happened */
+
+/* In which the store may lose what it has acknowledged: a failover between servers that replicate
+   asynchronously. A key that was in use at such a moment, or before and after it, is not judged; of
+   all others nothing may be lost. */
+typedef struct {
+    uint64_t from;
+    uint64_t to;
+} window;
+
+static window windows[WINDOWS_MAX];
+static size_t window_count;
 
 typedef struct {
     size_t calls;
@@ -73,6 +85,7 @@ typedef struct {
     size_t completes;
     size_t refused; /* calls on a claim that was lost */
     size_t keys;
+    size_t aside; /* keys that were not judged */
 } figures;
 
 static void count_event(figures *sum, const key_history *key, const event *at)
@@ -104,6 +117,35 @@ static void judge_key(const key_history *key, figures *sum)
         count_event(sum, key, at);
 }
 
+/* `FROM-TO`, in microseconds of the histories' clock. */
+static bool read_window(const char *text)
+{
+    char *rest;
+    if (window_count == WINDOWS_MAX)
+        return false;
+    window *into = &windows[window_count++];
+    into->from = strtoull(text, &rest, 10);
+    if (*rest != '-')
+        return false;
+    into->to = strtoull(rest + 1, &rest, 10);
+    return *rest == '\0' && into->to >= into->from;
+}
+
+static bool is_aside(const key_history *key)
+{
+    uint64_t from = FOREVER;
+    uint64_t to = 0;
+    for (EACH(at, key)) {
+        from = at->start < from ? at->start : from;
+        to = at->end > to ? at->end : to;
+    }
+    for (size_t i = 0; i < window_count; i++) {
+        if (from <= windows[i].to && to >= windows[i].from)
+            return true;
+    }
+    return false;
+}
+
 static void judge_all(const history *all, uint64_t grain, verdict *into, figures *sum)
 {
     for (size_t from = 0, to; from < all->count; from = to) {
@@ -112,7 +154,10 @@ static void judge_all(const history *all, uint64_t grain, verdict *into, figures
             to++;
         key_history key = {
             .events = all->events + from, .count = to - from, .grain = grain, .verdict = into};
-        judge_key(&key, sum);
+        if (is_aside(&key))
+            sum->aside++;
+        else
+            judge_key(&key, sum);
     }
 }
 
@@ -124,6 +169,9 @@ static void print_figures(const history *all, const figures *sum)
         if (sum->answers[i] > 0)
             (void)printf(" %s %zu", history_answer_name((answer_kind)i), sum->answers[i]);
     }
+    if (window_count > 0)
+        (void)printf("\nchecker: %zu windows, in which the store may lose: %zu keys not judged",
+                     window_count, sum->aside);
     (void)printf("\nchecker: %zu takeovers, %zu with a checkpoint, %zu begins again, %zu effects, "
                  "%zu completes, %zu replays, %zu calls on lost claims\n",
                  sum->takeovers, sum->handed_on, sum->again, sum->effects, sum->completes,
@@ -161,7 +209,7 @@ static bool saw_enough(const figures *sum, size_t need)
 
 static int usage(void)
 {
-    (void)fputs("usage: checker [--need N] [--grain-us N] HISTORY...\n"
+    (void)fputs("usage: checker [--need N] [--grain-us N] [--window FROM-TO]... HISTORY...\n"
                 "       checker --kinds\n",
                 stderr);
     return 2;
@@ -184,6 +232,8 @@ int main(int argc, char **argv)
             need = strtoull(argv[first + 1], NULL, 10);
         else if (strcmp(argv[first], "--grain-us") == 0)
             grain = strtoull(argv[first + 1], NULL, 10);
+        else if (strcmp(argv[first], "--window") == 0 && read_window(argv[first + 1]))
+            continue;
         else
             return usage();
     }

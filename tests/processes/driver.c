@@ -29,6 +29,7 @@
 #define ROUNDS_MAX   20
 #define PATH_SIZE    512
 #define CHECKER_ARGS 5
+#define WINDOWS_MAX  32
 #define TOO_LITTLE   3 /* the checker: all is well, but too little happened */
 
 typedef struct {
@@ -50,6 +51,8 @@ typedef struct {
     int64_t least_lead; /* of the wall clock over ours */
     int64_t most_lead;
     uint64_t grain_us;
+    backend_window windows[WINDOWS_MAX]; /* in which the store may lose */
+    size_t window_count;
     bool sound;  /* all processes did as they should */
     int verdict; /* the checker's exit code */
 } run;
@@ -114,7 +117,8 @@ static bool has_errors(const run *self)
 static void become_checker(const run *self, const plan *by, unsigned processes)
 {
     char grain[24];
-    char **words = calloc((size_t)processes + CHECKER_ARGS + 3, sizeof words[0]);
+    char **words =
+        calloc((size_t)processes + CHECKER_ARGS + 3 + 2 * self->window_count, sizeof words[0]);
     size_t count = 0;
     if (!words || !freopen(self->report, "w", stdout))
         _exit(EXIT_FAILURE);
@@ -122,6 +126,13 @@ static void become_checker(const run *self, const plan *by, unsigned processes)
     const char *const first[CHECKER_ARGS] = {by->checker, "--need", by->need, "--grain-us", grain};
     for (; count < CHECKER_ARGS; count++)
         words[count] = (char *)(uintptr_t)first[count];
+    for (size_t i = 0; i < self->window_count; i++) {
+        char window[64];
+        (void)snprintf(window, sizeof window, "%" PRIu64 "-%" PRIu64, self->windows[i].from,
+                       self->windows[i].to);
+        words[count++] = strdup("--window");
+        words[count++] = strdup(window);
+    }
     for (unsigned i = 0; i <= processes; i++) {
         char path[PATH_SIZE];
         if (i < processes)
@@ -179,6 +190,8 @@ static void let_loose(run *self, uint64_t seconds)
         self->least_lead = lead < self->least_lead ? lead : self->least_lead;
         self->most_lead = lead > self->most_lead ? lead : self->most_lead;
         crew_tend(&self->workers);
+        if (self->window_count < WINDOWS_MAX && backend_disturb(&self->windows[self->window_count]))
+            self->window_count++;
         stamp_pause_us(TICK_US);
     }
     crew_end(&self->workers);
@@ -298,9 +311,10 @@ int main(int argc, char **argv)
     for (int i = 1; understood && i + 1 < argc; i += 2)
         understood = take_option(&made, argv[i], argv[i + 1]);
     if (!understood || !made.worker || !made.checker || (*made.breakage && !made.expected)) {
-        (void)fputs("usage: driver --worker PROGRAM --checker PROGRAM [--backend sqlite|redis] "
-                    "[--seconds N] [--seed N] [--need N] [--broken NAME --expect VIOLATION]\n",
-                    stderr);
+        (void)fputs(
+            "usage: driver --worker PROGRAM --checker PROGRAM [--backend sqlite|redis|sentinel|cluster] "
+            "[--seconds N] [--seed N] [--need N] [--broken NAME --expect VIOLATION]\n",
+            stderr);
         return 2;
     }
     return prove(&made);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Makes certificates for tests in a folder: of a CA and of one that nobody knows, for the server by its names,
-# under another name, expired, and by the unknown CA; and for a client.
+# under another name, for longer than a month, expired, and by the unknown CA; and for a client.
 set -eu
 cd "$1"
 exec >certificates.log 2>&1
@@ -29,6 +29,7 @@ here=DNS:localhost,IP:127.0.0.1
 authority ca
 authority stranger
 leaf server ca 5 "$here"
+leaf lasting ca 90 "$here"
 leaf named ca 5 DNS:redis.example.com
 leaf expired ca -1 "$here"
 leaf strange stranger 5 "$here"

@@ -26,7 +26,7 @@
 #endif
 
 #define SKIPPED     77
-#define ARGS_MAX    48
+#define ARGS_MAX    64
 #define WAIT_TRIES  1000
 #define START_TRIES 5
 
@@ -93,7 +93,14 @@ static int free_port(void)
     return ntohs(address.sin_port);
 }
 
-static void run(const server *self, const char *const *options)
+static void run_sentinel(const server *self)
+{
+    char file[160];
+    (void)snprintf(file, sizeof file, "%s/sentinel.conf", self->folder);
+    (void)execlp(program(), program(), file, "--sentinel", (char *)NULL);
+}
+
+static void run_server(const server *self, const char *const *options)
 {
     char port[16];
     const char *args[ARGS_MAX] = {program(),    "--port",      port,         "--bind",
@@ -107,6 +114,11 @@ static void run(const server *self, const char *const *options)
     for (; options && *options && count < ARGS_MAX - 1; options++)
         args[count++] = *options;
     (void)snprintf(port, sizeof port, "%d", self->port);
+    (void)execvp(args[0], (char *const *)(uintptr_t)args);
+}
+
+static void run(const server *self, const char *const *options)
+{
     (void)setpgid(0, 0); /* with the children that write its files */
 #if defined(__linux__)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -116,7 +128,10 @@ static void run(const server *self, const char *const *options)
     int null = open("/dev/null", O_RDWR);
     (void)dup2(null, STDIN_FILENO);
     (void)dup2(null, STDOUT_FILENO);
-    (void)execvp(args[0], (char *const *)(uintptr_t)args);
+    if (self->sentinel)
+        run_sentinel(self);
+    else
+        run_server(self, options);
     _exit(127);
 }
 
@@ -233,7 +248,8 @@ static void remove_all(void)
     }
 }
 
-void server_start(server *self, const char *const *options)
+/* Before it can start: its folder, and its end. */
+static void make(server *self)
 {
     static bool registered;
     const char *parent = getenv("TMPDIR");
@@ -249,10 +265,46 @@ void server_start(server *self, const char *const *options)
     running = self;
     (void)snprintf(self->socket, sizeof self->socket, "%s/sock", self->folder);
     (void)snprintf(self->unix_url, sizeof self->unix_url, "redis+unix://%s", self->socket);
+}
+
+static void choose_port(server *self)
+{
+    self->port = free_port();
+    (void)snprintf(self->url, sizeof self->url, "redis://127.0.0.1:%d", self->port);
+}
+
+void server_start(server *self, const char *const *options)
+{
+    make(self);
     for (int i = 0; i < START_TRIES; i++) {
-        self->port = free_port();
-        (void)snprintf(self->url, sizeof self->url, "redis://127.0.0.1:%d", self->port);
+        choose_port(self);
         if (launch(self, options))
+            return;
+    }
+    fail("does not start");
+}
+
+static void write_settings(const server *self, const char *settings)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/sentinel.conf", self->folder);
+    FILE *file = fopen(path, "w");
+    if (!file || fprintf(file,
+                         "port %d\nbind 127.0.0.1\ndir %s\nprotected-mode no\n"
+                         "logfile sentinel.log\n%s",
+                         self->port, self->folder, settings) < 0)
+        fail("its settings can't be written");
+    (void)fclose(file);
+}
+
+void server_start_sentinel(server *self, const char *settings)
+{
+    make(self);
+    self->sentinel = true;
+    for (int i = 0; i < START_TRIES; i++) {
+        choose_port(self);
+        write_settings(self, settings);
+        if (launch(self, NULL))
             return;
     }
     fail("does not start");
@@ -284,6 +336,19 @@ redisReply *server_ask(const server *self, const char *format, ...)
     va_start(arguments, format);
     redisReply *reply = ask(self, format, arguments);
     va_end(arguments);
+    return reply;
+}
+
+redisReply *server_try(const server *self, const char *format, ...)
+{
+    va_list arguments;
+    redisContext *context = connect_to(self);
+    va_start(arguments, format);
+    redisReply *reply =
+        context && context->err == 0 ? redisvCommand(context, format, arguments) : NULL;
+    va_end(arguments);
+    if (context)
+        redisFree(context);
     return reply;
 }
 

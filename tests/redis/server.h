@@ -19,6 +19,7 @@ typedef struct server {
     pid_t owner;         /* the process that started it */
     int port;
     char folder[128];
+    bool sentinel; /* it has a file of settings, which it writes itself, in place of options */
     char socket[160];
     char url[SERVER_URL_SIZE];      /* redis://127.0.0.1:port */
     char unix_url[SERVER_URL_SIZE]; /* redis+unix:///folder/sock */
@@ -32,6 +33,9 @@ void server_require(void);
  *  main thread: the server ends with the thread that started it.
  *  @param options  pairs of words for its command line, NULL at the end; may be NULL */
 void server_start(server *self, const char *const *options);
+
+/** The same as a sentinel. @param settings  what its file says beside its port and its folder */
+void server_start_sentinel(server *self, const char *settings);
 
 /** Stops it and keeps its folder and its port. */
 void server_stop(server *self);
@@ -48,6 +52,9 @@ void server_remove(server *self);
 /** Sends one command by a connection of its own, as redisCommand() does; the test ends if there is
  *  no reply. @return free it with freeReplyObject() */
 redisReply *server_ask(const server *self, const char *format, ...);
+
+/** The same; NULL: there was no reply, as from a server that drops its clients. */
+redisReply *server_try(const server *self, const char *format, ...);
 
 /** The same where success is all that is wanted: ends the test on an error reply. */
 void server_do(const server *self, const char *format, ...);

@@ -281,6 +281,27 @@ START_TEST(a_claim_whose_key_was_made_to_stay_is_not_taken_over)
 }
 END_TEST
 
+/* Its lease would never end. An operator who knows that its owner is gone can end it. */
+START_TEST(a_claim_whose_key_was_made_to_stay_can_be_settled)
+{
+    static const char *const lives[] = {"PERSIST " KEY, "PEXPIRE " KEY " 9999999"};
+    idem_record record;
+    server_do(&redis, "SET %s %s PX 1000", KEY, OURS);
+    server_do(&redis, lives[_i]);
+    assert_ok(idem_get(store, idem_str(KEY), &record, &err));
+    ck_assert_uint_eq(record.flags, IDEM_RECORD_UNDATED);
+    idem_record_clear(&record);
+    assert_code(IDEM_ERR_LOST, idem_forget_expired(store, idem_str(KEY), &err));
+    assert_says("idem settle");
+    assert_ok(idem_settle(store, idem_str(KEY), idem_str("\"by hand\""), &err));
+    assert_replays(store, KEY, "\"by hand\"");
+    assert_ok(idem_get(store, idem_str(KEY), &record, &err));
+    ck_assert_uint_eq(record.flags, 0);
+    idem_record_clear(&record);
+    ck_assert_int_gt(server_number(&redis, "PTTL %s", KEY), 0);
+}
+END_TEST
+
 /* It can be read, but its version is not where it is compared. */
 START_TEST(a_record_rewritten_by_hand_is_corrupt_at_once_and_can_be_forgotten)
 {
@@ -501,6 +522,7 @@ int main(void)
     ADD_HERE(suite, a_live_lease_is_seen_by_what_is_left_of_the_keys_life, 1);
     ADD_HERE(suite, a_record_rewritten_by_hand_is_corrupt_at_once_and_can_be_forgotten, 1);
     ADD_HERE(suite, a_claim_whose_key_was_made_to_stay_is_not_taken_over, 2);
+    ADD_HERE(suite, a_claim_whose_key_was_made_to_stay_can_be_settled, 2);
     ADD_HERE(suite, a_text_that_is_no_record_is_corrupt_and_stays, 6);
     ADD_HERE(suite, a_key_of_another_type_is_corrupt_and_stays, 3);
     ADD_HERE(suite, a_record_edited_by_hand_is_corrupt_at_once_and_can_be_forgotten, EDITED);

@@ -86,6 +86,7 @@ static const struct {
     {"server", NULL, "localhost", "", "unknown CA"},
     {"server", NULL, "localhost", "tls_ca=%/stranger.crt", "unknown CA"},
     {"strange", NULL, "localhost", "tls_ca=%/ca.crt", "unknown CA"},
+    {"lasting", NULL, "localhost", "tls_ca=%/ca.crt", NULL},
     {"named", NULL, "localhost", "tls_ca=%/ca.crt", "another name than \"localhost\""},
     {"named", NULL, "127.0.0.1", "tls_ca=%/ca.crt", "another name than \"127.0.0.1\""},
     {"named", NULL, "127.0.0.1", "tls_ca=%/ca.crt&tls_name=redis.example.com", NULL},
@@ -151,6 +152,80 @@ START_TEST(a_plain_server_behind_the_port_is_told_apart)
     ck_assert_int_eq(err.code, IDEM_ERR_UNAVAILABLE);
     assert_says("speaks no TLS");
     ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 4000);
+}
+END_TEST
+
+START_TEST(a_tls_port_that_is_named_without_tls_is_told)
+{
+    char url[100];
+    idem_store *store = NULL;
+    uint64_t began_ms = idem_monotonic_ms();
+    (void)snprintf(url, sizeof url, "redis://:pw@localhost:%d", own.port);
+    assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &store, &err));
+    assert_says("write rediss://");
+    (void)snprintf(url, sizeof url, "redis+sentinel://localhost:%d/shop", own.port);
+    assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &store, &err));
+    assert_says("speaks TLS at this port");
+    ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 4000);
+}
+END_TEST
+
+static void look_for_end(void *user, const idem_finding *finding)
+{
+    *(int *)user += strstr(finding->what, "certificate ends within") != NULL;
+}
+
+START_TEST(a_certificate_that_ends_soon_is_a_finding)
+{
+    int found = 0;
+    idem_store *store = open_own("");
+    assert_ok(idem_check(store, look_for_end, &found, &err));
+    ck_assert_int_eq(found, 1);
+    idem_close(store);
+    store = open_own("tls_cert=%/client.crt&tls_key=%/client.key");
+    found = 0;
+    assert_ok(idem_check(store, look_for_end, &found, &err));
+    ck_assert_int_eq(found, 2); /* ours, too */
+    idem_close(store);
+    found = 0;
+    const tls_server *lasting = find_server("lasting", NULL);
+    store = try_at("localhost", lasting->port, "tls_ca=%/ca.crt&" PATIENT);
+    assert_ok(idem_check(store, look_for_end, &found, &err));
+    ck_assert_int_eq(found, 0);
+    idem_close(store);
+}
+END_TEST
+
+/* A sentinel and its primary, both by TLS: certificates are for the addresses. */
+START_TEST(sentinels_are_asked_by_tls)
+{
+    char settings[900];
+    char url[400];
+    server sentinel;
+    idem_store *store = NULL;
+    const char *folder = tls_certificates();
+    (void)snprintf(settings, sizeof settings,
+                   "tls-port %d\ntls-cert-file %s/server.crt\ntls-key-file %s/server.key\n"
+                   "tls-ca-cert-file %s/ca.crt\ntls-auth-clients no\ntls-replication yes\n"
+                   "sentinel monitor shop 127.0.0.1 %d 1\n",
+                   tls_free_port(), folder, folder, folder, own.port);
+    int port = atoi(strstr(settings, "tls-port ") + strlen("tls-port "));
+    server_start_sentinel(&sentinel, settings);
+    (void)snprintf(url, sizeof url, "rediss+sentinel://localhost:%d/shop?tls_ca=%s/ca.crt&" PATIENT,
+                   port, folder);
+    assert_ok(idem_open(url, &store, &err));
+    complete(store, "tls-sentinel", "1");
+    idem_close(store);
+    (void)snprintf(url, sizeof url,
+                   "rediss+sentinel://localhost:%d/shop?tls_ca=%s/ca.crt&tls_name=other", port,
+                   folder);
+    assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &store, &err));
+    assert_says("another name than \"other\"");
+    (void)snprintf(url, sizeof url, "rediss+sentinel://localhost:%d/shop?tls_ca=%s/ca.crt",
+                   sentinel.port, folder);
+    assert_code(IDEM_ERR_UNAVAILABLE, idem_open(url, &store, &err));
+    assert_says("speaks no TLS at this port");
+    server_remove(&sentinel);
 }
 END_TEST
 
@@ -429,6 +504,9 @@ int main(void)
     own = *find_server("server", NULL);
     ADD_ROWS(suite, who_is_not_trusted_is_told_why, trials);
     ADD_RESET(suite, a_plain_server_behind_the_port_is_told_apart);
+    ADD_RESET(suite, a_tls_port_that_is_named_without_tls_is_told);
+    ADD_RESET(suite, a_certificate_that_ends_soon_is_a_finding);
+    ADD_RESET(suite, sentinels_are_asked_by_tls);
     ADD_RESET(suite, a_server_that_is_silent_in_the_handshake_is_left_at_the_deadline);
     ADD_RESET(suite, a_server_that_is_stopped_is_left_at_the_deadline);
     ADD_RESET(suite, a_connection_is_kept_while_it_is_idle);

@@ -21,7 +21,7 @@ static void fail(const char *what)
     abort();
 }
 
-static int free_port(void)
+int tls_free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
@@ -92,7 +92,7 @@ void tls_server_start(tls_server *self, const char *certificate, const char *con
 {
     memset(self, 0, sizeof *self);
     (void)tls_certificates();
-    self->port = free_port();
+    self->port = tls_free_port();
     (void)snprintf(self->url, sizeof self->url, "rediss://localhost:%d?tls_ca=%s/ca.crt",
                    self->port, folder);
     start(self, certificate, options);

@@ -56,11 +56,11 @@ END_TEST
 
 static const char *const hints[][2] = {
     {"redis+tls://u:hunter2@h", "by rediss://"},
-    {"redis-sentinel://u:hunter2@h/m", "name the primary itself"},
-    {"redis+sentinel://:hunter2@h1:26379,h2/m", "name the primary itself"},
-    {"rediss+sentinel://h", "name the primary itself"},
-    {"redis+cluster://:hunter2@h1,h2", "name a single server"},
-    {"valkey+cluster://h", "name a single server"},
+    {"redis-sentinel://u:hunter2@h/m", "redis+sentinel://host1,host2/master_name"},
+    {"valkeys-sentinel://u:hunter2@h/m", "redis+sentinel://host1,host2/master_name"},
+    {"sentinel://h1:26379,h2/m", "redis+sentinel://host1,host2/master_name"},
+    {"redis-cluster://:hunter2@h1,h2", "redis+cluster://host1:port,host2:port"},
+    {"valkey-cluster://h", "redis+cluster://host1:port,host2:port"},
     {"redis-socket:///run/redis.sock", "redis+unix:///"},
     {"unix:///run/redis.sock", "redis+unix:///"},
     {"sqlite3:///var/idem.db", "sqlite:///"},

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a server without ECHO answers to PING and ECHO. */
-#define FAKE_GREETING "+PONG\r\n-ERR unknown command\r\n"
+/* What a server without HELLO and ECHO answers to PING and these. */
+#define FAKE_GREETING "+PONG\r\n-ERR unknown command\r\n-ERR unknown command\r\n"
 
 typedef struct {
     const char *greeting; /* the answer to a connection's first bytes; NULL: FAKE_GREETING */
