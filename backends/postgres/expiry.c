@@ -55,7 +55,7 @@ static int send_sweep(idem__postgres *self, idem_bytes behind, int64_t rows, int
 }
 
 int idem__postgres_expiry_send_sweep(idem__postgres *self, size_t inserts, idem_bytes near,
-                                   uint64_t deadline_ms, idem__postgres_fault *fault)
+                                     uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     uint8_t chance = 0;
     if (!self->sweep_begun) {
@@ -69,7 +69,7 @@ int idem__postgres_expiry_send_sweep(idem__postgres *self, size_t inserts, idem_
 }
 
 int idem__postgres_expiry_take_sweep(idem__postgres *self, uint64_t deadline_ms,
-                                   idem__postgres_fault *fault)
+                                     idem__postgres_fault *fault)
 {
     PGresult *result;
     int rc = idem__postgres_wire_next(self, deadline_ms, &result, fault);
@@ -122,7 +122,7 @@ static int purge_stretch(idem__postgres *self, idem__postgres_place *place, int6
 }
 
 int idem__postgres_expiry_purge(idem__postgres *self, idem_purge_portion *portion,
-                              uint64_t deadline_ms, idem__postgres_fault *fault)
+                                uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     idem__postgres_place place;
     uint64_t end_ms = idem_monotonic_ms() + PORTION_MS;
@@ -207,7 +207,7 @@ static int ask_page(idem__postgres *self, const idem_scan_page *page,
 }
 
 int idem__postgres_expiry_scan(idem__postgres *self, idem_scan_page *page, uint64_t deadline_ms,
-                             idem__postgres_fault *fault)
+                               idem__postgres_fault *fault)
 {
     idem__postgres_place place;
     PGresult *result = NULL;

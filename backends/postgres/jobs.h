@@ -8,8 +8,9 @@
 #define IDEM__POSTGRES_NO_JOB SIZE_MAX
 
 typedef struct {
-    idem_op *op;
-    size_t place; /**< in the batch */
+    idem_op *op;    /**< NULL: it was abandoned while it was under way */
+    uint32_t place; /**< in the batch */
+    uint32_t run;   /**< so many jobs, from this one on, were sent as one statement */
     idem__postgres_sql which;
     bool looks; /**< a look stands behind it in the same pipeline */
 } idem__postgres_job;
@@ -34,8 +35,15 @@ void idem__postgres_jobs_make(idem__postgres_jobs *all, idem_op *const *ops, siz
 /** True if one of them may change something. */
 bool idem__postgres_jobs_change(const idem__postgres_jobs *all);
 
-/** Carries out all of them, or none. */
-int idem__postgres_jobs_run(idem__postgres_jobs *all, idem__postgres_fault *fault);
+/** Sends all of them as one pipeline. Where that fails, none is carried out; what was sent of them is
+ *  to be taken back, unless the connection is broken. */
+int idem__postgres_jobs_send(idem__postgres_jobs *all, idem__postgres_fault *fault);
+
+/** Takes their answers. Where that fails, all are blank again. */
+int idem__postgres_jobs_take(idem__postgres_jobs *all, idem__postgres_fault *fault);
+
+/** Takes out the jobs whose ops were abandoned. */
+void idem__postgres_jobs_forget(idem__postgres_jobs *all);
 
 /** Makes an op blank again. */
 void idem__postgres_jobs_take_back(idem_op *op);

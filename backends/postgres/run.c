@@ -127,7 +127,7 @@ static void take_row(const idem__postgres *self, const PGresult *result, int row
 static bool is_of(const idem__postgres *self, const PGresult *result, int row, const idem_op *op)
 {
     idem_bytes key = idem__postgres_row_bytes(self, result, row, IDEM__POSTGRES_C_KEY);
-    return key.len == op->key.len && memcmp(key.data, op->key.data, key.len) == 0;
+    return op && key.len == op->key.len && memcmp(key.data, op->key.data, key.len) == 0;
 }
 
 int idem__postgres_run_take(idem__postgres_jobs *all, size_t first, size_t count,
@@ -137,10 +137,15 @@ int idem__postgres_run_take(idem__postgres_jobs *all, size_t first, size_t count
     PGresult *result;
     int rc = idem__postgres_wire_next(all->self, all->deadline_ms, &result, fault);
     int rows = rc ? 0 : self->pq->PQntuples(result);
-    for (size_t i = 0, row = 0; i < count && (int)row < rows; i++) {
-        idem_op *op = all->jobs[first + i].op;
-        if (is_of(self, result, (int)row, op))
-            take_row(self, result, (int)row++, op);
+    size_t next = first; /* the rows come in the order of the jobs, and some are of none */
+    for (int row = 0; row < rows; row++) {
+        size_t at = next;
+        while (at < first + count && !is_of(self, result, row, all->jobs[at].op))
+            at++;
+        if (at == first + count)
+            continue;
+        take_row(self, result, row, all->jobs[at].op);
+        next = at + 1;
     }
     self->pq->PQclear(result);
     return rc;
