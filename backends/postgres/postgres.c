@@ -45,6 +45,20 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     return IDEM_OK;
 }
 
+/* With open=lazy, what is wrong with the URL is told all the same. */
+static int prepare(const idem_config *config, void **prepared, idem_error *error)
+{
+    idem__postgres_fault fault = {0};
+    idem__postgres *self = calloc(1, sizeof *self);
+    if (!self)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
+    self->config = config;
+    int rc = idem__postgres_target_read(self, &fault);
+    free(self);
+    *prepared = NULL;
+    return rc ? idem_error_set(error, fault.error.code, "%s", fault.error.message) : IDEM_OK;
+}
+
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
                   idem_error *error)
 {
@@ -91,6 +105,7 @@ const idem_backend_ops idem__postgres_backend = {
     .purge = idem__postgres_slot_purge,
     .check = idem__postgres_slot_check,
     .at_fork = at_fork,
+    .prepare = prepare,
     .connect = connect_instance,
     .send = idem__postgres_flight_send,
     .receive = idem__postgres_flight_receive,
