@@ -188,7 +188,10 @@ static void look_again(flight *with)
         if (!open)
             with->all.jobs[left++] = at;
         else if (again)
-            again->all.jobs[again->all.count++] = (job){.op = at.op, .which = IDEM__POSTGRES_GET};
+            again->all.jobs[again->all.count++] =
+                (job){.op = at.op,
+                      .which = IDEM__POSTGRES_GET,
+                      .again = at.which == IDEM__POSTGRES_INSERT_NEW};
         else
             fail_for_memory(self, at.op);
     }
@@ -256,7 +259,7 @@ static void look_first(flight *with)
     go_on(first, IDEM__POSTGRES_FLIES_FIRST);
 }
 
-/* Those that were not found are made. */
+/* Those that were not found are made, unless it was seen that they can't be. */
 static void make_the_others(flight *with)
 {
     idem__postgres *self = with->all.self;
@@ -264,7 +267,8 @@ static void make_the_others(flight *with)
     size_t left = 0;
     for (size_t i = 0; i < with->all.count; i++) {
         idem_op *op = with->all.jobs[i].op;
-        if (op->has_found || op->error.code)
+        bool open = with->purpose == IDEM__POSTGRES_FLIES_FIRST || with->all.jobs[i].again;
+        if (op->has_found || op->error.code || !open)
             with->all.jobs[left++].op = op;
         else if (main)
             main->all.jobs[main->all.count++] = (job){.op = op, .which = IDEM__POSTGRES_INSERT};
@@ -347,7 +351,7 @@ static void land_well(flight *from)
         give_or_make_sure(from);
         return;
     case IDEM__POSTGRES_FLIES_AGAIN:
-        give_or_make_sure(from);
+        make_the_others(from);
         return;
     case IDEM__POSTGRES_FLIES_READ:
         land_read(from);
@@ -430,6 +434,16 @@ static bool lacks_rights(const idem__postgres *self, const idem__postgres_jobs *
     return true;
 }
 
+/* The last inserts were all of new keys. */
+static void expect_new(idem__postgres_jobs *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        bool followed = all->jobs[i].looks || (i > 0 && all->jobs[i - 1].looks);
+        if (all->jobs[i].which == IDEM__POSTGRES_INSERT && !followed)
+            all->jobs[i].which = IDEM__POSTGRES_INSERT_NEW;
+    }
+}
+
 /* They may be granted: the next connection asks again. */
 static void refuse_for_rights(flight *with, const idem__postgres_fault *fault)
 {
@@ -455,7 +469,9 @@ void idem__postgres_batch_begin(idem__postgres *self, idem_op *const *ops, size_
         refuse_for_rights(with, &fault);
         return;
     }
-    if (is_worth_a_look(self))
+    if (self->fresh >= FRESH_ENOUGH)
+        expect_new(&with->all);
+    else if (is_worth_a_look(self))
         look_first(with);
     go_on(with, IDEM__POSTGRES_FLIES_MAIN);
 }

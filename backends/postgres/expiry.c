@@ -64,7 +64,8 @@ int idem__postgres_expiry_send_sweep(idem__postgres *self, size_t inserts, idem_
         self->sweep_begun = true;
     }
     idem_bytes behind = {self->sweep_key, self->sweep_key_len};
-    int64_t rows = (int64_t)(SWEEP_ROWS_PER_INSERT * (inserts + SWEEP_INSERTS));
+    self->sweeping_ahead = inserts < SWEEP_INSERTS ? SWEEP_INSERTS : 0;
+    int64_t rows = (int64_t)(SWEEP_ROWS_PER_INSERT * (inserts + self->sweeping_ahead));
     return send_sweep(self, behind, rows, rows, deadline_ms, fault);
 }
 
@@ -76,7 +77,7 @@ int idem__postgres_expiry_take_sweep(idem__postgres *self, uint64_t deadline_ms,
     if (rc == IDEM_OK && self->pq->PQntuples(result) == 1) {
         /* No key: that was the end of the table. */
         remember(self, idem__postgres_row_bytes(self, result, 0, S_KEY));
-        self->swept_ahead = SWEEP_INSERTS;
+        self->swept_ahead = self->sweeping_ahead;
     }
     self->pq->PQclear(result);
     return rc;

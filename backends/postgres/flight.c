@@ -72,7 +72,7 @@ idem__postgres_flight *idem__postgres_flight_new(idem__postgres *self,
     if (!flight)
         return NULL;
     memset(flight, 0, offsetof(idem__postgres_flight, all));
-    memset(&flight->all, 0, sizeof flight->all);
+    memset(&flight->all, 0, offsetof(idem__postgres_jobs, jobs));
     memset(&flight->pipe, 0, offsetof(idem__postgres_pipeline, expected));
     flight->purpose = purpose;
     flight->all.self = self;
@@ -225,8 +225,20 @@ static bool is_under_way(const idem__postgres *self)
     return self->traffic.wire.first || self->traffic.waiting.first;
 }
 
+/* Waits for what may come within microseconds. @return the connection is over */
+static bool spin(idem__postgres *self)
+{
+    bool over = false;
+    while (!over && self->pq->PQisBusy(self->conn) && idem_spin_yield(&self->patience))
+        over = exchange(self);
+    idem_spin_end(&self->patience);
+    return over;
+}
+
 static bool await(idem__postgres *self, uint64_t deadline_ms)
 {
+    if (!self->pq->PQisBusy(self->conn))
+        return true;
     int left = self->pq->PQflush(self->conn);
     return idem__postgres_wire_wait(self->pq->PQsocket(self->conn),
                                     left > 0 ? POLLIN | POLLOUT : POLLIN, deadline_ms);
@@ -239,6 +251,10 @@ void idem__postgres_flight_settle(idem__postgres *self, uint64_t deadline_ms)
     pump(self);
     take_in(self, false);
     while (is_under_way(self)) {
+        if (spin(self)) {
+            take_in(self, true);
+            continue;
+        }
         if (!await(self, deadline_ms)) {
             self->late = true;
             fail_all(self);

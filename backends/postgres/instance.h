@@ -104,6 +104,8 @@ typedef struct idem__postgres {
     uint32_t round_trip_us; /**< about how long a look takes */
     idem_buffer text;       /**< of one record, while it is sent */
     size_t swept_ahead;     /**< so many inserts more need no sweep */
+    size_t sweeping_ahead;  /**< the same, once the sweep that was sent is through */
+    idem_spin patience;     /**< of who waits for flights */
     bool sweep_failed;      /**< expired rows are left to purge */
     bool sweep_begun;       /**< `sweep_key` is where the last sweep ended */
     size_t sweep_key_len;

@@ -123,11 +123,16 @@ bool idem__postgres_jobs_change(const idem__postgres_jobs *all)
     return false;
 }
 
+static bool is_insert(const idem__postgres_job *at)
+{
+    return at->which == IDEM__POSTGRES_INSERT || at->which == IDEM__POSTGRES_INSERT_NEW;
+}
+
 static size_t count_inserts(const idem__postgres_jobs *all)
 {
     size_t inserts = 0;
     for (size_t i = 0; i < all->count; i++)
-        inserts += all->jobs[i].which == IDEM__POSTGRES_INSERT;
+        inserts += is_insert(&all->jobs[i]);
     return inserts;
 }
 
@@ -181,6 +186,7 @@ static void take_result(const idem__postgres_jobs *all, const idem__postgres_job
     case IDEM__POSTGRES_REPLACE:
     case IDEM__POSTGRES_REMOVE:
     case IDEM__POSTGRES_REMOVE_ANY:
+    case IDEM__POSTGRES_INSERT_NEW:
         at->op->applied = strcmp(pq->PQcmdTuples(result), "1") == 0;
         break;
     case IDEM__POSTGRES_INSERT:

@@ -12,6 +12,7 @@ typedef struct {
     uint32_t place; /**< in the batch */
     uint32_t run;   /**< so many jobs, from this one on, were sent as one statement */
     idem__postgres_sql which;
+    bool again; /**< AGAIN: the key was there, so it is inserted anew if nothing that lives is */
     bool looks; /**< a look stands behind it in the same pipeline */
 } idem__postgres_job;
 
@@ -19,14 +20,14 @@ typedef struct {
     idem__postgres *self;
     uint64_t deadline_ms;
     idem__postgres_frame frame;
-    idem__postgres_job jobs[IDEM_BATCH_MAX];
     size_t count;
     size_t bad;      /**< the job that was refused first, or IDEM__POSTGRES_NO_JOB */
     size_t in_front; /**< results of the frame */
     bool singly;     /**< no statement carries out several of them */
     bool grouped;    /**< one did */
     bool sweeps;
-    bool sweep_bad; /**< it was the sweep that was refused */
+    bool sweep_bad;                          /**< it was the sweep that was refused */
+    idem__postgres_job jobs[IDEM_BATCH_MAX]; /**< the last member: blank only up to `count` */
 } idem__postgres_jobs;
 
 /** Makes jobs of ops; `self` and `deadline_ms` are set. */

@@ -18,7 +18,9 @@
 
 static bool may_run(const idem__postgres_job *at)
 {
-    return !at->looks && (at->which == IDEM__POSTGRES_INSERT || at->which == IDEM__POSTGRES_GET);
+    return !at->looks &&
+           (at->which == IDEM__POSTGRES_INSERT || at->which == IDEM__POSTGRES_INSERT_NEW ||
+            at->which == IDEM__POSTGRES_GET);
 }
 
 static size_t bytes_of(const idem_op *op)
@@ -90,7 +92,8 @@ int idem__postgres_run_send(idem__postgres_jobs *all, size_t first, size_t count
 {
     idem_buffer arrays[ARRAYS] = {{NULL, 0, 0}};
     idem__postgres_params params = {0};
-    bool inserts = all->jobs[first].which == IDEM__POSTGRES_INSERT;
+    idem__postgres_sql which = all->jobs[first].which;
+    bool inserts = which != IDEM__POSTGRES_GET;
     int rc = begin_all(arrays, count, &fault->error);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = add(all->self, arrays, all->jobs[first + i].op, inserts, &fault->error);
@@ -98,9 +101,12 @@ int idem__postgres_run_send(idem__postgres_jobs *all, size_t first, size_t count
     for (size_t i = 0; i < (inserts ? ARRAYS : 1); i++)
         idem__postgres_param_bytes(&params, (idem_bytes){arrays[i].data, arrays[i].len});
     if (rc == IDEM_OK)
-        rc = idem__postgres_wire_send(
-            all->self, inserts ? IDEM__POSTGRES_INSERT_MANY : IDEM__POSTGRES_GET_MANY, &params,
-            all->deadline_ms, fault);
+        rc = idem__postgres_wire_send(all->self,
+                                      which == IDEM__POSTGRES_GET ? IDEM__POSTGRES_GET_MANY
+                                      : which == IDEM__POSTGRES_INSERT_NEW
+                                          ? IDEM__POSTGRES_INSERT_NEW_MANY
+                                          : IDEM__POSTGRES_INSERT_MANY,
+                                      &params, all->deadline_ms, fault);
     for (size_t i = 0; i < ARRAYS; i++)
         idem_buffer_clear(&arrays[i]);
     all->grouped = true;

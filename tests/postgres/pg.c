@@ -337,18 +337,23 @@ void pg_start(pg_server *self, const char *const *options)
     fail("does not start");
 }
 
-void pg_start_standby(pg_server *self, const pg_server *primary, const char *name)
+static void copy_from(const pg_server *self, const pg_server *primary, const char *name)
 {
     char path[500];
     char data[160];
     char from[300];
-    make_folder(self);
     program(path, "pg_basebackup");
     (void)snprintf(data, sizeof data, "%s/data", self->folder);
     (void)snprintf(from, sizeof from, "host=%s port=%d user=postgres application_name=%s",
                    primary->folder, primary->port, name);
     const char *copy[] = {path, "-D", data, "-R", "-N", "-c", "fast", "-d", from, NULL};
     run_to_end(self->folder, copy);
+}
+
+void pg_start_standby(pg_server *self, const pg_server *primary, const char *name)
+{
+    make_folder(self);
+    copy_from(self, primary, name);
     for (int i = 0; i < 5; i++) {
         take_port(self);
         if (launch(self, NULL))
@@ -367,6 +372,19 @@ void pg_again(pg_server *self, const char *const *options)
         pause_ms(100);
     }
     fail("does not start again");
+}
+
+void pg_follow(pg_server *self, const pg_server *primary, const char *name)
+{
+    char data[160];
+    pg_stop(self, SIGKILL);
+    (void)snprintf(data, sizeof data, "%s/data", self->folder);
+    for (int i = 0; i < 100 && access(data, F_OK) == 0; i++) {
+        (void)nftw(data, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        pause_ms(i);
+    }
+    copy_from(self, primary, name);
+    pg_again(self, NULL);
 }
 
 void pg_promote(pg_server *self)

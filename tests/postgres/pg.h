@@ -35,6 +35,9 @@ void pg_start(pg_server *self, const char *const *options);
 /** Makes a standby of a running server, and starts it. @param name  its application_name */
 void pg_start_standby(pg_server *self, const pg_server *primary, const char *name);
 
+/** Makes a standby of what was another server, on its folder and port: all that it had is gone. */
+void pg_follow(pg_server *self, const pg_server *primary, const char *name);
+
 /** Stops it and keeps its folder and its port. `how` is SIGINT (fast), SIGQUIT (at once) or
     SIGKILL. */
 void pg_stop(pg_server *self, int how);

@@ -5,12 +5,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /** Starts what is needed. @return false if this build has no such backend */
 bool backend_start(const char *name, const char *folder, char *url, size_t size);
 
 /** True if leases are counted by the wall clock, which may be moved during a run. */
 bool backend_uses_wall_clock(const char *name);
+
+/** Lets the next thing befall the backend, where something does: a primary is killed and its standby
+ *  promoted. Called again and again. */
+void backend_tend(uint64_t now_us);
+
+/** How often it did. */
+unsigned backend_failovers(void);
 
 void backend_stop(void);
 
