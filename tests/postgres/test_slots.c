@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define ANSWER_MS 30000
+#define ANSWER_MS 15000
 #define ROOM      600
 #define SETTINGS  41
 
@@ -91,7 +91,8 @@ static idem_op *point(item *at)
 {
     at->op.key = idem_str(at->key);
     at->record.key = at->op.key;
-    at->op.record = at->op.kind == IDEM_OP_INSERT ? &at->record : NULL;
+    bool stores = at->op.kind == IDEM_OP_INSERT || at->op.kind == IDEM_OP_REPLACE;
+    at->op.record = stores ? &at->record : NULL;
     return &at->op;
 }
 
@@ -141,7 +142,7 @@ static void warm_up(void)
     for (int i = 0; i < 6; i++) {
         char key[40];
         item at;
-        (void)snprintf(key, sizeof key, "warm-%d", i);
+        (void)snprintf(key, sizeof key, "warm-%d-%d", tokens, i);
         send_one(&at, key);
         ck_assert_int_eq(receive_all(1, done), IDEM_OK);
         ck_assert(at.op.applied);
@@ -303,7 +304,7 @@ START_TEST(a_dropped_connection_gives_all_back_at_once)
     relay_arm(wire, RELAY_STALL, RELAY_TO_CLIENT, 0, true);
     send_one(&items[0], "a");
     send_one(&items[1], "b");
-    pg_await(&server, "SELECT count(*) FROM idem_record WHERE key IN ('a', 'b')", 2);
+    pg_await(&server, "SELECT count(*) FROM idem_record WHERE key = 'a'", 1);
     slots->drop(backend);
     int rc = receive_all(2, done);
     size_t count = 0;
@@ -370,6 +371,77 @@ START_TEST(a_warning_is_of_one_transaction)
 }
 END_TEST
 
+/* The wait for a standby goes on behind the caller's deadline: to cancel it would be to commit. */
+START_TEST(a_deadline_cancels_nothing)
+{
+    int rc = IDEM_OK;
+    complete(store, "warm", "1");
+    pg_do(&server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    pg_do(&server, "SELECT pg_reload_conf()");
+    pg_await(&server, "SELECT (current_setting('synchronous_standby_names') = 'nobody')::int", 1);
+    assert_in_the_end(rc == IDEM_ERR_UNCERTAIN, {
+        idem_outcome out;
+        rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .timeout_ms = limit_ms), &out,
+                        &err);
+    });
+    wait_ms(100); /* a cancel would have come through by then */
+    ck_assert_int_eq(pg_number(&server, "SELECT count(*) FROM idem_record WHERE key = '" KEY "'"),
+                     0);
+    pg_do(&server, "ALTER SYSTEM RESET synchronous_standby_names");
+    pg_do(&server, "SELECT pg_reload_conf()");
+    pg_await(&server, "SELECT count(*) FROM idem_record WHERE key = '" KEY "'", 1);
+}
+END_TEST
+
+/* The statement that is used while all keys are new says nothing of those that are not. */
+START_TEST(a_key_that_was_taken_for_new_is_looked_up)
+{
+    idem_op *done[ROOM];
+    item known;
+    warm_up();
+    complete(store, KEY, "[1]");
+    send_one(&known, KEY);
+    ck_assert_int_eq(receive_all(1, done), IDEM_OK);
+    ck_assert(!known.op.applied && known.op.has_found);
+    ck_assert_uint_eq(known.op.found.response.len, 3);
+    idem_record_clear(&known.op.found);
+    warm_up();
+    pg_do(&server, "UPDATE idem_record SET expires = now() WHERE key = '" KEY "'");
+    send_one(&known, KEY); /* a row that has expired is no record */
+    ck_assert_int_eq(receive_all(1, done), IDEM_OK);
+    ck_assert(known.op.applied && !known.op.has_found);
+}
+END_TEST
+
+/* What a statement waits for may take longer than a record lives: the time is that of the moment. */
+START_TEST(what_has_expired_behind_a_lock_is_absent)
+{
+    idem_op *done[ROOM];
+    item change;
+    warm_up();
+    do {
+        item made;
+        pg_do(&server, "TRUNCATE idem_record");
+        send_one(&made, KEY);
+        ck_assert_int_eq(receive_all(1, done), IDEM_OK);
+        ck_assert(made.op.applied);
+        PGconn *stranger = pg_connect(&server);
+        PQclear(PQexec(stranger, "BEGIN; UPDATE idem_record SET expires = clock_timestamp() + "
+                                 "interval '150 ms'"));
+        change = make(IDEM_OP_REPLACE, KEY);
+        idem_op *op = point(&change);
+        op->expected = made.record.version;
+        ck_assert_uint_eq(slots->send(backend, &op, 1), 1);
+        wait_ms(200);
+        PQclear(PQexec(stranger, "COMMIT"));
+        PQfinish(stranger);
+        ck_assert_int_eq(receive_all(1, done), IDEM_OK);
+    } while (change.op.error.code == IDEM_ERR_UNAVAILABLE); /* it waits for half a second at most */
+    ck_assert_int_eq(change.op.error.code, IDEM_OK);
+    ck_assert(!change.op.applied && !change.op.has_found);
+}
+END_TEST
+
 /* Whatever the network does, sending and receiving return at once. */
 START_TEST(nothing_waits_for_a_server_that_is_silent)
 {
@@ -413,6 +485,9 @@ int main(void)
     ADD_HERE(suite, a_dropped_connection_gives_all_back_at_once, 1);
     ADD_HERE(suite, a_session_that_ends_answers_what_was_under_way, 1);
     ADD_HERE(suite, a_warning_is_of_one_transaction, 1);
+    ADD_HERE(suite, a_deadline_cancels_nothing, 1);
+    ADD_HERE(suite, a_key_that_was_taken_for_new_is_looked_up, 1);
+    ADD_HERE(suite, what_has_expired_behind_a_lock_is_absent, 1);
     ADD_HERE(suite, nothing_waits_for_a_server_that_is_silent, 1);
     return run_suite(suite);
 }
