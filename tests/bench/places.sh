@@ -101,14 +101,14 @@ stop_postgres() {
 
 # drop_tables: those of earlier measurements; what they leave is vacuumed, so that nobody pays for it later.
 drop_tables() {
-  psql -q -h "$postgres" -U postgres postgres <<'END' >"$work/psql.log" 2>&1
+  psql -q -h "$postgres" -U postgres postgres <<'SQL' >"$work/psql.log" 2>&1
 DO $$ DECLARE named regclass; BEGIN
   FOR named IN SELECT oid FROM pg_class WHERE relname LIKE 'idem_record%' AND relkind = 'r' LOOP
     EXECUTE 'DROP TABLE ' || named;
   END LOOP;
 END $$;
 CHECKPOINT;
-END
+SQL
 }
 
 # make_places FOLDER: the stores on disk are to be there.
