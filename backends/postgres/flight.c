@@ -343,15 +343,22 @@ int idem__postgres_flight_receive(idem_backend *backend, idem_op **done, size_t 
     return idem_error_set(error, rc, "%s", unknown.error.message);
 }
 
-static bool forget(idem__postgres_queue *queue, const idem_op *op)
+static bool forget_in(idem__postgres_jobs *all, const idem_op *op)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->jobs[i].op == op) {
+            all->jobs[i].op = NULL;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool forget(const idem__postgres_queue *queue, const idem_op *op)
 {
     for (idem__postgres_flight *flight = queue->first; flight; flight = flight->next) {
-        for (size_t i = 0; i < flight->all.count; i++) {
-            if (flight->all.jobs[i].op == op) {
-                flight->all.jobs[i].op = NULL;
-                return true;
-            }
-        }
+        if (forget_in(&flight->all, op))
+            return true;
     }
     return false;
 }

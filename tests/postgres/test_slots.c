@@ -265,12 +265,14 @@ START_TEST(an_abandoned_op_takes_nothing_from_the_others)
     }
     ck_assert_uint_eq(slots->send(backend, ops, 6), 6);
     slots->abandon(backend, &gone->op);
-    memset(gone, 0xee, sizeof *gone);
-    free(gone);
+    memset(gone, 0xee, sizeof *gone); /* whoever looks at it, or writes there, is found out */
     ck_assert_int_eq(receive_all(5, done), IDEM_OK);
     for (int i = 0; i < 5; i++)
         ck_assert_msg(kept[i].op.applied, "%s: %s", kept[i].key, kept[i].op.error.message);
     ck_assert_int_eq(pg_number(&server, "SELECT count(*) FROM idem_record WHERE key LIKE 'k_'"), 6);
+    for (size_t i = 0; i < sizeof *gone; i++)
+        ck_assert_int_eq(((const uint8_t *)gone)[i], 0xee);
+    free(gone);
 }
 END_TEST
 
