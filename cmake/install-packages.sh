@@ -44,7 +44,7 @@ bench redis-tools    command redis-cli
 bench sqlite3        command sqlite3
 bench uthash-dev     header  uthash.h
 bench util-linux     command taskset
-test  postgresql     server  postgres
+bench postgresql     server  postgres
 test  pgbouncer      command pgbouncer /usr/sbin/pgbouncer
 test  gcc            command gcc
 test  g++            command g++

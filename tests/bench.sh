@@ -242,6 +242,7 @@ describe_machine() {
 | C library, compiler | $(getconf GNU_LIBC_VERSION), $(first_line "${CC:-cc}" --version), Release |
 | Redis | $(redis-server --version | sed -n 's/.* v=\([0-9.]*\).*/\1/p') |
 | SQLite | $(sqlite3 --version | cut -d ' ' -f 1) |
+| PostgreSQL | $("$postgres_bin/postgres" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/') |
 | node | $(first_line node --version || echo none) |
 | rounds | $rounds |
 | numbers of records | ${sizes:-$all_sizes} |

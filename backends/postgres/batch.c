@@ -2,7 +2,9 @@
 /*
  * A batch of ops: the pipeline of jobs.c, and what it takes where that is refused. If one op is
  * to blame it is answered, and the others are carried out without it. Where the server refuses
- * changes, inserts are looked up instead: what is completed is replayed all the same.
+ * changes, inserts are looked up instead: what is completed is replayed all the same. Each of
+ * these steps is a flight of its own, and none is waited for: what comes next is decided when one
+ * has landed.
  *
  * A caller that finds a record with its own token asks again after a lost answer. That record may
  * be committed on this server alone, and be lost with it. A commit of the caller's has to reach the
@@ -11,7 +13,7 @@
 #include "batch.h"
 
 #include "connection.h"
-#include "jobs.h"
+#include "dial.h"
 #include "wire.h"
 
 #define FRESH_ENOUGH   4u    /* inserts of new keys in a row */
@@ -19,43 +21,91 @@
 #define NEAR_US        300u  /* a server that is looked up so quickly is near */
 #define RIVAL_RETRY_MS 1000u /* a transaction that is open has no lease to be told */
 
-typedef idem__postgres_jobs batch;
+typedef idem__postgres_flight flight;
 typedef idem__postgres_job job;
 
-/* ------------------------------------------------------------------------------------ failing */
+/* ---------------------------------------------------------------------------- giving ops back */
 
-static bool may_change(const idem_op *op)
+static void learn(idem__postgres *self, const idem_op *op)
 {
-    return op->kind != IDEM_OP_GET;
+    if (op->kind == IDEM_OP_INSERT && op->has_found)
+        self->fresh = 0;
+    else if (op->kind == IDEM_OP_INSERT && op->applied && self->fresh < FRESH_ENOUGH)
+        self->fresh++;
+}
+
+static void give(idem__postgres *self, idem_op *op)
+{
+    if (!op)
+        return;
+    learn(self, op);
+    idem__postgres_flight_give(self, op);
+}
+
+static void give_all(const flight *from)
+{
+    for (size_t i = 0; i < from->all.count; i++)
+        give(from->all.self, from->all.jobs[i].op);
 }
 
 /* Inside a caller's transaction nothing is repeated: by then it may be another one. */
-static void fail(const idem__postgres *self, idem_op *op, const idem__postgres_fault *fault)
+static void fail(const idem__postgres *self, idem_op *op, bool may_be_made,
+                 const idem__postgres_fault *fault)
 {
     bool permanent = fault->permanent || self->nested;
     if (self->nested && self->broken)
         idem_op_fail(op, true, fault->error.code,
                      "%.180s; your transaction is gone with it: begin a new one",
                      fault->error.message);
-    else if (self->committing && may_change(op) && !self->nested)
+    else if (may_be_made && op->kind != IDEM_OP_GET && !self->nested)
         idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "%s; the change may have been made",
                      fault->error.message);
     else
         idem_op_fail(op, permanent, fault->error.code, "%s", fault->error.message);
 }
 
-void idem__postgres_batch_fail(idem__postgres *self, idem_op *const *ops, size_t count,
-                               const idem__postgres_fault *fault)
+/* What was found by its own caller relies on the commit that could not be made. */
+static void fail_found(idem_op *op, const idem__postgres_fault *fault)
 {
-    self->committing = false; /* nothing was sent */
-    for (size_t i = 0; i < count; i++)
-        fail(self, ops[i], fault);
+    idem__postgres_jobs_take_back(op);
+    idem_op_fail(op, false, IDEM_ERR_UNCERTAIN,
+                 "%s; the change was made, and may be on this server alone", fault->error.message);
 }
 
-static void fail_all(const batch *all, const idem__postgres_fault *fault)
+static void fail_all(const flight *from, const idem__postgres_fault *fault)
 {
-    for (size_t i = 0; i < all->count; i++)
-        fail(all->self, all->jobs[i].op, fault);
+    idem__postgres *self = from->all.self;
+    bool may_be_made = from->purpose == IDEM__POSTGRES_FLIES_MAIN && from->pipe.committing;
+    for (size_t i = 0; i < from->all.count; i++) {
+        idem_op *op = from->all.jobs[i].op;
+        if (op && from->purpose == IDEM__POSTGRES_FLIES_BARRIER)
+            fail_found(op, fault);
+        else if (op)
+            fail(self, op, may_be_made, fault);
+        give(self, op);
+    }
+}
+
+void idem__postgres_batch_fail(idem__postgres_flight *from, const idem__postgres_fault *fault)
+{
+    fail_all(from, fault);
+    idem__postgres_flight_free(from->all.self, from);
+}
+
+static void fail_for_memory(idem__postgres *self, idem_op *op)
+{
+    idem_op_fail(op, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    give(self, op);
+}
+
+/* A flight that goes on with some of the jobs, or ends if there are none. */
+static void go_on(flight *with, idem__postgres_purpose purpose)
+{
+    with->purpose = purpose;
+    if (with->all.count > 0)
+        idem__postgres_flight_enqueue(with->all.self, with, false);
+    else
+        idem__postgres_flight_free(with->all.self, with);
 }
 
 /* ------------------------------------------------------------------------- what goes otherwise */
@@ -82,59 +132,23 @@ static bool answer_rival(const idem__postgres *self, idem_op *op, const idem__po
     return op->has_found;
 }
 
-static void drop_job(batch *all, size_t index)
-{
-    all->count--;
-    memmove(&all->jobs[index], &all->jobs[index + 1], (all->count - index) * sizeof all->jobs[0]);
-}
-
 /* The server can be read: what is completed is replayed, and the others are told why not. */
-static void read_instead(batch *all, const idem__postgres_fault *why)
+static void read_instead(flight *with, const idem__postgres_fault *why)
 {
-    idem__postgres_fault fault = {0};
-    for (size_t i = 0; i < all->count; i++)
-        all->jobs[i].looks = false;
-    for (size_t i = all->count; i-- > 0;) {
-        idem_op *op = all->jobs[i].op;
+    idem__postgres *self = with->all.self;
+    size_t left = 0;
+    for (size_t i = 0; i < with->all.count; i++) {
+        idem_op *op = with->all.jobs[i].op;
         if (op->kind == IDEM_OP_INSERT || op->kind == IDEM_OP_GET) {
-            all->jobs[i].which = IDEM__POSTGRES_GET;
+            with->all.jobs[left++] = (job){.op = op, .which = IDEM__POSTGRES_GET};
         } else {
-            fail(all->self, op, why);
-            drop_job(all, i);
+            fail(self, op, false, why);
+            give(self, op);
         }
     }
-    int rc = all->count > 0 ? idem__postgres_jobs_run(all, &fault) : IDEM_OK;
-    all->self->committing = false; /* they have only been looked up */
-    if (rc) {
-        fail_all(all, &fault);
-        return;
-    }
-    for (size_t i = 0; i < all->count; i++) {
-        idem_op *op = all->jobs[i].op;
-        if (op->kind == IDEM_OP_INSERT && !op->has_found)
-            fail(all->self, op, why);
-    }
-}
-
-/* What was not changed and not found either is looked up: what is in its way was committed
-   after its statement had begun, or is of another version. */
-static void look_again(batch *all)
-{
-    idem__postgres_fault fault = {0};
-    batch looking = {.self = all->self, .deadline_ms = all->deadline_ms};
-    for (size_t i = 0; i < all->count; i++) {
-        const job *at = &all->jobs[i];
-        const idem_op *op = at->op;
-        bool open = !op->applied && !op->has_found && !op->error.code && !at->looks;
-        if (open && at->which != IDEM__POSTGRES_GET && at->which != IDEM__POSTGRES_REMOVE_ANY)
-            looking.jobs[looking.count++] = (job){.op = at->op, .which = IDEM__POSTGRES_GET};
-    }
-    if (looking.count == 0)
-        return;
-    int rc = idem__postgres_jobs_run(&looking, &fault);
-    all->self->committing = false; /* they have changed nothing */
-    if (rc)
-        fail_all(&looking, &fault);
+    with->all.count = left;
+    with->why = *why;
+    go_on(with, IDEM__POSTGRES_FLIES_READ);
 }
 
 static bool found_its_own(const idem_op *op)
@@ -143,76 +157,72 @@ static bool found_its_own(const idem_op *op)
            memcmp(op->record->token, op->found.token, sizeof op->found.token) == 0;
 }
 
-static int send_barrier(batch *all, idem__postgres_fault *fault)
+/* A caller that has found its own record relies on it: the record has to be as safe as one whose
+   answer came in time. The others are given back. */
+static void give_or_make_sure(flight *with)
 {
-    idem__postgres *self = all->self;
-    size_t count = 0;
+    idem__postgres *self = with->all.self;
+    size_t left = 0;
+    for (size_t i = 0; i < with->all.count; i++) {
+        idem_op *op = with->all.jobs[i].op;
+        if (found_its_own(op) && !self->nested)
+            with->all.jobs[left++].op = op;
+        else
+            give(self, op);
+    }
+    with->all.count = left;
+    go_on(with, IDEM__POSTGRES_FLIES_BARRIER);
+}
+
+/* What was not changed and not found either is looked up: what is in its way was committed
+   after its statement had begun, or is of another version. */
+static void look_again(flight *with)
+{
+    idem__postgres *self = with->all.self;
+    flight *again = idem__postgres_flight_new(self, IDEM__POSTGRES_FLIES_AGAIN);
+    size_t left = 0;
+    for (size_t i = 0; i < with->all.count; i++) {
+        job at = with->all.jobs[i];
+        bool open = !at.op->applied && !at.op->has_found && !at.op->error.code && !at.looks &&
+                    at.which != IDEM__POSTGRES_GET && at.which != IDEM__POSTGRES_REMOVE_ANY;
+        if (!open)
+            with->all.jobs[left++] = at;
+        else if (again)
+            again->all.jobs[again->all.count++] =
+                (job){.op = at.op,
+                      .which = IDEM__POSTGRES_GET,
+                      .again = at.which == IDEM__POSTGRES_INSERT_NEW};
+        else
+            fail_for_memory(self, at.op);
+    }
+    with->all.count = left;
+    if (again)
+        go_on(again, IDEM__POSTGRES_FLIES_AGAIN);
+}
+
+static int send_barrier(flight *with, idem__postgres_fault *fault)
+{
+    idem__postgres *self = with->all.self;
+    idem__postgres_jobs *all = &with->all;
     all->frame = idem__postgres_frame_for(self, true);
-    int rc = idem__postgres_frame_open(self, all->frame, true, all->deadline_ms, &count, fault);
+    int rc =
+        idem__postgres_frame_open(self, all->frame, true, all->deadline_ms, &all->in_front, fault);
     if (rc == IDEM_OK)
         rc = idem__postgres_wire_send(self, IDEM__POSTGRES_BARRIER, NULL, all->deadline_ms, fault);
-    if (rc == IDEM_OK)
-        rc = idem__postgres_frame_close(self, all->frame, all->deadline_ms, fault);
-    if (rc == IDEM_OK)
-        rc = idem__postgres_wire_finish(self, all->deadline_ms, fault);
-    if (rc == IDEM_OK && self->doubtful)
-        rc = idem__postgres_fault_set(fault, false, IDEM_ERR_UNCERTAIN,
-                                      "%s did not wait for its synchronous standbys", self->name);
-    return rc;
+    return rc ? rc : idem__postgres_frame_close(self, all->frame, all->deadline_ms, fault);
 }
 
-/* A caller that has found its own record relies on it: the record has to be as safe as one whose
-   answer came in time. */
-static void make_sure(batch *all)
+static int take_barrier(flight *from, idem__postgres_fault *fault)
 {
-    idem__postgres_fault fault = {0};
-    bool any = false;
-    for (size_t i = 0; i < all->count; i++)
-        any = any || found_its_own(all->jobs[i].op);
-    if (!any || all->self->nested || send_barrier(all, &fault) == IDEM_OK)
-        return;
-    for (size_t i = 0; i < all->count; i++) {
-        idem_op *op = all->jobs[i].op;
-        if (!found_its_own(op))
-            continue;
-        idem__postgres_jobs_take_back(op);
-        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN,
-                     "%s; the change was made, and may be on this server alone",
-                     fault.error.message);
-    }
-    if (!all->self->broken)
-        idem__postgres_frame_undo(all->self, all->frame, all->deadline_ms);
+    idem__postgres *self = from->all.self;
+    int rc = idem__postgres_wire_finish(self, from->all.deadline_ms, fault);
+    if (rc || !self->pipe->doubtful)
+        return rc;
+    return idem__postgres_fault_set(fault, false, IDEM_ERR_UNCERTAIN,
+                                    "%s did not wait for its synchronous standbys", self->name);
 }
 
-/* ---------------------------------------------------------------------------------- the batch */
-
-/* What can't be carried out as it is. False: all ops have their answers. */
-static bool try_without(batch *all, const idem__postgres_fault *fault)
-{
-    idem__postgres *self = all->self;
-    if (all->sweep_bad && !self->broken) {
-        self->sweep_failed =
-            true; /* what is wrong with others' expired rows is no reason to fail */
-        return true;
-    }
-    if (fault->no_writes && !self->broken && idem__postgres_jobs_change(all)) {
-        read_instead(all, fault);
-        return false;
-    }
-    if (fault->of_one_op && all->grouped && all->bad >= all->count && !self->broken) {
-        all->singly = true; /* to find out who is to blame */
-        return true;
-    }
-    if (!fault->of_one_op || all->bad >= all->count || (all->count > 1 && self->broken)) {
-        fail_all(all, fault);
-        return false;
-    }
-    idem_op *op = all->jobs[all->bad].op;
-    if (!answer_rival(self, op, fault))
-        fail(self, op, fault);
-    drop_job(all, all->bad);
-    return all->count > 0;
-}
+/* ------------------------------------------------------------------------------- first looking */
 
 /* A look costs the server half of what an insert costs that finds something. So where the
    server is near, and the last inserts have not all been of new keys, they are looked up first. */
@@ -230,44 +240,191 @@ static void learn_distance(idem__postgres *self, uint32_t took_us)
         took_us < self->round_trip_us + slack_us ? took_us : self->round_trip_us + slack_us;
 }
 
-/* Answers the inserts that find something. IDEM_OK: the others are left in `all`. */
-static int look_up(batch *all, idem__postgres_fault *fault)
+/* Inserts go into a flight that looks them up. */
+static void look_first(flight *with)
 {
-    batch looking = {.self = all->self, .deadline_ms = all->deadline_ms};
+    flight *first = idem__postgres_flight_new(with->all.self, IDEM__POSTGRES_FLIES_FIRST);
     size_t left = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        const job *at = &all->jobs[i];
-        bool followed = at->looks || (i > 0 && all->jobs[i - 1].looks);
-        if (at->which == IDEM__POSTGRES_INSERT && !followed)
-            looking.jobs[looking.count++] = (job){.op = at->op, .which = IDEM__POSTGRES_GET};
+    if (!first)
+        return;
+    for (size_t i = 0; i < with->all.count; i++) {
+        job at = with->all.jobs[i];
+        bool followed = at.looks || (i > 0 && with->all.jobs[i - 1].looks);
+        if (at.which == IDEM__POSTGRES_INSERT && !followed)
+            first->all.jobs[first->all.count++] = (job){.op = at.op, .which = IDEM__POSTGRES_GET};
+        else
+            with->all.jobs[left++] = at;
     }
-    if (looking.count == 0)
-        return IDEM_OK;
-    uint32_t began_us = idem__postgres_wire_now_us();
-    int rc = idem__postgres_jobs_run(&looking, fault);
-    all->self->committing = false; /* they have changed nothing */
-    if (rc)
-        return rc;
-    learn_distance(all->self, idem__postgres_wire_now_us() - began_us);
-    for (size_t i = 0; i < all->count; i++) {
-        if (!all->jobs[i].op->has_found && !all->jobs[i].op->error.code)
-            all->jobs[left++] = all->jobs[i];
-    }
-    all->count = left;
-    return IDEM_OK;
+    with->all.count = left;
+    go_on(first, IDEM__POSTGRES_FLIES_FIRST);
 }
 
-static void learn(idem__postgres *self, idem_op *const *ops, size_t count)
+/* Those that were not found are made, unless it was seen that they can't be. */
+static void make_the_others(flight *with)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (ops[i]->kind == IDEM_OP_INSERT && ops[i]->has_found)
-            self->fresh = 0;
-        else if (ops[i]->kind == IDEM_OP_INSERT && ops[i]->applied && self->fresh < FRESH_ENOUGH)
-            self->fresh++;
+    idem__postgres *self = with->all.self;
+    flight *main = idem__postgres_flight_new(self, IDEM__POSTGRES_FLIES_MAIN);
+    size_t left = 0;
+    for (size_t i = 0; i < with->all.count; i++) {
+        idem_op *op = with->all.jobs[i].op;
+        bool open = with->purpose == IDEM__POSTGRES_FLIES_FIRST || with->all.jobs[i].again;
+        if (op->has_found || op->error.code || !open)
+            with->all.jobs[left++].op = op;
+        else if (main)
+            main->all.jobs[main->all.count++] = (job){.op = op, .which = IDEM__POSTGRES_INSERT};
+        else
+            fail_for_memory(self, op);
+    }
+    with->all.count = left;
+    if (main)
+        go_on(main, IDEM__POSTGRES_FLIES_MAIN);
+    give_or_make_sure(with);
+}
+
+/* ------------------------------------------------------------------------------------- landing */
+
+static void undo(flight *after)
+{
+    idem__postgres *self = after->all.self;
+    if (self->broken || after->all.frame == IDEM__POSTGRES_BARE)
+        return;
+    flight *undoing = idem__postgres_flight_new(self, IDEM__POSTGRES_FLIES_UNDO);
+    if (!undoing) {
+        self->broken = true;
+        return;
+    }
+    undoing->all.frame = after->all.frame;
+    idem__postgres_flight_enqueue(self, undoing, true);
+}
+
+static void land_refused(flight *from, const idem__postgres_fault *fault)
+{
+    idem__postgres *self = from->all.self;
+    idem__postgres_jobs *all = &from->all;
+    bool blamed = all->bad < all->count;
+    if (all->sweep_bad && !self->broken) {
+        self->sweep_failed =
+            true; /* what is wrong with others' expired rows is no reason to fail */
+        go_on(from, IDEM__POSTGRES_FLIES_MAIN);
+    } else if (fault->no_writes && !self->broken && idem__postgres_jobs_change(all)) {
+        read_instead(from, fault);
+    } else if (fault->of_one_op && all->grouped && !blamed && !self->broken) {
+        all->singly = true; /* to find out who is to blame */
+        go_on(from, IDEM__POSTGRES_FLIES_MAIN);
+    } else if (!fault->of_one_op || !blamed || (all->count > 1 && self->broken)) {
+        idem__postgres_batch_fail(from, fault);
+    } else {
+        idem_op *op = all->jobs[all->bad].op;
+        if (!answer_rival(self, op, fault))
+            fail(self, op, from->pipe.committing, fault);
+        give(self, op);
+        all->count--;
+        memmove(&all->jobs[all->bad], &all->jobs[all->bad + 1],
+                (all->count - all->bad) * sizeof all->jobs[0]);
+        go_on(from, IDEM__POSTGRES_FLIES_MAIN);
     }
 }
 
-static bool lacks_rights(const idem__postgres *self, const batch *all, idem__postgres_fault *fault)
+static void land_read(flight *from)
+{
+    idem__postgres *self = from->all.self;
+    for (size_t i = 0; i < from->all.count; i++) {
+        idem_op *op = from->all.jobs[i].op;
+        if (op->kind == IDEM_OP_INSERT && !op->has_found)
+            fail(self, op, false, &from->why);
+    }
+    give_all(from);
+    idem__postgres_flight_free(self, from);
+}
+
+static void land_well(flight *from)
+{
+    idem__postgres *self = from->all.self;
+    switch (from->purpose) {
+    case IDEM__POSTGRES_FLIES_FIRST:
+        if (from->alone)
+            learn_distance(self, idem__postgres_wire_now_us() - from->began_us);
+        make_the_others(from);
+        return;
+    case IDEM__POSTGRES_FLIES_MAIN:
+        look_again(from);
+        give_or_make_sure(from);
+        return;
+    case IDEM__POSTGRES_FLIES_AGAIN:
+        make_the_others(from);
+        return;
+    case IDEM__POSTGRES_FLIES_READ:
+        land_read(from);
+        return;
+    case IDEM__POSTGRES_FLIES_BARRIER:
+        give_all(from);
+        break;
+    case IDEM__POSTGRES_FLIES_UNDO:
+    default:
+        break;
+    }
+    idem__postgres_flight_free(self, from);
+}
+
+static int take(flight *from, idem__postgres_fault *fault)
+{
+    idem__postgres *self = from->all.self;
+    idem__postgres_purpose purpose = from->purpose;
+    if (from->why.error.code && purpose != IDEM__POSTGRES_FLIES_READ) {
+        idem__postgres_fault unused = {0}; /* it was not sent as a whole */
+        if (!self->broken)
+            (void)idem__postgres_wire_finish(self, from->all.deadline_ms, &unused);
+        *fault = from->why;
+        return fault->error.code;
+    }
+    if (purpose == IDEM__POSTGRES_FLIES_BARRIER)
+        return take_barrier(from, fault);
+    if (purpose == IDEM__POSTGRES_FLIES_UNDO)
+        return idem__postgres_wire_finish(self, from->all.deadline_ms, fault);
+    return idem__postgres_jobs_take(&from->all, fault);
+}
+
+void idem__postgres_batch_land(idem__postgres_flight *from)
+{
+    idem__postgres *self = from->all.self;
+    idem__postgres_fault fault = {0};
+    int rc = take(from, &fault);
+    idem__postgres_jobs_forget(&from->all);
+    if (from->purpose == IDEM__POSTGRES_FLIES_UNDO) {
+        self->broken = self->broken || rc;
+        idem__postgres_flight_free(self, from);
+        return;
+    }
+    if (rc || from->purpose == IDEM__POSTGRES_FLIES_MAIN)
+        idem__postgres_learn_refusal(self, &fault);
+    if (fault.drop && !self->traffic.leaving) {
+        self->traffic.leaving = true;
+        self->traffic.fault = fault;
+    }
+    if (rc)
+        undo(from);
+    if (rc == IDEM_OK)
+        land_well(from);
+    else if (from->purpose == IDEM__POSTGRES_FLIES_MAIN)
+        land_refused(from, &fault);
+    else
+        idem__postgres_batch_fail(from, &fault);
+}
+
+/* ---------------------------------------------------------------------------------- the batch */
+
+int idem__postgres_batch_send(idem__postgres_flight *with, idem__postgres_fault *fault)
+{
+    idem__postgres *self = with->all.self;
+    if (with->purpose == IDEM__POSTGRES_FLIES_UNDO)
+        return idem__postgres_frame_send_undo(self, with->all.frame, with->all.deadline_ms, fault);
+    if (with->purpose == IDEM__POSTGRES_FLIES_BARRIER)
+        return send_barrier(with, fault);
+    return idem__postgres_jobs_send(&with->all, fault);
+}
+
+static bool lacks_rights(const idem__postgres *self, const idem__postgres_jobs *all,
+                         idem__postgres_fault *fault)
 {
     if (self->may_write && self->may_read)
         return false;
@@ -277,37 +434,65 @@ static bool lacks_rights(const idem__postgres *self, const batch *all, idem__pos
     return true;
 }
 
+/* The last inserts were all of new keys. */
+static void expect_new(idem__postgres_jobs *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        bool followed = all->jobs[i].looks || (i > 0 && all->jobs[i - 1].looks);
+        if (all->jobs[i].which == IDEM__POSTGRES_INSERT && !followed)
+            all->jobs[i].which = IDEM__POSTGRES_INSERT_NEW;
+    }
+}
+
+/* They may be granted: the next connection asks again. */
+static void refuse_for_rights(flight *with, const idem__postgres_fault *fault)
+{
+    idem__postgres *self = with->all.self;
+    self->traffic.leaving = true;
+    self->traffic.fault = *fault;
+    if (self->may_read)
+        read_instead(with, fault);
+    else
+        idem__postgres_batch_fail(with, fault);
+}
+
+void idem__postgres_batch_begin(idem__postgres *self, idem_op *const *ops, size_t count)
+{
+    idem__postgres_fault fault = {0};
+    flight *with = idem__postgres_flight_new(self, IDEM__POSTGRES_FLIES_MAIN);
+    for (size_t i = 0; !with && i < count; i++)
+        fail_for_memory(self, ops[i]);
+    if (!with)
+        return;
+    idem__postgres_jobs_make(&with->all, ops, count);
+    if (lacks_rights(self, &with->all, &fault)) {
+        refuse_for_rights(with, &fault);
+        return;
+    }
+    if (self->fresh >= FRESH_ENOUGH)
+        expect_new(&with->all);
+    else if (is_worth_a_look(self))
+        look_first(with);
+    go_on(with, IDEM__POSTGRES_FLIES_MAIN);
+}
+
 void idem__postgres_batch_run(idem__postgres *self, idem_op *const *ops, size_t count,
                               uint64_t deadline_ms)
 {
-    batch all = {.self = self, .deadline_ms = deadline_ms};
-    idem__postgres_fault fault = {0};
-    idem__postgres_jobs_make(&all, ops, count);
-    if (lacks_rights(self, &all, &fault)) {
-        self->committing = false;
-        if (self->may_read)
-            read_instead(&all, &fault);
-        else
-            fail_all(&all, &fault);
-        self->broken = true; /* they may be granted: the next call asks again */
-        return;
-    }
-    if (is_worth_a_look(self) && look_up(&all, &fault)) {
-        fail_all(&all, &fault);
-        idem__postgres_done(self, &fault);
-        return;
-    }
-    while (all.count > 0 && idem__postgres_jobs_run(&all, &fault)) {
-        if (!try_without(&all, &fault)) {
-            idem__postgres_done(self, &fault);
-            return;
-        }
-        memset(&fault, 0, sizeof fault);
-    }
-    look_again(&all);
-    idem__postgres_jobs_make(&all, ops, count); /* those that were looked up, too */
-    if (!self->broken)
-        make_sure(&all);
-    learn(self, ops, count);
-    idem__postgres_done(self, &fault);
+    idem__postgres_traffic *traffic = &self->traffic;
+    size_t before = traffic->done_count; /* of ops that were sent otherwise */
+    traffic->deadline_ms = deadline_ms;
+    idem__postgres_batch_begin(self, ops, count);
+    idem__postgres_flight_settle(self, deadline_ms);
+    traffic->done_count = before;
+    if ((self->broken || traffic->leaving) && !self->joined)
+        idem__postgres_hang_up(self);
+    traffic->leaving = false;
+}
+
+void idem__postgres_batch_refuse(idem__postgres *self, idem_op *const *ops, size_t count,
+                                 const idem__postgres_fault *fault)
+{
+    for (size_t i = 0; i < count; i++)
+        fail(self, ops[i], false, fault);
 }

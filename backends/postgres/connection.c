@@ -37,7 +37,6 @@ static int measure(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fa
         rc = idem__postgres_wire_sync(self, fault);
     if (rc == IDEM_OK)
         rc = idem__postgres_wire_finish(self, deadline_ms, fault);
-    self->committing = false;
     self->round_trip_us = idem__postgres_wire_now_us() - began_us;
     return rc;
 }
@@ -72,6 +71,8 @@ static bool is_usable(idem__postgres *self)
 int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     uint64_t now_ms = idem_monotonic_ms();
+    if (self->traffic.wire.first)
+        return IDEM_OK; /* what becomes of it, its answers will tell */
     if (now_ms >= deadline_ms)
         return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                         "the deadline came before %s could be asked: set a longer "
@@ -81,6 +82,7 @@ int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postg
     if (warm || is_usable(self))
         return IDEM_OK;
     idem__postgres_hang_up(self);
+    self->pipe = self->oldest = &self->own;
     uint64_t limit_ms = idem__postgres_target_limit_ms(self);
     uint64_t until_ms = limit_ms < deadline_ms - now_ms ? now_ms + limit_ms : deadline_ms;
     int rc = idem__postgres_dial(self, until_ms, fault);
@@ -96,13 +98,18 @@ int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postg
     return rc;
 }
 
+void idem__postgres_learn_refusal(idem__postgres *self, const idem__postgres_fault *fault)
+{
+    memcpy(self->last_refusal, fault->sqlstate, sizeof fault->sqlstate);
+    if (strcmp(fault->sqlstate, "26000") == 0 || strcmp(fault->sqlstate, "42P05") == 0)
+        self->hidden_pooler = true;
+}
+
 void idem__postgres_done(idem__postgres *self, const idem__postgres_fault *fault)
 {
     if (self->joined)
         return;
-    memcpy(self->last_refusal, fault->sqlstate, sizeof fault->sqlstate);
-    if (strcmp(fault->sqlstate, "26000") == 0 || strcmp(fault->sqlstate, "42P05") == 0)
-        self->hidden_pooler = true;
+    idem__postgres_learn_refusal(self, fault);
     if (self->broken || fault->drop)
         idem__postgres_hang_up(self);
 }

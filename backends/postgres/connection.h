@@ -11,6 +11,9 @@ int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postg
 /** Ends a call: a connection that is of no more use is closed. */
 void idem__postgres_done(idem__postgres *self, const idem__postgres_fault *fault);
 
+/** Remembers what a batch was refused with; no fault: it was not. */
+void idem__postgres_learn_refusal(idem__postgres *self, const idem__postgres_fault *fault);
+
 /** Writes a time for `lock_timeout`. */
 void idem__postgres_lock_text(uint64_t ms, char text[24]);
 

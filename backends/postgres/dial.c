@@ -41,10 +41,13 @@ static void let_go(const int held[LOWEST])
 
 void idem__postgres_hang_up(idem__postgres *self)
 {
+    if (self->pq)
+        idem__postgres_wire_forget(self, &self->own);
     if (self->conn)
         self->pq->PQfinish(self->conn);
     self->conn = NULL;
     self->broken = false;
+    self->late = false;
     self->sweep_failed = false; /* by then it may have passed */
     self->prepared = 0;
 }

@@ -55,7 +55,7 @@ static int send_sweep(idem__postgres *self, idem_bytes behind, int64_t rows, int
 }
 
 int idem__postgres_expiry_send_sweep(idem__postgres *self, size_t inserts, idem_bytes near,
-                                   uint64_t deadline_ms, idem__postgres_fault *fault)
+                                     uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     uint8_t chance = 0;
     if (!self->sweep_begun) {
@@ -64,19 +64,20 @@ int idem__postgres_expiry_send_sweep(idem__postgres *self, size_t inserts, idem_
         self->sweep_begun = true;
     }
     idem_bytes behind = {self->sweep_key, self->sweep_key_len};
-    int64_t rows = (int64_t)(SWEEP_ROWS_PER_INSERT * (inserts + SWEEP_INSERTS));
+    self->sweeping_ahead = inserts < SWEEP_INSERTS ? SWEEP_INSERTS : 0;
+    int64_t rows = (int64_t)(SWEEP_ROWS_PER_INSERT * (inserts + self->sweeping_ahead));
     return send_sweep(self, behind, rows, rows, deadline_ms, fault);
 }
 
 int idem__postgres_expiry_take_sweep(idem__postgres *self, uint64_t deadline_ms,
-                                   idem__postgres_fault *fault)
+                                     idem__postgres_fault *fault)
 {
     PGresult *result;
     int rc = idem__postgres_wire_next(self, deadline_ms, &result, fault);
     if (rc == IDEM_OK && self->pq->PQntuples(result) == 1) {
         /* No key: that was the end of the table. */
         remember(self, idem__postgres_row_bytes(self, result, 0, S_KEY));
-        self->swept_ahead = SWEEP_INSERTS;
+        self->swept_ahead = self->sweeping_ahead;
     }
     self->pq->PQclear(result);
     return rc;
@@ -122,7 +123,7 @@ static int purge_stretch(idem__postgres *self, idem__postgres_place *place, int6
 }
 
 int idem__postgres_expiry_purge(idem__postgres *self, idem_purge_portion *portion,
-                              uint64_t deadline_ms, idem__postgres_fault *fault)
+                                uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     idem__postgres_place place;
     uint64_t end_ms = idem_monotonic_ms() + PORTION_MS;
@@ -207,7 +208,7 @@ static int ask_page(idem__postgres *self, const idem_scan_page *page,
 }
 
 int idem__postgres_expiry_scan(idem__postgres *self, idem_scan_page *page, uint64_t deadline_ms,
-                             idem__postgres_fault *fault)
+                               idem__postgres_fault *fault)
 {
     idem__postgres_place place;
     PGresult *result = NULL;

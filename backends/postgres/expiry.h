@@ -10,16 +10,16 @@ bool idem__postgres_expiry_is_ahead(idem__postgres *self, size_t inserts);
 
 /** Sends a sweep behind the batch's statements. @param near  a key of the batch */
 int idem__postgres_expiry_send_sweep(idem__postgres *self, size_t inserts, idem_bytes near,
-                                   uint64_t deadline_ms, idem__postgres_fault *fault);
+                                     uint64_t deadline_ms, idem__postgres_fault *fault);
 
 /** Takes its result. */
 int idem__postgres_expiry_take_sweep(idem__postgres *self, uint64_t deadline_ms,
-                                   idem__postgres_fault *fault);
+                                     idem__postgres_fault *fault);
 
 int idem__postgres_expiry_purge(idem__postgres *self, idem_purge_portion *portion,
-                              uint64_t deadline_ms, idem__postgres_fault *fault);
+                                uint64_t deadline_ms, idem__postgres_fault *fault);
 
 int idem__postgres_expiry_scan(idem__postgres *self, idem_scan_page *page, uint64_t deadline_ms,
-                             idem__postgres_fault *fault);
+                               idem__postgres_fault *fault);
 
 #endif

@@ -71,7 +71,7 @@ int idem__postgres_frame_close(idem__postgres *self, idem__postgres_frame frame,
     size_t count = 0;
     int rc = IDEM_OK;
     if (frame == IDEM__POSTGRES_OWN) {
-        self->committing = true; /* it may be carried out as soon as it has left */
+        self->pipe->committing = true; /* it may be carried out as soon as it has left */
         rc = send(self, IDEM__POSTGRES_COMMIT, NULL, deadline_ms, &count, fault);
     } else if (frame == IDEM__POSTGRES_NESTED) {
         rc = send(self, IDEM__POSTGRES_CALLERS_LOCK, NULL, deadline_ms, &count, fault);
@@ -93,29 +93,30 @@ int idem__postgres_frame_pass(idem__postgres *self, size_t count, uint64_t deadl
     return rc;
 }
 
+int idem__postgres_frame_send_undo(idem__postgres *self, idem__postgres_frame frame,
+                                   uint64_t deadline_ms, idem__postgres_fault *fault)
+{
+    size_t count = 0;
+    int rc = idem__postgres_wire_begin(self, fault);
+    if (rc == IDEM_OK && frame == IDEM__POSTGRES_OWN) {
+        rc = send(self, IDEM__POSTGRES_ROLLBACK, NULL, deadline_ms, &count, fault);
+    } else if (rc == IDEM_OK) {
+        rc = send(self, IDEM__POSTGRES_ROLLBACK_TO, NULL, deadline_ms, &count, fault);
+        if (rc == IDEM_OK)
+            rc = send(self, IDEM__POSTGRES_RELEASE, NULL, deadline_ms, &count, fault);
+    }
+    return rc ? rc : idem__postgres_wire_sync(self, fault);
+}
+
 void idem__postgres_frame_undo(idem__postgres *self, idem__postgres_frame frame,
                                uint64_t deadline_ms)
 {
     idem__postgres_fault unused = {0};
-    size_t count = 0;
-    char first[8];
     if (self->broken || frame == IDEM__POSTGRES_BARE)
         return;
-    memcpy(first, self->sqlstate, sizeof first); /* of what is undone */
-    int rc = idem__postgres_wire_begin(self, &unused);
-    if (rc == IDEM_OK && frame == IDEM__POSTGRES_OWN) {
-        rc = send(self, IDEM__POSTGRES_ROLLBACK, NULL, deadline_ms, &count, &unused);
-    } else if (rc == IDEM_OK) {
-        rc = send(self, IDEM__POSTGRES_ROLLBACK_TO, NULL, deadline_ms, &count, &unused);
-        if (rc == IDEM_OK)
-            rc = send(self, IDEM__POSTGRES_RELEASE, NULL, deadline_ms, &count, &unused);
-    }
-    if (rc == IDEM_OK)
-        rc = idem__postgres_wire_sync(self, &unused);
+    int rc = idem__postgres_frame_send_undo(self, frame, deadline_ms, &unused);
     if (rc == IDEM_OK)
         rc = idem__postgres_wire_finish(self, deadline_ms, &unused);
     if (rc)
         self->broken = true;
-    self->committing = false;
-    memcpy(self->sqlstate, first, sizeof first);
 }

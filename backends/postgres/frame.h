@@ -27,8 +27,11 @@ int idem__postgres_frame_close(idem__postgres *self, idem__postgres_frame frame,
 int idem__postgres_frame_pass(idem__postgres *self, size_t count, uint64_t deadline_ms,
                               idem__postgres_fault *fault);
 
-/** Undoes a transaction or a savepoint in which something was refused. The connection is broken
-    if that *  fails. */
+/** Sends what undoes a transaction or a savepoint in which something was refused. */
+int idem__postgres_frame_send_undo(idem__postgres *self, idem__postgres_frame frame,
+                                   uint64_t deadline_ms, idem__postgres_fault *fault);
+
+/** Undoes one. The connection is broken if that fails. */
 void idem__postgres_frame_undo(idem__postgres *self, idem__postgres_frame frame,
                                uint64_t deadline_ms);
 

@@ -21,8 +21,51 @@
     around. */
 #define IDEM__POSTGRES_EXPECTED_MAX (4 * IDEM_BATCH_MAX + 32)
 
+/** The most ops that are under way on a connection. */
+#define IDEM__POSTGRES_LIVE_MAX (2 * IDEM_BATCH_MAX)
+
 /** How long a statement waits for a row that another transaction holds. */
 #define IDEM__POSTGRES_LOCK_MS UINT64_C(500)
+
+/** Statements that were sent together, and their results. */
+typedef struct {
+    bool committing;    /**< what was sent may be committed from here on */
+    bool doubtful;      /**< a warning came with it: see wire.c */
+    bool refused;       /**< a statement of it was */
+    bool between;       /**< a result was taken in, and the NULL behind it was not */
+    bool ended;         /**< all of its results are here */
+    bool lost;          /**< no more of them will come */
+    char sqlstate[8];   /**< of its first error that was judged; empty: none */
+    uint64_t preparing; /**< the statements that it prepares */
+    size_t expected_count;
+    size_t expected_at;
+    size_t results_count;
+    size_t results_at;
+    uint8_t expected[IDEM__POSTGRES_EXPECTED_MAX];      /**< results to come: see wire.c */
+    PGresult *results[IDEM__POSTGRES_EXPECTED_MAX + 1]; /**< one more: a commit that was refused */
+} idem__postgres_pipeline;
+
+struct idem__postgres_flight;
+
+/** Flights in a row: see flight.h. */
+typedef struct {
+    struct idem__postgres_flight *first;
+    struct idem__postgres_flight *last;
+    size_t count;
+} idem__postgres_queue;
+
+/** What is under way. */
+typedef struct {
+    idem__postgres_queue waiting; /**< not sent yet */
+    idem__postgres_queue wire;    /**< sent, in this order */
+    struct idem__postgres_flight *spare;
+    uint64_t deadline_ms;       /**< of the caller that waits; UINT64_MAX: none does */
+    size_t live;                /**< ops that were taken and not given back */
+    bool leaving;               /**< the connection is closed when all is answered */
+    idem__postgres_fault fault; /**< why the connection is over, or will be */
+    size_t done_count;
+    idem_op *done[IDEM__POSTGRES_LIVE_MAX]; /**< to be given back */
+} idem__postgres_traffic;
 
 typedef struct idem__postgres {
     idem_backend base;
@@ -37,9 +80,8 @@ typedef struct idem__postgres {
     bool unnamed;         /**< statements are sent by their texts */
     bool may_read;        /**< this role's rights on the table */
     bool may_write;
-    bool broken;     /**< the connection is to be closed when the call is done */
-    bool committing; /**< what was sent may be committed from here on */
-    bool doubtful;   /**< a warning came with the pipeline: see wire.c */
+    bool broken; /**< the connection is to be closed when the call is done */
+    bool late;   /**< it was broken because answers did not come in time */
     char name[IDEM__POSTGRES_NAME_SIZE]; /**< the server in messages */
     char
         table[IDEM__POSTGRES_TABLE_SIZE]; /**< quoted, for SQL; with its schema once it was found */
@@ -50,19 +92,20 @@ typedef struct idem__postgres {
 
     char *sql[IDEM__POSTGRES_STATEMENTS]; /**< the texts with the table's name in them */
     uint64_t prepared;                    /**< which of them this connection's server knows */
-    uint64_t preparing;                   /**< the same, when the pipeline is through */
+    char last_refusal[8];                 /**< SQLSTATE of the batch before; empty: none */
 
-    uint8_t expected[IDEM__POSTGRES_EXPECTED_MAX]; /**< results to come: see wire.c */
-    size_t expected_count;
-    size_t expected_at;
-    char last_refusal[8]; /**< the same of the call before; empty: it was not refused */
-    char sqlstate[8];     /**< of the pipeline's first error; empty: none */
+    idem__postgres_pipeline *pipe;   /**< the one that is sent, or whose results are judged */
+    idem__postgres_pipeline *oldest; /**< the one whose results come next */
+    idem__postgres_pipeline own;     /**< for what is waited for at once */
+    idem__postgres_traffic traffic;
 
     uint32_t fresh;         /**< inserts in a row that have found nothing */
     uint32_t unlooked;      /**< batches that were not looked up, for the distance */
     uint32_t round_trip_us; /**< about how long a look takes */
     idem_buffer text;       /**< of one record, while it is sent */
     size_t swept_ahead;     /**< so many inserts more need no sweep */
+    size_t sweeping_ahead;  /**< the same, once the sweep that was sent is through */
+    idem_spin patience;     /**< of who waits for flights */
     bool sweep_failed;      /**< expired rows are left to purge */
     bool sweep_begun;       /**< `sweep_key` is where the last sweep ended */
     size_t sweep_key_len;

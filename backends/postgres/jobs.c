@@ -29,7 +29,7 @@ void idem__postgres_jobs_take_back(idem_op *op)
 
 /* ------------------------------------------------------------------------- building a pipeline */
 
-static idem__postgres_job make_job(idem_op *op, size_t place)
+static idem__postgres_job make_job(idem_op *op, uint32_t place)
 {
     static const idem__postgres_sql statements[] = {
         [IDEM_OP_INSERT] = IDEM__POSTGRES_INSERT,
@@ -61,7 +61,7 @@ static int compare_jobs(const void *one, const void *other)
 void idem__postgres_jobs_make(idem__postgres_jobs *all, idem_op *const *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        all->jobs[i] = make_job(ops[i], i);
+        all->jobs[i] = make_job(ops[i], (uint32_t)i);
     all->count = count;
     if (count > 1)
         qsort(all->jobs, count, sizeof all->jobs[0], compare_jobs);
@@ -123,11 +123,16 @@ bool idem__postgres_jobs_change(const idem__postgres_jobs *all)
     return false;
 }
 
+static bool is_insert(const idem__postgres_job *at)
+{
+    return at->which == IDEM__POSTGRES_INSERT || at->which == IDEM__POSTGRES_INSERT_NEW;
+}
+
 static size_t count_inserts(const idem__postgres_jobs *all)
 {
     size_t inserts = 0;
     for (size_t i = 0; i < all->count; i++)
-        inserts += all->jobs[i].which == IDEM__POSTGRES_INSERT;
+        inserts += is_insert(&all->jobs[i]);
     return inserts;
 }
 
@@ -145,6 +150,7 @@ static int send_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
                                        fault);
     for (size_t i = 0, run = 1; rc == IDEM_OK && i < all->count; i += run) {
         run = idem__postgres_run_length(all, i);
+        all->jobs[i].run = (uint32_t)run;
         rc = run > 1 ? idem__postgres_run_send(all, i, run, fault)
                      : send_job(all, &all->jobs[i], fault);
         if (rc && fault->of_one_op)
@@ -152,7 +158,7 @@ static int send_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
     }
     if (rc == IDEM_OK && all->sweeps)
         rc = idem__postgres_expiry_send_sweep(self, inserts, all->jobs[0].op->key, all->deadline_ms,
-                                            fault);
+                                              fault);
     return rc ? rc : idem__postgres_frame_close(self, all->frame, all->deadline_ms, fault);
 }
 
@@ -180,6 +186,7 @@ static void take_result(const idem__postgres_jobs *all, const idem__postgres_job
     case IDEM__POSTGRES_REPLACE:
     case IDEM__POSTGRES_REMOVE:
     case IDEM__POSTGRES_REMOVE_ANY:
+    case IDEM__POSTGRES_INSERT_NEW:
         at->op->applied = strcmp(pq->PQcmdTuples(result), "1") == 0;
         break;
     case IDEM__POSTGRES_INSERT:
@@ -200,12 +207,12 @@ static int take_job(idem__postgres_jobs *all, size_t index, idem__postgres_fault
     const idem__postgres_job *at = &all->jobs[index];
     PGresult *result;
     int rc = idem__postgres_wire_next(self, all->deadline_ms, &result, fault);
-    if (rc == IDEM_OK)
+    if (rc == IDEM_OK && at->op)
         take_result(all, at, result);
     self->pq->PQclear(result);
     if (rc == IDEM_OK && at->looks) {
         rc = idem__postgres_wire_next(self, all->deadline_ms, &result, fault);
-        if (rc == IDEM_OK && !at->op->has_found && !at->op->error.code)
+        if (rc == IDEM_OK && at->op && !at->op->has_found && !at->op->error.code)
             take_found(all, at, result);
         self->pq->PQclear(result);
     }
@@ -219,7 +226,7 @@ static int take_end(idem__postgres_jobs *all, idem__postgres_fault *fault)
 {
     idem__postgres *self = all->self;
     int rc = idem__postgres_wire_finish(self, all->deadline_ms, fault);
-    if (rc || !self->doubtful || self->nested || !idem__postgres_jobs_change(all))
+    if (rc || !self->pipe->doubtful || self->nested || !idem__postgres_jobs_change(all))
         return rc;
     return idem__postgres_fault_set(fault, false, IDEM_ERR_UNCERTAIN,
                                     "%s has committed it with a warning, as when the wait for its "
@@ -232,7 +239,7 @@ static int take_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
     idem__postgres *self = all->self;
     int rc = idem__postgres_frame_pass(self, all->in_front, all->deadline_ms, fault);
     for (size_t i = 0, run = 1; rc == IDEM_OK && i < all->count; i += run) {
-        run = idem__postgres_run_length(all, i);
+        run = all->jobs[i].run;
         rc = run > 1 ? idem__postgres_run_take(all, i, run, fault) : take_job(all, i, fault);
     }
     if (rc == IDEM_OK && all->sweeps) {
@@ -241,37 +248,54 @@ static int take_all(idem__postgres_jobs *all, idem__postgres_fault *fault)
     }
     if (rc == IDEM_OK)
         return take_end(all, fault);
-    if (!self->broken)
+    if (!self->broken || self->pipe->ended)
         (void)idem__postgres_wire_finish(self, all->deadline_ms, fault);
     return rc;
 }
 
 /* What was sent of a pipeline that could not be built to its end must not be committed: without
    a frame of its own, its end would do that. */
-static void abandon(idem__postgres_jobs *all)
+static void spoil(idem__postgres_jobs *all)
 {
     idem__postgres *self = all->self;
     idem__postgres_fault unused = {0};
-    self->committing = false;
+    self->pipe->committing = false;
     if (all->frame == IDEM__POSTGRES_BARE)
         self->broken = true;
-    if (!self->broken && idem__postgres_wire_sync(self, &unused) == IDEM_OK)
-        (void)idem__postgres_wire_finish(self, all->deadline_ms, &unused);
+    else if (!self->broken)
+        (void)idem__postgres_wire_sync(self, &unused);
+    self->pipe->committing = false;
 }
 
-int idem__postgres_jobs_run(idem__postgres_jobs *all, idem__postgres_fault *fault)
+int idem__postgres_jobs_send(idem__postgres_jobs *all, idem__postgres_fault *fault)
 {
-    idem__postgres *self = all->self;
     int rc = send_all(all, fault);
     if (rc)
-        abandon(all);
-    else
-        rc = take_all(all, fault);
-    if (rc == IDEM_OK)
-        return rc;
-    for (size_t i = 0; i < all->count; i++)
-        idem__postgres_jobs_take_back(all->jobs[i].op);
-    if (!self->broken)
-        idem__postgres_frame_undo(self, all->frame, all->deadline_ms);
+        spoil(all);
     return rc;
+}
+
+int idem__postgres_jobs_take(idem__postgres_jobs *all, idem__postgres_fault *fault)
+{
+    int rc = take_all(all, fault);
+    for (size_t i = 0; rc && i < all->count; i++) {
+        if (all->jobs[i].op)
+            idem__postgres_jobs_take_back(all->jobs[i].op);
+    }
+    return rc;
+}
+
+void idem__postgres_jobs_forget(idem__postgres_jobs *all)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->jobs[i].op)
+            all->jobs[left++] = all->jobs[i];
+        else if (i == all->bad)
+            all->bad =
+                IDEM__POSTGRES_NO_JOB; /* with it the cause is gone, as far as that is known */
+        else if (all->bad != IDEM__POSTGRES_NO_JOB && i < all->bad)
+            all->bad--;
+    }
+    all->count = left;
 }

@@ -79,6 +79,8 @@ int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
     if (rc)
         return rc;
     self->broken = false;
+    self->late = false;
+    self->pipe = self->oldest = &self->own;
     self->nested = pq->PQtransactionStatus(self->conn) == PQTRANS_INTRANS;
     self->was_nonblocking = pq->PQisnonblocking(self->conn) != 0;
     if (pq->PQsetnonblocking(self->conn, 1) == 0)
@@ -140,6 +142,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     self->base.ops = &joined_backend;
     self->config = config;
     self->conn = config->context;
+    self->pipe = self->oldest = &self->own;
     self->joined = true;
     self->unnamed = true;
     memcpy(self->name, "PostgreSQL", sizeof "PostgreSQL");
@@ -187,7 +190,7 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     idem__postgres_fault fault = {0};
     (void)error; /* every op gets an answer of its own */
     if (idem__postgres_join_enter(self, &fault)) {
-        idem__postgres_batch_fail(self, ops, count, &fault);
+        idem__postgres_batch_refuse(self, ops, count, &fault);
         return IDEM_OK;
     }
     size_t kept_count = keep_in_place(self, ops, count, kept);

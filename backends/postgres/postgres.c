@@ -31,6 +31,7 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
         return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
     self->base.ops = &idem__postgres_backend;
     self->config = config;
+    self->pipe = self->oldest = &self->own;
     int rc = idem__postgres_target_read(self, &fault);
     if (rc == IDEM_OK)
         rc = idem__pq_load(&self->pq, &fault.error);
@@ -44,6 +45,20 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     return IDEM_OK;
 }
 
+/* With open=lazy, what is wrong with the URL is told all the same. */
+static int prepare(const idem_config *config, void **prepared, idem_error *error)
+{
+    idem__postgres_fault fault = {0};
+    idem__postgres *self = calloc(1, sizeof *self);
+    if (!self)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
+    self->config = config;
+    int rc = idem__postgres_target_read(self, &fault);
+    free(self);
+    *prepared = NULL;
+    return rc ? idem_error_set(error, fault.error.code, "%s", fault.error.message) : IDEM_OK;
+}
+
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
                   idem_error *error)
 {
@@ -51,10 +66,20 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     idem__postgres_fault fault = {0};
     (void)error; /* every op gets an answer of its own */
     if (idem__postgres_ready(self, deadline_ms, &fault))
-        idem__postgres_batch_fail(self, ops, count, &fault);
+        idem__postgres_batch_refuse(self, ops, count, &fault);
     else
         idem__postgres_batch_run(self, ops, count, deadline_ms);
     return IDEM_OK;
+}
+
+static int connect_instance(idem_backend *backend, uint64_t deadline_ms, idem_error *error)
+{
+    idem__postgres *self = (idem__postgres *)backend;
+    idem__postgres_fault fault = {0};
+    memset(&self->traffic.fault, 0, sizeof self->traffic.fault);
+    self->traffic.leaving = false;
+    int rc = idem__postgres_ready(self, deadline_ms, &fault);
+    return rc ? idem__postgres_fault_report(&fault, error) : IDEM_OK;
 }
 
 static void at_fork(idem_backend *backend, idem_fork_phase phase)
@@ -80,4 +105,11 @@ const idem_backend_ops idem__postgres_backend = {
     .purge = idem__postgres_slot_purge,
     .check = idem__postgres_slot_check,
     .at_fork = at_fork,
+    .prepare = prepare,
+    .connect = connect_instance,
+    .send = idem__postgres_flight_send,
+    .receive = idem__postgres_flight_receive,
+    .abandon = idem__postgres_flight_abandon,
+    .drop = idem__postgres_flight_drop,
+    .wants = idem__postgres_flight_wants,
 };

@@ -16,7 +16,7 @@
     X(PQisBusy) X(PQisnonblocking) X(PQlibVersion) X(PQnfields) X(PQntuples)            \
     X(PQpipelineStatus) X(PQpipelineSync) X(PQresultErrorField) X(PQresultStatus)       \
     X(PQsendPrepare) X(PQsendQueryParams) X(PQsendQueryPrepared) X(PQsetErrorVerbosity) \
-    X(PQsetNoticeReceiver) X(PQsetnonblocking) X(PQsocket) X(PQstatus)                  \
+    X(PQsetNoticeReceiver) X(PQsetnonblocking) X(PQsocket) X(PQsslInUse) X(PQstatus)    \
     X(PQtransactionStatus)
 /* clang-format on */
 

@@ -6,6 +6,8 @@
  */
 #include "row.h"
 
+#define DAY_MS INT64_C(86400000)
+
 bool idem__postgres_row_number(const idem__postgres *self, const PGresult *result, int row,
                                int column, int64_t *number)
 {
@@ -29,6 +31,24 @@ idem_bytes idem__postgres_row_bytes(const idem__postgres *self, const PGresult *
                         (size_t)self->pq->PQgetlength(result, row, column)};
 }
 
+/* An interval: microseconds, days, months, of which a difference of times has none.
+   @return false: it is NULL, or no interval */
+static bool read_age(const idem__postgres *self, const PGresult *result, int row, int64_t *age_ms)
+{
+    idem_bytes bytes = idem__postgres_row_bytes(self, result, row, IDEM__POSTGRES_C_AGE);
+    const uint8_t *at = bytes.data;
+    uint64_t micros = 0;
+    uint32_t days = 0;
+    if (bytes.len != 16)
+        return false;
+    for (int i = 0; i < 8; i++)
+        micros = micros << 8 | at[i];
+    for (int i = 8; i < 12; i++)
+        days = days << 8 | at[i];
+    *age_ms = (int64_t)micros / 1000 + (int64_t)(int32_t)days * DAY_MS;
+    return true;
+}
+
 static bool has_token(const idem_record *record)
 {
     static const uint8_t none[IDEM_TOKEN_SIZE];
@@ -46,7 +66,7 @@ int idem__postgres_row_read(const idem__postgres *self, const PGresult *result, 
     if (rc)
         return rc;
     bool whole = idem__postgres_row_number(self, result, row, IDEM__POSTGRES_C_VERSION, &version) &&
-                 idem__postgres_row_number(self, result, row, IDEM__POSTGRES_C_AGE, &age_ms);
+                 read_age(self, result, row, &age_ms);
     if (!whole || (uint64_t)version != record->version || !has_token(record)) {
         idem_record_clear(record);
         return idem_error_set(error, IDEM_ERR_CORRUPT,

@@ -18,7 +18,9 @@
 
 static bool may_run(const idem__postgres_job *at)
 {
-    return !at->looks && (at->which == IDEM__POSTGRES_INSERT || at->which == IDEM__POSTGRES_GET);
+    return !at->looks &&
+           (at->which == IDEM__POSTGRES_INSERT || at->which == IDEM__POSTGRES_INSERT_NEW ||
+            at->which == IDEM__POSTGRES_GET);
 }
 
 static size_t bytes_of(const idem_op *op)
@@ -90,7 +92,8 @@ int idem__postgres_run_send(idem__postgres_jobs *all, size_t first, size_t count
 {
     idem_buffer arrays[ARRAYS] = {{NULL, 0, 0}};
     idem__postgres_params params = {0};
-    bool inserts = all->jobs[first].which == IDEM__POSTGRES_INSERT;
+    idem__postgres_sql which = all->jobs[first].which;
+    bool inserts = which != IDEM__POSTGRES_GET;
     int rc = begin_all(arrays, count, &fault->error);
     for (size_t i = 0; rc == IDEM_OK && i < count; i++)
         rc = add(all->self, arrays, all->jobs[first + i].op, inserts, &fault->error);
@@ -98,9 +101,12 @@ int idem__postgres_run_send(idem__postgres_jobs *all, size_t first, size_t count
     for (size_t i = 0; i < (inserts ? ARRAYS : 1); i++)
         idem__postgres_param_bytes(&params, (idem_bytes){arrays[i].data, arrays[i].len});
     if (rc == IDEM_OK)
-        rc = idem__postgres_wire_send(
-            all->self, inserts ? IDEM__POSTGRES_INSERT_MANY : IDEM__POSTGRES_GET_MANY, &params,
-            all->deadline_ms, fault);
+        rc = idem__postgres_wire_send(all->self,
+                                      which == IDEM__POSTGRES_GET ? IDEM__POSTGRES_GET_MANY
+                                      : which == IDEM__POSTGRES_INSERT_NEW
+                                          ? IDEM__POSTGRES_INSERT_NEW_MANY
+                                          : IDEM__POSTGRES_INSERT_MANY,
+                                      &params, all->deadline_ms, fault);
     for (size_t i = 0; i < ARRAYS; i++)
         idem_buffer_clear(&arrays[i]);
     all->grouped = true;
@@ -127,7 +133,7 @@ static void take_row(const idem__postgres *self, const PGresult *result, int row
 static bool is_of(const idem__postgres *self, const PGresult *result, int row, const idem_op *op)
 {
     idem_bytes key = idem__postgres_row_bytes(self, result, row, IDEM__POSTGRES_C_KEY);
-    return key.len == op->key.len && memcmp(key.data, op->key.data, key.len) == 0;
+    return op && key.len == op->key.len && memcmp(key.data, op->key.data, key.len) == 0;
 }
 
 int idem__postgres_run_take(idem__postgres_jobs *all, size_t first, size_t count,
@@ -137,10 +143,15 @@ int idem__postgres_run_take(idem__postgres_jobs *all, size_t first, size_t count
     PGresult *result;
     int rc = idem__postgres_wire_next(all->self, all->deadline_ms, &result, fault);
     int rows = rc ? 0 : self->pq->PQntuples(result);
-    for (size_t i = 0, row = 0; i < count && (int)row < rows; i++) {
-        idem_op *op = all->jobs[first + i].op;
-        if (is_of(self, result, (int)row, op))
-            take_row(self, result, (int)row++, op);
+    size_t next = first; /* the rows come in the order of the jobs, and some are of none */
+    for (int row = 0; row < rows; row++) {
+        size_t at = next;
+        while (at < first + count && !is_of(self, result, row, all->jobs[at].op))
+            at++;
+        if (at == first + count)
+            continue;
+        take_row(self, result, row, all->jobs[at].op);
+        next = at + 1;
     }
     self->pq->PQclear(result);
     return rc;

@@ -186,7 +186,7 @@ static int make(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault
     if (rc)
         return rc;
     rc = make_locked(self, deadline_ms, fault);
-    bool denied = rc && strcmp(self->sqlstate, "42501") == 0;
+    bool denied = rc && strcmp(self->own.sqlstate, "42501") == 0;
     if (rc == IDEM_OK)
         return run(self, IDEM__POSTGRES_COMMIT, deadline_ms, fault);
     if (!self->broken) {

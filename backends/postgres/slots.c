@@ -5,8 +5,9 @@
 
 #include "check.h"
 #include "connection.h"
-#include "join.h"
 #include "expiry.h"
+#include "flight.h"
+#include "join.h"
 
 #include <stdlib.h>
 
@@ -17,8 +18,11 @@ static int report(int rc, const idem__postgres_fault *fault, idem_error *error)
 
 int idem__postgres_enter(idem__postgres *self, uint64_t *deadline_ms, idem__postgres_fault *fault)
 {
-    if (!self->joined)
+    if (!self->joined) {
+        idem__postgres_flight_settle(self, *deadline_ms);
+        self->pipe = self->oldest = &self->own;
         return idem__postgres_ready(self, *deadline_ms, fault);
+    }
     *deadline_ms = idem__postgres_join_deadline(*deadline_ms);
     return idem__postgres_join_enter(self, fault);
 }
@@ -74,5 +78,6 @@ void idem__postgres_free(idem__postgres *self)
 {
     idem__postgres_sql_clear(self);
     idem_buffer_clear(&self->text);
+    idem__postgres_flight_clear(self);
     free(self);
 }

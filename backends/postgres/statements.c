@@ -9,6 +9,10 @@
  * compared with it. Neither has an index: the primary key is the only one, and updates stay
  * heap-only.
  *
+ * INSERT_NEW is for keys that are most likely new, and tells those that are not: they are looked up
+ * then, and inserted by INSERT if nothing that lives is found. It costs the server half of what
+ * INSERT does.
+ *
  * INSERT is one statement that writes nothing where it finds a live record: `seen` is looked up
  * first, and the insertion is not even tried if there is one. If `seen` has none, the key may
  * still have a row: an expired one, which is overwritten, or one that was committed after this
@@ -28,7 +32,8 @@
 #define BYTEAS 1001u /* arrays of them */
 #define INT8S  1016u
 
-#define FOUND "version, (extract(epoch FROM clock_timestamp() - written) * 1000)::int8, record"
+/* The age is an interval: to make a number of it costs the server more than all else. */
+#define FOUND "version, clock_timestamp() - written, record"
 #define LIVE  "expires > clock_timestamp()"
 #define ENDS  "clock_timestamp() + $3::float8 * interval '1 millisecond'"
 
@@ -51,10 +56,24 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " ON CONFLICT (key) DO UPDATE SET version = excluded.version,"
          " written = clock_timestamp(), expires = " ENDS ", record = excluded.record"
          " WHERE t.expires <= clock_timestamp() RETURNING 1)"
-         " SELECT NULL::int8, NULL::int8, NULL::bytea FROM made UNION ALL SELECT * FROM seen",
+         " SELECT NULL::int8, NULL::interval, NULL::bytea FROM made UNION ALL SELECT * FROM seen",
          true,
          false,
          {BYTEA, INT8, INT8, BYTEA}},
+    [IDEM__POSTGRES_INSERT_NEW] = {"INSERT INTO @ (key, version, written, expires, record)"
+                                   " VALUES ($1, $2, clock_timestamp(), " ENDS
+                                   ", $4) ON CONFLICT DO NOTHING",
+                                   true,
+                                   false,
+                                   {BYTEA, INT8, INT8, BYTEA}},
+    [IDEM__POSTGRES_INSERT_NEW_MANY] =
+        {"INSERT INTO @ (key, version, written, expires, record)"
+         " SELECT k, v, clock_timestamp(), clock_timestamp() + l::float8 * interval '1 "
+         "millisecond', r FROM unnest($1, $2, $3, $4) AS given (k, v, l, r) ORDER BY k"
+         " ON CONFLICT DO NOTHING RETURNING NULL::int8, NULL::interval, NULL::bytea, key",
+         true,
+         false,
+         {BYTEAS, INT8S, INT8S, BYTEAS}},
     [IDEM__POSTGRES_GET_MANY] = {"SELECT " FOUND ", key FROM @ WHERE key = ANY ($1) AND " LIVE
                                  " ORDER BY key",
                                  true,
@@ -71,7 +90,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          " ON CONFLICT (key) DO UPDATE SET version = excluded.version, written = clock_timestamp(),"
          " expires = clock_timestamp() + (excluded.expires - excluded.written),"
          " record = excluded.record WHERE t.expires <= clock_timestamp() RETURNING key)"
-         " SELECT NULL::int8, NULL::int8, NULL::bytea, key FROM made"
+         " SELECT NULL::int8, NULL::interval, NULL::bytea, key FROM made"
          " UNION ALL SELECT * FROM seen ORDER BY 4",
          true,
          false,
@@ -88,18 +107,18 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
                                {BYTEA, INT8}},
     [IDEM__POSTGRES_REMOVE_ANY] = {"DELETE FROM @ WHERE key = $1 AND " LIVE, true, false, {BYTEA}},
     /* Rows that others hold are passed over: a sweep never waits, so it can't deadlock. */
-    [IDEM__POSTGRES_SWEEP] = {"WITH looked AS MATERIALIZED"
-                              " (SELECT key, expires FROM @ WHERE key > $1 ORDER BY key LIMIT $2),"
-                              " dead AS MATERIALIZED (SELECT key FROM @ WHERE key IN"
-                              " (SELECT key FROM looked WHERE expires <= clock_timestamp())"
-                              " AND expires <= clock_timestamp() LIMIT $3 FOR UPDATE SKIP LOCKED),"
-                              " gone AS (DELETE FROM @ WHERE key IN (SELECT key FROM dead)"
-                              " AND expires <= clock_timestamp() RETURNING 1)"
-                              " SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone),"
-                              " (SELECT key FROM looked ORDER BY key DESC LIMIT 1)",
-                              true,
-                              false,
-                              {BYTEA, INT8, INT8}},
+    [IDEM__POSTGRES_SWEEP] =
+        {"WITH looked AS MATERIALIZED"
+         " (SELECT key, expires FROM @ WHERE key > $1 ORDER BY key LIMIT $2),"
+         " gone AS (DELETE FROM @ WHERE key = ANY (ARRAY (SELECT key FROM @ WHERE key = ANY (ARRAY"
+         " (SELECT key FROM looked WHERE expires <= clock_timestamp() LIMIT $3))"
+         " AND expires <= clock_timestamp() FOR UPDATE SKIP LOCKED))"
+         " AND expires <= clock_timestamp() RETURNING 1)"
+         " SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone),"
+         " (SELECT key FROM looked OFFSET greatest((SELECT count(*) FROM looked) - 1, 0))",
+         true,
+         false,
+         {BYTEA, INT8, INT8}},
     /* A page ends with the row that reaches the limit in bytes. */
     [IDEM__POSTGRES_SCAN] =
         {"SELECT " FOUND ", key, expires <= clock_timestamp() FROM (SELECT *,"

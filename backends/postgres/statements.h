@@ -8,16 +8,18 @@
 struct idem__postgres;
 
 typedef enum {
-    IDEM__POSTGRES_GET,         /**< $1 key */
-    IDEM__POSTGRES_INSERT,      /**< $1 key, $2 version, $3 life in ms, $4 record */
-    IDEM__POSTGRES_GET_MANY,    /**< $1 keys; rows in their order, a key last */
-    IDEM__POSTGRES_INSERT_MANY, /**< $1 keys, $2 versions, $3 lives, $4 records: likewise */
-    IDEM__POSTGRES_REPLACE,     /**< the same, $5 the version that is expected */
-    IDEM__POSTGRES_REMOVE,      /**< $1 key, $2 the version that is expected */
-    IDEM__POSTGRES_REMOVE_ANY,  /**< $1 key */
-    IDEM__POSTGRES_SWEEP,       /**< $1 the key to begin behind, $2 rows to look at, $3 to remove */
-    IDEM__POSTGRES_SCAN,        /**< $1 the key to begin behind, $2 prefix, $3 rows, $4 bytes */
-    IDEM__POSTGRES_BARRIER,     /**< a write that changes nothing */
+    IDEM__POSTGRES_GET,             /**< $1 key */
+    IDEM__POSTGRES_INSERT,          /**< $1 key, $2 version, $3 life in ms, $4 record */
+    IDEM__POSTGRES_INSERT_NEW,      /**< the same; nothing, where there is any row with the key */
+    IDEM__POSTGRES_INSERT_NEW_MANY, /**< as INSERT_MANY; rows of those that were made, in order */
+    IDEM__POSTGRES_GET_MANY,        /**< $1 keys; rows in their order, a key last */
+    IDEM__POSTGRES_INSERT_MANY,     /**< $1 keys, $2 versions, $3 lives, $4 records: likewise */
+    IDEM__POSTGRES_REPLACE,         /**< the same, $5 the version that is expected */
+    IDEM__POSTGRES_REMOVE,          /**< $1 key, $2 the version that is expected */
+    IDEM__POSTGRES_REMOVE_ANY,      /**< $1 key */
+    IDEM__POSTGRES_SWEEP,   /**< $1 the key to begin behind, $2 rows to look at, $3 to remove */
+    IDEM__POSTGRES_SCAN,    /**< $1 the key to begin behind, $2 prefix, $3 rows, $4 bytes */
+    IDEM__POSTGRES_BARRIER, /**< a write that changes nothing */
     IDEM__POSTGRES_BEGIN,
     IDEM__POSTGRES_COMMIT,
     IDEM__POSTGRES_ROLLBACK,

@@ -18,12 +18,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <time.h>
 
 enum { EXPECT_STATEMENT = 1, EXPECT_END, EXPECT_PREPARE }; /* the last plus the statement */
 
 #define LARGE_BYTES 65536u
+#define TLS_READS   4u /* a record has up to 16 KiB, the room is 8 KiB at least */
 
 static const char *field(const idem__postgres *self, const PGresult *result, int which)
 {
@@ -38,7 +40,7 @@ void idem__postgres_wire_notice(void *user, const PGresult *result)
     if (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)
         self->broken = true; /* said to an idle connection, in front of its end */
     if (strcmp(severity, "WARNING") == 0 && *field(self, result, PG_DIAG_CONTEXT) == '\0')
-        self->doubtful = true;
+        self->oldest->doubtful = true;
 }
 
 uint32_t idem__postgres_wire_now_us(void)
@@ -76,16 +78,6 @@ static bool is_memory(const idem__postgres *self)
     return strstr(self->pq->PQerrorMessage(self->conn), "memory") != NULL;
 }
 
-static int lost(idem__postgres *self, idem__postgres_fault *fault)
-{
-    self->broken = true;
-    fault->drop = true;
-    if (is_memory(self))
-        return no_memory(self, fault);
-    return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
-                                    "%s: the connection was lost", self->name);
-}
-
 static int too_late(idem__postgres *self, idem__postgres_fault *fault)
 {
     self->broken = true;
@@ -98,16 +90,35 @@ static int too_late(idem__postgres *self, idem__postgres_fault *fault)
                                     self->name);
 }
 
+static int lost(idem__postgres *self, idem__postgres_fault *fault)
+{
+    self->broken = true;
+    fault->drop = true;
+    if (self->late)
+        return too_late(self, fault);
+    if (is_memory(self))
+        return no_memory(self, fault);
+    return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                    "%s: the connection was lost", self->name);
+}
+
+int idem__postgres_wire_tell_lost(idem__postgres *self, idem__postgres_fault *fault)
+{
+    return lost(self, fault);
+}
+
 /* ------------------------------------------------------------------------------------ sending */
+
+void idem__postgres_wire_forget(idem__postgres *self, idem__postgres_pipeline *pipe)
+{
+    for (size_t i = pipe->results_at; i < pipe->results_count; i++)
+        self->pq->PQclear(pipe->results[i]);
+    memset(pipe, 0, offsetof(idem__postgres_pipeline, expected));
+}
 
 int idem__postgres_wire_begin(idem__postgres *self, idem__postgres_fault *fault)
 {
-    self->expected_count = 0;
-    self->expected_at = 0;
-    self->sqlstate[0] = '\0';
-    self->committing = false;
-    self->doubtful = false;
-    self->preparing = self->prepared;
+    idem__postgres_wire_forget(self, self->pipe);
     if (self->pq->PQpipelineStatus(self->conn) != PQ_PIPELINE_OFF ||
         self->pq->PQenterPipelineMode(self->conn) == 1)
         return IDEM_OK;
@@ -116,11 +127,11 @@ int idem__postgres_wire_begin(idem__postgres *self, idem__postgres_fault *fault)
 
 static int expect(idem__postgres *self, int what, idem__postgres_fault *fault)
 {
-    if (self->expected_count == IDEM__POSTGRES_EXPECTED_MAX) {
+    if (self->pipe->expected_count == IDEM__POSTGRES_EXPECTED_MAX) {
         self->broken = true;
         return idem__postgres_fault_set(fault, true, IDEM_ERR_INTERNAL, "a pipeline is too long");
     }
-    self->expected[self->expected_count++] = (uint8_t)what;
+    self->pipe->expected[self->pipe->expected_count++] = (uint8_t)what;
     return IDEM_OK;
 }
 
@@ -159,7 +170,7 @@ static int prepare(idem__postgres *self, idem__postgres_sql which, const char *s
                    idem__postgres_fault *fault)
 {
     char name[16];
-    if (self->preparing & UINT64_C(1) << which)
+    if ((self->prepared | self->pipe->preparing) & UINT64_C(1) << which)
         return IDEM_OK;
     int rc = expect(self, EXPECT_PREPARE + (int)which, fault);
     if (rc)
@@ -167,7 +178,7 @@ static int prepare(idem__postgres *self, idem__postgres_sql which, const char *s
     if (!self->pq->PQsendPrepare(self->conn, name_of(which, name), sql, count,
                                  idem__postgres_sql_types(which)))
         return not_queued(self, fault);
-    self->preparing |= UINT64_C(1) << which;
+    self->pipe->preparing |= UINT64_C(1) << which;
     return IDEM_OK;
 }
 
@@ -207,7 +218,11 @@ int idem__postgres_wire_send(idem__postgres *self, idem__postgres_sql which,
     int rc = queue(self, which, params, sql, fault);
     for (int i = 0; params && i < params->count; i++)
         bytes += (size_t)params->lengths[i];
-    return rc || bytes < LARGE_BYTES ? rc : push(self, deadline_ms, fault);
+    if (rc || bytes < LARGE_BYTES)
+        return rc;
+    if (deadline_ms < UINT64_MAX)
+        return push(self, deadline_ms, fault);
+    return self->pq->PQflush(self->conn) < 0 ? lost(self, fault) : IDEM_OK;
 }
 
 int idem__postgres_wire_sync(idem__postgres *self, idem__postgres_fault *fault)
@@ -215,31 +230,78 @@ int idem__postgres_wire_sync(idem__postgres *self, idem__postgres_fault *fault)
     int rc = expect(self, EXPECT_END, fault);
     if (rc)
         return rc;
-    self->committing = true;
+    self->pipe->committing = true;
     return self->pq->PQpipelineSync(self->conn) ? IDEM_OK : not_queued(self, fault);
 }
 
 /* ---------------------------------------------------------------------------------- receiving */
 
-/* Waits until a result is there, or none will come. libpq drops a result that it has no memory
-   for, and goes on waiting for it; all that it leaves is a message, while the server has
-   refused nothing. */
+/* libpq gives a NULL behind each statement's results, and none behind the pipeline's end. */
+static void keep(idem__postgres *self, idem__postgres_pipeline *pipe, PGresult *result)
+{
+    const idem__pq *pq = self->pq;
+    if (!result && pipe->between) {
+        pipe->between = false;
+        return;
+    }
+    if (!result || pipe->between || pipe->results_count > IDEM__POSTGRES_EXPECTED_MAX) {
+        pq->PQclear(result);
+        pipe->lost = true;
+        return;
+    }
+    ExecStatusType status = pq->PQresultStatus(result);
+    pipe->results[pipe->results_count++] = result;
+    pipe->ended = status == PGRES_PIPELINE_SYNC;
+    pipe->between = !pipe->ended;
+    pipe->refused = pipe->refused || status == PGRES_FATAL_ERROR;
+}
+
+void idem__postgres_wire_collect(idem__postgres *self, idem__postgres_pipeline *pipe, bool over)
+{
+    const idem__pq *pq = self->pq;
+    while (!pipe->ended && !pipe->lost && (!pq->PQisBusy(self->conn) || over))
+        keep(self, pipe, pq->PQgetResult(self->conn));
+    /* libpq drops a result that it has no memory for, and goes on waiting for it; all that it
+       leaves is a message, while the server has refused nothing. */
+    if (!pipe->ended && !pipe->refused && is_memory(self))
+        pipe->lost = true;
+}
+
+/* Over TLS a part of what was read may be left in OpenSSL, where no poll() sees it: libpq reads as
+   much as its buffer has room for, and a record of TLS may be larger. */
+bool idem__postgres_wire_read(idem__postgres *self)
+{
+    const idem__pq *pq = self->pq;
+    bool tls = pq->PQsslInUse(self->conn) != 0;
+    for (unsigned reads = 0; reads < TLS_READS; reads++) {
+        if (pq->PQconsumeInput(self->conn) == 0)
+            return false;
+        if (!tls || !pq->PQisBusy(self->conn))
+            break;
+    }
+    return true;
+}
+
+/* Waits until more results are there, or none will come. */
 static int await(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
     const idem__pq *pq = self->pq;
-    while (pq->PQisBusy(self->conn)) {
-        if (self->sqlstate[0] == '\0' && is_memory(self))
-            return no_memory(self, fault);
+    idem__postgres_pipeline *pipe = self->pipe;
+    size_t had = pipe->results_count;
+    bool over = false;
+    for (;;) {
+        idem__postgres_wire_collect(self, pipe, over);
+        if (pipe->results_count > had || pipe->ended || pipe->lost)
+            return IDEM_OK;
         int left = pq->PQflush(self->conn);
+        over = left < 0 && pq->PQstatus(self->conn) != CONNECTION_OK;
+        if (over)
+            continue; /* what had come before, libpq gives now */
         short events = left > 0 ? POLLIN | POLLOUT : POLLIN;
-        if (left < 0 && pq->PQstatus(self->conn) != CONNECTION_OK)
-            return IDEM_OK; /* what had come before, libpq gives now */
         if (!idem__postgres_wire_wait(pq->PQsocket(self->conn), events, deadline_ms))
             return too_late(self, fault);
-        if (pq->PQconsumeInput(self->conn) == 0)
-            return IDEM_OK;
+        over = !idem__postgres_wire_read(self);
     }
-    return IDEM_OK;
 }
 
 /* A refusal, which means that the transaction was rolled back; or the end of the connection,
@@ -247,14 +309,14 @@ static int await(idem__postgres *self, uint64_t deadline_ms, idem__postgres_faul
 static int refused(idem__postgres *self, const PGresult *result, idem__postgres_fault *fault)
 {
     const char *state = field(self, result, PG_DIAG_SQLSTATE);
-    if (self->sqlstate[0] == '\0')
-        (void)snprintf(self->sqlstate, sizeof self->sqlstate, "%.5s", state);
+    if (self->pipe->sqlstate[0] == '\0')
+        (void)snprintf(self->pipe->sqlstate, sizeof self->pipe->sqlstate, "%.5s", state);
     if (*state == '\0')
         return self->pq->PQstatus(self->conn) == CONNECTION_OK ? no_memory(self, fault)
                                                                : lost(self, fault);
     /* Behind an error that ends the connection, a commit may have been made all the same. */
     if (strcmp(field(self, result, PG_DIAG_SEVERITY_NONLOCALIZED), "ERROR") == 0)
-        self->committing = false;
+        self->pipe->committing = false;
     else
         fault->drop = true;
     if (self->pq->PQstatus(self->conn) != CONNECTION_OK)
@@ -273,36 +335,42 @@ static int judge(idem__postgres *self, PGresult *result, PGresult **wanted,
         return IDEM_OK;
     }
     if (status == PGRES_PIPELINE_ABORTED)
-        rc = idem__postgres_fault_take(fault, self->name, self->table, self->sqlstate);
+        rc = idem__postgres_fault_take(fault, self->name, self->table, self->pipe->sqlstate);
     else
         rc = refused(self, result, fault);
     self->pq->PQclear(result);
     return rc;
 }
 
-/* One result and the NULL behind it, which libpq has at hand once the result is there. */
+/* One result, which has to be waited for unless the pipeline has been collected. */
+static int take_result(idem__postgres *self, uint64_t deadline_ms, PGresult **result,
+                       idem__postgres_fault *fault)
+{
+    idem__postgres_pipeline *pipe = self->pipe;
+    while (pipe->results_at == pipe->results_count) {
+        if (pipe->lost || pipe->ended)
+            return self->pq->PQstatus(self->conn) == CONNECTION_OK && !self->late
+                       ? no_memory(self, fault)
+                       : lost(self, fault);
+        int rc = await(self, deadline_ms, fault);
+        if (rc)
+            return rc;
+    }
+    *result = pipe->results[pipe->results_at++];
+    return IDEM_OK;
+}
+
 static int take(idem__postgres *self, uint64_t deadline_ms, PGresult **result,
                 idem__postgres_fault *fault)
 {
-    int rc = await(self, deadline_ms, fault);
+    PGresult *taken = NULL;
+    int rc = take_result(self, deadline_ms, &taken, fault);
     if (rc)
         return rc;
-    PGresult *taken = self->pq->PQgetResult(self->conn);
-    if (!taken)
-        return self->pq->PQstatus(self->conn) == CONNECTION_OK ? no_memory(self, fault)
-                                                               : lost(self, fault);
-    rc = judge(self, taken, result, fault);
-    if (rc && self->broken)
-        return rc;
-    int again = await(self, deadline_ms, fault);
-    PGresult *more = again ? NULL : self->pq->PQgetResult(self->conn);
-    if (again || more) {
-        self->pq->PQclear(more);
-        self->pq->PQclear(*result);
-        *result = NULL;
-        return again ? again : lost(self, fault);
-    }
-    return rc;
+    if (self->pq->PQresultStatus(taken) != PGRES_PIPELINE_SYNC)
+        return judge(self, taken, result, fault);
+    self->pq->PQclear(taken);
+    return lost(self, fault);
 }
 
 int idem__postgres_wire_next(idem__postgres *self, uint64_t deadline_ms, PGresult **result,
@@ -310,8 +378,8 @@ int idem__postgres_wire_next(idem__postgres *self, uint64_t deadline_ms, PGresul
 {
     int rc = IDEM_OK;
     *result = NULL;
-    while (rc == IDEM_OK && self->expected[self->expected_at] >= EXPECT_PREPARE) {
-        unsigned which = self->expected[self->expected_at++] - (unsigned)EXPECT_PREPARE;
+    while (rc == IDEM_OK && self->pipe->expected[self->pipe->expected_at] >= EXPECT_PREPARE) {
+        unsigned which = self->pipe->expected[self->pipe->expected_at++] - (unsigned)EXPECT_PREPARE;
         rc = take(self, deadline_ms, result, fault);
         if (rc == IDEM_OK)
             self->prepared |= UINT64_C(1) << which;
@@ -320,44 +388,45 @@ int idem__postgres_wire_next(idem__postgres *self, uint64_t deadline_ms, PGresul
     }
     if (rc && self->broken)
         return rc;
-    self->expected_at++;
+    self->pipe->expected_at++;
     int own = take(self, deadline_ms, result, fault);
     return rc ? rc : own;
 }
 
-/* The end itself is no statement: no NULL follows it. An error in front of it is the commit's. */
+/* An error in front of the end is the commit's. */
 static int take_end(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault *fault)
 {
-    const idem__pq *pq = self->pq;
     int rc = IDEM_OK;
     for (;;) {
-        int waited = await(self, deadline_ms, fault);
+        PGresult *result = NULL;
+        int waited = take_result(self, deadline_ms, &result, fault);
         if (waited)
             return waited;
-        PGresult *result = pq->PQgetResult(self->conn);
-        if (!result && pq->PQstatus(self->conn) == CONNECTION_OK && rc)
-            continue; /* the end of an error's results */
-        if (!result)
-            return lost(self, fault);
-        bool ended = pq->PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+        bool ended = self->pq->PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         if (!ended)
             rc = refused(self, result, fault);
-        pq->PQclear(result);
+        self->pq->PQclear(result);
         if (ended || self->broken)
             return rc;
     }
+}
+
+/* What has come as a whole counts, whatever became of the connection behind it. */
+static bool is_over(const idem__postgres *self)
+{
+    return self->broken && !self->pipe->ended;
 }
 
 int idem__postgres_wire_finish(idem__postgres *self, uint64_t deadline_ms,
                                idem__postgres_fault *fault)
 {
     int rc = IDEM_OK;
-    while (!self->broken && self->expected_at + 1 < self->expected_count) {
+    while (!is_over(self) && self->pipe->expected_at + 1 < self->pipe->expected_count) {
         PGresult *result;
         rc = idem__postgres_wire_next(self, deadline_ms, &result, fault);
         self->pq->PQclear(result);
     }
-    if (self->broken)
+    if (is_over(self))
         return fault->error.code ? fault->error.code : lost(self, fault);
     int ended = take_end(self, deadline_ms, fault);
     if (ended == IDEM_OK && rc == IDEM_OK)
@@ -370,6 +439,7 @@ int idem__postgres_wire_run(idem__postgres *self, idem__postgres_sql which,
                             PGresult **result, idem__postgres_fault *fault)
 {
     PGresult *got = NULL;
+    self->pipe = self->oldest = &self->own;
     int rc = idem__postgres_wire_begin(self, fault);
     if (rc == IDEM_OK)
         rc = idem__postgres_wire_send(self, which, params, deadline_ms, fault);
@@ -377,7 +447,7 @@ int idem__postgres_wire_run(idem__postgres *self, idem__postgres_sql which,
         rc = idem__postgres_wire_sync(self, fault);
     if (rc == IDEM_OK)
         rc = idem__postgres_wire_next(self, deadline_ms, &got, fault);
-    if (!self->broken) {
+    if (!is_over(self)) {
         int ended = idem__postgres_wire_finish(self, deadline_ms, fault);
         rc = rc ? rc : ended;
     }

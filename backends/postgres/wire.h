@@ -36,6 +36,19 @@ int idem__postgres_wire_next(idem__postgres *self, uint64_t deadline_ms, PGresul
 int idem__postgres_wire_finish(idem__postgres *self, uint64_t deadline_ms,
                                idem__postgres_fault *fault);
 
+/** Reads what has come from the socket. @return false: the connection is over */
+bool idem__postgres_wire_read(idem__postgres *self);
+
+/** Takes in the results that have come, up to the pipeline's end, without waiting.
+ *  @param over  the connection is: nothing is waited for */
+void idem__postgres_wire_collect(idem__postgres *self, idem__postgres_pipeline *pipe, bool over);
+
+/** Makes a pipeline blank, and clears the results that were not taken. */
+void idem__postgres_wire_forget(idem__postgres *self, idem__postgres_pipeline *pipe);
+
+/** The fault of a connection that is over. */
+int idem__postgres_wire_tell_lost(idem__postgres *self, idem__postgres_fault *fault);
+
 /** One statement in a pipeline of its own. @param[out] result  may be NULL */
 int idem__postgres_wire_run(idem__postgres *self, idem__postgres_sql which,
                             const idem__postgres_params *params, uint64_t deadline_ms,

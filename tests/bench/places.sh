@@ -12,6 +12,7 @@ programs=${programs:-} # where the program `link` is; may be set later
 work=
 data=
 servers=
+postgres= # the folder of PostgreSQL's server; empty: there is none
 neighbours=
 files=0
 pin='env' # a command in front of what is measured
@@ -30,7 +31,8 @@ end_processes() {
 leave_places() {
   # shellcheck disable=SC2086 # several ids, split on purpose
   end_processes $neighbours $servers
-  rm -rf -- "${work:-/nonexistent}" "${data:-/nonexistent}"
+  [ -z "$postgres" ] || stop_postgres
+  rm -rf -- "${work:-/nonexistent}" "${data:-/nonexistent}" "${postgres:-/nonexistent}"
 }
 
 # answers SOCKET
@@ -58,6 +60,58 @@ start_server() {
   done
 }
 
+# as_other COMMAND...: PostgreSQL refuses to run as root.
+as_other() {
+  if [ "$(id -u)" = 0 ]; then
+    setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups "$@"
+  else
+    "$@"
+  fi
+}
+
+postgres_folder() {
+  for bin in "${IDEM_POSTGRES_BIN:-}" /usr/lib/postgresql/*/bin; do
+    [ ! -x "$bin/initdb" ] || echo "$bin"
+  done | tail -n 1
+}
+
+# start_postgres: its folder is on the disk if its user may go there, and it syncs.
+start_postgres() {
+  postgres_bin=$(postgres_folder)
+  [ -n "$postgres_bin" ] || return 0
+  postgres_user=$(id -un postgres 2>/dev/null || echo nobody)
+  chmod 711 -- "$data"
+  postgres=$(mktemp -d "$data/postgres.XXXXXX")
+  as_other test -x "$data" || postgres=$(mktemp -d)
+  chmod 755 -- "$postgres"
+  [ "$(id -u)" != 0 ] || chown "$postgres_user" "$postgres"
+  (cd -- "$postgres" && as_other "$postgres_bin/initdb" -D data -U postgres -A trust -E UTF8) >"$work/server.log" 2>&1
+  printf '%s\n' "listen_addresses = ''" "shared_buffers = 128MB" "max_connections = 100" "max_wal_size = 4GB" \
+    "wal_level = replica" >>"$postgres/data/postgresql.conf"
+  (cd -- "$postgres" && as_other "$apart" "$postgres_bin/pg_ctl" -D data -l log -w -t 60 start \
+    -o "-k $postgres -p 5432") >>"$work/server.log" 2>&1 || {
+    cat "$work/server.log" >&2
+    return 1
+  }
+}
+
+stop_postgres() {
+  [ ! -e "$postgres/data/postmaster.pid" ] ||
+    (cd -- "$postgres" && as_other "$postgres_bin/pg_ctl" -D data -m immediate -w stop) >/dev/null 2>&1 || true
+}
+
+# drop_tables: those of earlier measurements; what they leave is vacuumed, so that nobody pays for it later.
+drop_tables() {
+  psql -q -h "$postgres" -U postgres postgres <<'SQL' >"$work/psql.log" 2>&1
+DO $$ DECLARE named regclass; BEGIN
+  FOR named IN SELECT oid FROM pg_class WHERE relname LIKE 'idem_record%' AND relkind = 'r' LOOP
+    EXECUTE 'DROP TABLE ' || named;
+  END LOOP;
+END $$;
+CHECKPOINT;
+SQL
+}
+
 # make_places FOLDER: the stores on disk are to be there.
 make_places() {
   trap leave_places EXIT
@@ -79,6 +133,7 @@ start_servers() {
     echo "redis-server does not start" >&2
     exit 1
   fi
+  start_postgres
 }
 
 # start_link NAME MICROSECONDS: a link to the plain server that takes so long each way, unless it is there.
@@ -113,6 +168,8 @@ open_place() {
   always) place=redis+unix://$work/always ;;
   full) place="sqlite://$data/store-$files.db?synchronous=full" ;;
   normal) place="sqlite://$data/store-$files.db?synchronous=normal" ;;
+  pg) place="postgresql:///postgres?host=$postgres&user=postgres" ;;
+  pgs) place="postgresql:///postgres?host=$postgres&user=postgres&table=idem_record_{}" ;;
   normals) place="sqlite://$data/store-$files-{}.db?synchronous=normal" ;;
   file) place=$data/store-$files ;;
   *)
@@ -124,6 +181,7 @@ open_place() {
 
 close_places() {
   rm -rf -- "$data"/store-*
+  [ -z "$postgres" ] || drop_tables
   for socket in "$work/plain" "$work/always"; do
     [ ! -S "$socket" ] || redis-cli -s "$socket" flushall >/dev/null
   done

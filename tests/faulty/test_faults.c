@@ -136,7 +136,12 @@ static idem_store *open_handle(const char *wrapper, const char *name, uint64_t t
     place_url(url, sizeof url, wrapper, name);
     size_t len = strlen(url);
     (void)snprintf(url + len, sizeof url - len, "timeout=%llums", (unsigned long long)timeout_ms);
-    if (idem_open(url, &store, &err)) {
+    /* On a busy machine a server may take longer to connect to than the calls have. */
+    uint64_t until_ms = idem_monotonic_ms() + PATIENT_MS;
+    int rc = idem_open(url, &store, &err);
+    while (rc == IDEM_ERR_UNAVAILABLE && idem_monotonic_ms() < until_ms)
+        rc = idem_open(url, &store, &err);
+    if (rc) {
         (void)fprintf(stderr, "%s: %s\n", url, err.message);
         exit(EXIT_FAILURE);
     }

@@ -38,7 +38,8 @@
 #define SQL_SIZE   4096
 
 static pg_server *running;
-static char programs[400]; /* the folder of initdb and postgres */
+static const char *const *starter; /* words in front of the server's own; NULL: none */
+static char programs[400];         /* the folder of initdb and postgres */
 
 static void fail(const char *what)
 {
@@ -201,8 +202,13 @@ static bool launch(pg_server *self, const char *const *options)
     char path[500];
     char port[16];
     char data[160];
-    const char *args[ARGS_MAX] = {path, "-D", data, "-p", port, "-k", self->folder, NULL};
-    size_t count = 7;
+    const char *args[ARGS_MAX];
+    const char *const own[] = {path, "-D", data, "-p", port, "-k", self->folder};
+    size_t count = 0;
+    for (const char *const *word = starter; word && *word && count < ARGS_MAX / 2; word++)
+        args[count++] = *word;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        args[count++] = own[i];
     for (; options && *options && count < ARGS_MAX - 1; options++)
         args[count++] = *options;
     args[count] = NULL;
@@ -337,18 +343,40 @@ void pg_start(pg_server *self, const char *const *options)
     fail("does not start");
 }
 
-void pg_start_standby(pg_server *self, const pg_server *primary, const char *name)
+static void copy_from(const pg_server *self, const pg_server *primary, const char *name)
 {
     char path[500];
     char data[160];
     char from[300];
-    make_folder(self);
     program(path, "pg_basebackup");
     (void)snprintf(data, sizeof data, "%s/data", self->folder);
     (void)snprintf(from, sizeof from, "host=%s port=%d user=postgres application_name=%s",
                    primary->folder, primary->port, name);
     const char *copy[] = {path, "-D", data, "-R", "-N", "-c", "fast", "-d", from, NULL};
     run_to_end(self->folder, copy);
+}
+
+void pg_start_with(const char *const *words)
+{
+    starter = words;
+}
+
+void pg_use_tls(pg_server *self, const char *script)
+{
+    const char *const words[] = {"sh", script, self->folder, NULL};
+    run_to_end(self->folder, words);
+    for (const char *const *name = (const char *const[]){"server", "named", "expired", NULL}; *name;
+         name++) {
+        char path[200];
+        (void)snprintf(path, sizeof path, "%s/%s.key", self->folder, *name);
+        (void)chmod(path, 0600);
+    }
+}
+
+void pg_start_standby(pg_server *self, const pg_server *primary, const char *name)
+{
+    make_folder(self);
+    copy_from(self, primary, name);
     for (int i = 0; i < 5; i++) {
         take_port(self);
         if (launch(self, NULL))
@@ -360,8 +388,26 @@ void pg_start_standby(pg_server *self, const pg_server *primary, const char *nam
 void pg_again(pg_server *self, const char *const *options)
 {
     pg_stop(self, SIGINT);
-    if (!launch(self, options))
-        fail("does not start again");
+    /* The sessions of a server that was killed end by themselves, and hold its memory until then. */
+    for (int i = 0; i < 100; i++) {
+        if (launch(self, options))
+            return;
+        pause_ms(100);
+    }
+    fail("does not start again");
+}
+
+void pg_follow(pg_server *self, const pg_server *primary, const char *name)
+{
+    char data[160];
+    pg_stop(self, SIGKILL);
+    (void)snprintf(data, sizeof data, "%s/data", self->folder);
+    for (int i = 0; i < 100 && access(data, F_OK) == 0; i++) {
+        (void)nftw(data, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        pause_ms(i);
+    }
+    copy_from(self, primary, name);
+    pg_again(self, NULL);
 }
 
 void pg_promote(pg_server *self)

@@ -32,8 +32,18 @@ void pg_require(void);
  *  @param options  words for the server's command line, NULL at the end; may be NULL */
 void pg_start(pg_server *self, const char *const *options);
 
+/** Writes files for a server with TLS into its folder, as its user: what certificates.sh makes. Then it
+ *  is started again with ssl = on. @param script  tests/redis/certificates.sh */
+void pg_use_tls(pg_server *self, const char *script);
+
+/** Has it started by another program, such as faketime: words, NULL at the end. Static. */
+void pg_start_with(const char *const *words);
+
 /** Makes a standby of a running server, and starts it. @param name  its application_name */
 void pg_start_standby(pg_server *self, const pg_server *primary, const char *name);
+
+/** Makes a standby of what was another server, on its folder and port: all that it had is gone. */
+void pg_follow(pg_server *self, const pg_server *primary, const char *name);
 
 /** Stops it and keeps its folder and its port. `how` is SIGINT (fast), SIGQUIT (at once) or
     SIGKILL. */
