@@ -63,6 +63,11 @@ test  faketime       command faketime
 test  gcovr          command gcovr
 test  jq             command jq
 test  openssl        command openssl
+test  git            command git
+test  abigail-tools  command abidiff
+test  debhelper      command dh
+test  lintian        command lintian
+test  python3-markdown  command markdown_py
 test  libclang-rt-dev linked -fsanitize=fuzzer
 END
 }

@@ -59,9 +59,9 @@ extern "C" {
 #endif
 
 #define IDEM_VERSION_MAJOR 0
-#define IDEM_VERSION_MINOR 1
+#define IDEM_VERSION_MINOR 2
 #define IDEM_VERSION_PATCH 0
-/** The version of this header: as one number that can be compared, 0.1.0 is 100; and as text. */
+/** The version of this header: as one number that can be compared, 0.2.0 is 200; and as text. */
 #define IDEM_VERSION_NUMBER \
     (IDEM_VERSION_MAJOR * 10000 + IDEM_VERSION_MINOR * 100 + IDEM_VERSION_PATCH)
 #define IDEM_VERSION_TEXT          \
@@ -153,7 +153,7 @@ typedef struct {
  */
 IDEM_API const char *idem_strerror(int code);
 
-/** The library's version, such as "0.1.0". Static text. */
+/** The library's version, such as "0.2.0". Static text. */
 IDEM_API const char *idem_version(void);
 
 /* ------------------------------------------------------------------------------------ stores */
