@@ -258,9 +258,9 @@ static const char purge_details[] =
 static const char doctor_details[] =
     "Connects, looks at the store's settings, and tries what begin and complete need with\n"
     "a key of its own, which it removes. It makes no store and changes no setting. Each\n"
-    "finding says what it is about and how to mend it.\n"
+    "finding says what it is about and how to fix it.\n"
     "\n"
-    "Prints {\"findings\":[{\"what\":…,\"mend\":…}],\"sound\":false}.\n"
+    "Prints {\"findings\":[{\"what\":…,\"fix\":…}],\"sound\":false}.\n"
     "\n"
     "Exit code: 0 sound, 1 findings.\n";
 

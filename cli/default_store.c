@@ -41,8 +41,8 @@ static int refuse_link(const char *path)
                         "or name where it leads with --store sqlite:///…");
 }
 
-/* What was found, as the thing itself and not its name, has to be this user's alone to change:
-   whoever else can write there decides what is replayed, and where SQLite writes. */
+/* What was found (the file itself, not its name) must be writable by this user alone: another user
+   with that right decides what is replayed, and where SQLite writes. */
 static int judge(const char *path, const struct stat *info, mode_t type)
 {
     if (S_ISLNK(info->st_mode))

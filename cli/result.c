@@ -68,12 +68,12 @@ void cli_result_encode(const cli_result *result, cli_text *text)
 
 /* --------------------------------------------------------------------------------- reading */
 
-/* A tree of what is stored would take eighty times its length where it is made of small values. So
-   the text is read where it lies, and only what is used is decoded: output on its own, and scalars,
+/* A tree of a stored result would take eighty times its length if it consists of small values. So
+   the text is read in place, and only what is used is decoded: output by our own code, and scalars,
    which are short, by jansson.
 
-   The members that are known: each may be there once: which of two would count is a matter of
-   taste, and the two who read it may not share it. Members of other names are passed over. */
+   Each known member may be there once: two readers might not agree which of two counts. Members
+   with other names are ignored. */
 enum {
     EXIT,
     SIGNAL,

@@ -174,8 +174,8 @@ const idem_clock *idem__shards_clock(const idem__shards *shards)
 
 /* ------------------------------------------------------------------------- locks and places */
 
-/* Forks are rare and soon over, so that whoever meets one takes naps. To be woken would need one
-   more lock and signal that the child has to make anew. */
+/* Forks are rare and short, so a call that meets one polls with short sleeps. Waking it would need
+   one more lock and condition that the child has to make anew. */
 static void enter(shard *home)
 {
     const struct timespec nap = {.tv_nsec = 100000};

@@ -200,7 +200,7 @@ static bool try_without(batch *all, const idem__postgres_fault *fault)
         return false;
     }
     if (fault->of_one_op && all->grouped && all->bad >= all->count && !self->broken) {
-        all->singly = true; /* to find out who is to blame */
+        all->singly = true; /* to find the op that fails */
         return true;
     }
     if (!fault->of_one_op || all->bad >= all->count || (all->count > 1 && self->broken)) {

@@ -126,7 +126,7 @@ bool idem__redis_request_append(idem__redis *self, idem__redis_request *at)
         rc = idem_record_encode(at->op->record, text, &fault.error);
     if (rc == IDEM_OK)
         rc = append(self, at, &fault);
-    /* What was stored will be answered to whoever comes next. */
+    /* What was stored will be the answer for later callers. */
     if (text->len > self->answer_len)
         self->answer_len = text->len;
     if (text->capacity > TEXT_KEPT_MAX)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OpenSSL over a socket of our own: its own BIO raises SIGPIPE, and knows no deadline. Our BIO
- * never waits, but for one nap where the wire takes one, and hands on a bounded number of pieces at
- * a time: whoever sends without end comes back to the wire, which looks at the clock.
+ * OpenSSL over a socket of our own: OpenSSL's BIO raises SIGPIPE, and has no deadline. Our BIO
+ * never waits, except for one short wait where the wire has one. It passes on a bounded number of
+ * pieces at a time, so a peer that sends without end can't keep the caller away from the clock.
  *
- * The program's openssl.cnf counts, as for all of its TLS; but TLS 1.2 is the least. The thread's
+ * The program's openssl.cnf applies, as for all of its TLS; the minimum is TLS 1.2. The thread's
  * queue of OpenSSL errors is emptied before each call, since OpenSSL would take an old error for
  * ours, and after it.
  */
@@ -257,7 +257,7 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, buf) == 1 || inet_pton(AF_INET6, host, buf) == 1;
 }
 
-/* Whom the certificate has to be for. */
+/* The name that the certificate must be for. */
 static bool expect_host(SSL *ssl, const char *host)
 {
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

@@ -11,8 +11,8 @@
  * closes before it has read all.
  *
  * What comes may be anything. What it can make us allocate is limited, in bytes, in elements and in
- * depth of arrays, and a line or a length that no answer can have is not waited for. Whoever sends
- * without end is not listened to beyond the deadline. What comes behind the last answer that was
+ * depth of arrays, and a line or a length that no answer can have is not waited for. A peer that
+ * sends without end is not read beyond the deadline. What comes behind the last answer that was
  * asked for would be taken for the next one's, so it ends the connection. One that comes before,
  * from a proxy that is out of step, shows when the seal at the pipeline's end is not what it has to
  * be.
@@ -43,7 +43,7 @@
 #define FED_MAX      4096u /* handed to the reader at a time */
 
 /* What says a text again, by preference: ECHO also works while a server loads its data; a user may
-   lack it, and PING. Who may claim a key has EVAL. */
+   lack it, and PING. Users that may claim a key have EVAL. */
 enum { NO_SEALS, BY_ECHO, BY_PING, BY_EVAL };
 
 /* --------------------------------------------------------------------------------- commands */
@@ -367,7 +367,7 @@ static int exchange(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fa
     return (happened & ~POLLOUT) != 0 ? receive_some(wire, MSG_DONTWAIT, &got, fault) : IDEM_OK;
 }
 
-/* True if the part of an answer that is there is one that no more bytes can mend. A line that has
+/* True if the part of an answer that is there is one that no more bytes can fix. A line that has
    come to its end but whose element has not can only be a text's length. */
 static bool is_hopeless(const redisReader *reader)
 {
@@ -426,7 +426,7 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
     bool late = false;
     int rc = take_whole(wire, &got, fault);
     while (rc == IDEM_OK && !got) {
-        /* What is there at the deadline still counts; who sends on and on is not listened to. */
+        /* What has arrived by the deadline still counts; more is not read. */
         rc = late ? too_late(wire, fault) : exchange(wire, deadline_ms, fault);
         late = idem_monotonic_ms() >= deadline_ms;
         if (rc == IDEM_OK)

@@ -318,7 +318,7 @@ static int sweep_rows(idem__sqlite *self, bounds to, const idem__sqlite_now *now
 }
 
 int idem__sqlite_expiry_sweep(idem__sqlite *self, size_t inserts, size_t bytes,
-                            const idem__sqlite_now *now, idem__sqlite_fault *fault)
+                              const idem__sqlite_now *now, idem__sqlite_fault *fault)
 {
     bool kept = false;
     int rc = IDEM_OK;
@@ -364,8 +364,8 @@ static void pause_after(const idem__sqlite *self, uint64_t since_ms)
         (void)nanosleep(&pause, NULL);
 }
 
-/* Where a walk through all rows goes on. SQLite gives ids above 0; who writes the file by hand may
-   give others, and no row is passed over for that. */
+/* Where a pass over all rows continues. SQLite gives ids above 0; a file that was edited by hand
+   may have others, and those rows are visited too. */
 static int64_t behind(uint64_t cursor)
 {
     return cursor == 0 ? INT64_MIN : (int64_t)cursor;
@@ -373,7 +373,7 @@ static int64_t behind(uint64_t cursor)
 
 /* The cursor is a row's id: rows behind it have not been looked at. */
 int idem__sqlite_expiry_purge(idem__sqlite *self, idem_purge_portion *portion,
-                            idem__sqlite_fault *fault)
+                              idem__sqlite_fault *fault)
 {
     uint64_t end_ms = idem_monotonic_ms() + PORTION_MS;
     stretch found = {.cursor = behind(portion->cursor)};

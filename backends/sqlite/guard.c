@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One database under one name, by one clock. SQLite finds the log by the file's name, and trusts
- * that all who use a file have it under the same one; records are dated by the clock of one
+ * that all processes use a file under the same one; records are dated by the clock of one
  * kernel. Where that is not so (a hard link, a mount of the single file, a container with a
  * kernel of its own), each side works without an error, and does not see what the other has
  * claimed.

@@ -93,7 +93,8 @@ int idem__sqlite_lock_wait(void *user, int tries)
         return 0;
     uint64_t left_us = (self->give_up_ms - now_ms) * 1000;
     uint64_t pause_us = pauses_us[(size_t)tries < last ? (size_t)tries : last];
-    /* Half of it to one and a half, so that those who wait don't come back together. */
+    /* Half of it to one and a half, so that waiting processes don't try again at the same
+       moment. */
     (void)clock_gettime(CLOCK_MONOTONIC, &pause);
     pause_us = pause_us / 2 + (uint64_t)pause.tv_nsec % pause_us;
     pause.tv_sec = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening and closing stores: URL to backend, parameters to defaults, first connection to the backend.
+ * Opening and closing stores: from the URL to the backend, its parameters, its first connection.
  */
 #include "error.h"
 #include "fork.h"
@@ -21,7 +21,7 @@ static int read_options(const idem_options *options, idem_options *read, idem_er
     if (!options)
         return IDEM_OK;
     int rc = idem__validate_struct("options", options, offsetof(idem_options, on_event), read,
-                                sizeof *read, error);
+                                   sizeof *read, error);
     if (rc)
         return rc;
     if (read->flags & ~IDEM_OPEN_EXISTING)
@@ -64,11 +64,11 @@ static size_t connection_count(const idem_store *store)
 static int make_pool(idem_store *store, const idem_config *config, idem_error *error)
 {
     int rc = idem__pool_init(&store->writers, &store->ops, config, IDEM_ROLE_ANY,
-                              connection_count(store), error);
+                             connection_count(store), error);
     if (rc)
         return rc;
     rc = idem__pool_init(&store->readers, &store->ops, config, IDEM_ROLE_READER,
-                          (size_t)store->ops.readers, error);
+                         (size_t)store->ops.readers, error);
     if (rc)
         goto destroy_writers;
     rc = idem__keepalive_init(&store->keeper, store, error);

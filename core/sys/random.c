@@ -36,7 +36,7 @@
 #define WORDS 1024u
 
 #define PAUSE_MS    10u   /* before a source that is not ready is asked again */
-#define PATIENCE_MS 5000u /* of who names no deadline */
+#define PATIENCE_MS 5000u /* of a caller without a deadline */
 
 typedef struct {
     _Alignas(64) atomic_bool taken;

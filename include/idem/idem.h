@@ -447,8 +447,8 @@ IDEM_API int idem_complete_many(idem_store *store, idem_claim *const *claims,
 IDEM_API int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_error *error);
 
 /**
- * Leaves a JSON text in the unfinished record, for whoever continues after a crash, and starts
- * the lease anew. It replaces the last one; an empty text removes it.
+ * Leaves a JSON text in the unfinished record, for the caller that continues after a crash, and
+ * restarts the lease. It replaces the last one; an empty text removes it.
  *
  * @return as idem_complete(); a claim that is completed is IDEM_ERR_LOST.
  */
@@ -489,7 +489,7 @@ IDEM_API int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *er
 /** Frees a claim object; the record stays as it is, and a keepalive ends. NULL is fine. */
 IDEM_API void idem_claim_free(idem_claim *claim);
 
-/** The claim's token, IDEM_TOKEN_SIZE bytes, borrowed from the claim. Whoever has it can act as
+/** The claim's token, IDEM_TOKEN_SIZE bytes, borrowed from the claim. Its holder can act as
  *  this caller: treat it as a password. */
 IDEM_API const uint8_t *idem_claim_token(const idem_claim *claim);
 
@@ -637,7 +637,7 @@ IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, id
 /** Something in a store's settings that could lose records or run work twice. */
 typedef struct {
     const char *what; /**< one line: the setting and its value */
-    const char *mend; /**< one line: what to do */
+    const char *fix;  /**< one line: what to do */
 } idem_finding;
 
 /** Is given one finding; it is valid during the call only. */
