@@ -50,7 +50,7 @@ contents() {
 # Prints the file with these contents in the place of its own.
 with_contents() {
   awk -v contents="$dir/contents" '
-    $0 == "<!-- end -->" { inside = 0 }
+    $0 == "<!-- contents: end -->" { inside = 0 }
     !inside { print }
     $0 == "<!-- contents -->" {
       inside = 1

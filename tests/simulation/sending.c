@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stands in core/drive.c's place: it stamps, sends, takes answers, pauses, repeats and gives
+ * What stands in core/engine/call.c's place: it stamps, sends, takes answers, pauses, repeats and gives
  * up as the driver does, but one operation at each step, so that all callers' operations mix in
  * every order, and with a store between that loses and delays. Where the driver reads a clock or
  * waits, a word of the history decides.
