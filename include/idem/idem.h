@@ -603,8 +603,8 @@ typedef struct {
     uint64_t limit;    /**< at most so many */
 } idem_filter;
 
-/** Is given one record; it is valid during the call only. Non-zero ends the scan. It may call
- *  into the store. */
+/** Is given one record; it is valid during the call only. Non-zero ends the scan, which then
+ *  returns IDEM_OK: keep your own reason in `user`. It may call into the store. */
 typedef int (*idem_scan_fn)(const idem_record *record, void *user);
 
 /**
@@ -612,8 +612,9 @@ typedef int (*idem_scan_fn)(const idem_record *record, void *user);
  * end is given at least once; one that comes or goes in the meantime may be given or not. What
  * idem_begin() would call corrupt is given with IDEM_STATUS_CORRUPT and its key, all else zero.
  *
- * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_SCAN; IDEM_ERR_ARGUMENT;
- *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
+ * @return IDEM_OK, also if `fn` ended the scan or the limit was reached; IDEM_ERR_UNSUPPORTED: the
+ *         store has no IDEM_TRAIT_SCAN; IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT;
+ *         IDEM_ERR_NO_MEMORY.
  * @par Blocking   up to the store's timeout for each page of records.
  */
 IDEM_API int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,

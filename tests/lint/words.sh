@@ -50,6 +50,9 @@ exec perl -CSD -e '
       while (my $line = <$in>) {
           chomp $line;
           my ($any, $text) = $code ? comment($line, \$inside) : (1, $line);
+          # Messages and help, too.
+          say_so($file, $., "the word \"$1\"")
+              if $code && $line =~ /"[^"]*\b(whoever|mend(?:s|ed|ing)?)\b/i;
           next unless $any;
           say_so($file, $., "a comment beyond column 100") if $code && length($line) > 100;
           $text =~ s/`[^`]*`//g;
