@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The default store, a SQLite file of the user's own: its folder and the file are made here, before
- * SQLite sees them, so that nobody else can read what commands have printed, and nobody's symbolic
- * link decides where that goes. The folder is judged by a descriptor of it; once nobody else can
- * write in it, what is found inside stays as it was found. Files that others can read are made
- * private. Commands that only look make and change nothing of that.
+ * The default store, a SQLite file of the user's own. Its folder and the file are created here,
+ * before SQLite opens them: so other users can't read what commands have printed, and no symbolic
+ * link of theirs decides where it is written. The folder is checked by a descriptor of it; once no
+ * other user can write in it, its content can't change under the checks. Files that others can read
+ * are made private. Commands that only read create and change nothing of that.
  */
 #include "default_store.h"
 

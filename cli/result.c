@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The stored form of a run: `{"exit":0,"stdout":"…","stderr":"…"}`. Output that is no UTF-8, or
- * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
- * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if
- * that is not the end; `stdout_closed` says that its reader went away, and CMD could write no more.
- * A CMD that died has `signal`, and `merged` says that stdout is both, in their order. So the
- * longest form of N bytes is their base64, and what fits is known before CMD is run.
+ * would be longer as a string, is `stdout_base64` instead. If output was cut, `stdout_total` is its
+ * full length, and `stdout_head` the number of bytes before the gap (absent if the end was cut).
+ * `stdout_closed` means that the reader closed the pipe and CMD could write no more. A CMD that
+ * died has `signal`; `merged` means that stdout is both streams, in their order. The longest form
+ * of N bytes is their base64, so what fits is known before CMD is run.
  */
 #include "result.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether a signal was sent to idem alone or to all of its group (kill -- -PGID, a shell's kill %1,
- * systemd for all processes of a unit) can't be seen from the signal. The witness gets what the
- * group gets. A sender that signals one process after the other takes time, so a signal waits;
+ * A signal does not show whether it was sent to idem alone or to all of its group, as by kill --
+ * -PGID, a shell's kill %1, or systemd for all processes of a unit. The witness gets what the group
+ * gets. A sender that signals one process after the other takes time, so a signal waits;
  * then the witness is asked. It answers behind whatever it has got until then, so that it does not
  * matter how late it comes to run.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What operators do with records and their store: get, forget, settle, scan, purge, check. A scan
- * collects a page while it is on a connection, and gives it to the caller after it has left, so
- * that the caller may call the store.
+ * collects a page on a connection, leaves the connection, and then gives the page to the caller. So
+ * the callback may call the store.
  */
 #include "call_key.h"
 #include "cancel.h"

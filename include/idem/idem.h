@@ -122,7 +122,7 @@ IDEM__INLINE idem_bytes idem_bytes_of(const void *data, size_t len)
 /** Every error code: name, number, meaning. Numbers are never reused. */
 #define IDEM_ERROR_MAP(X)                                                     \
     X(ARGUMENT, 1, "an argument, an option or the input is not valid")        \
-    X(UNKNOWN_BACKEND, 2, "no backend answers to this URL's scheme")          \
+    X(UNKNOWN_BACKEND, 2, "the scheme of the URL is unknown")                 \
     X(UNAVAILABLE, 3, "the store can't be used now; nothing was changed")     \
     X(UNCERTAIN, 4, "the reply was lost; the change may have been made")      \
     X(LOST, 5, "the claim is held by another caller, or has ended")           \
@@ -207,8 +207,8 @@ typedef struct {
  *               `x`, so end it with a separator (`app:`).
  * @param[out] store  receives the handle; end it with idem_close().
  * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
- *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
- *         (the message lists what does); IDEM_ERR_UNAVAILABLE: the store can't be reached or
+ *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: the scheme is unknown (the
+ *         message lists the known ones); IDEM_ERR_UNAVAILABLE: the store can't be reached or
  *         created; IDEM_ERR_CORRUPT: what is there is no store; IDEM_ERR_UNSUPPORTED: it was
  *         written by a newer version; IDEM_ERR_UNCERTAIN: its tables may have been made: open it
  *         again; IDEM_ERR_NO_MEMORY.
