@@ -80,6 +80,7 @@ while read -r name; do
 done <"$work/tests"
 
 # Paths in documents and comments.
+# shellcheck disable=SC2046 # names without blanks, split on purpose
 grep -noE '\b(core|backends|cli|tests|cmake|include|examples|docs)/[A-Za-z0-9_./-]+\.(c|h|hpp|sh|md|txt|awk|pml|map|py|abi)\b' \
   README.md CONTRIBUTING.md SECURITY.md docs/*.md tests/*.md tests/*/*.md $(find core backends cli include examples tests \
     -name '*.[ch]' -o -name '*.sh' -o -name 'CMakeLists.txt') | sort -u -t: -k1,1 -k3,3 |
