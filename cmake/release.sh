@@ -69,6 +69,7 @@ check() {
   has "debian/libidem$interface.symbols" "^libidem\.so\.$interface libidem$interface " \
     "is about another library than libidem.so.$interface"
   has "debian/libidem$interface.install" 'libidem\.so' "does not install the library"
+  has debian/libidem-testkit.symbols "^libidem-testkit\.so\.$interface libidem-testkit " "is about another test kit"
   has abi/libidem.abi "soname='libidem\.so\.$interface'" "is of another interface; run: sh cmake/abi.sh --update"
   if grep -nE 'libidem[0-9]+(\.[0-9]+)?' "$root"/debian/control "$root"/debian/rules | grep -v "libidem$interface\b" >&2; then
     wrong "debian/ names a package of another interface than $interface"
@@ -122,6 +123,8 @@ prepare() {
     for ending in install symbols; do
       mv -- "$root/debian/libidem$old.$ending" "$root/debian/libidem$new.$ending"
     done
+    replace debian/libidem-testkit.symbols -e "s/\(libidem-testkit\.so\.\|IDEM_TESTKIT_\)$old\b/\1$new/g" \
+      -e "s/ $old_pattern\$/ $version/"
     replace "debian/libidem$new.symbols" -e "s/\(libidem\(\.so\.\)\{0,1\}\|IDEM_\)$old\b/\1$new/g" -e "s/ $old_pattern\$/ $version/"
     replace debian/control -e "s/libidem$old\b/libidem$new/g"
     replace debian/rules -e "s/libidem$old\b/libidem$new/g"
