@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `idem bench`: measures a store, says what came of it, and takes away what it has left there. The
- * answer comes before the tidying up, which may take as long as the run. Whoever is killed before
- * that leaves records that expire soon.
+ * answer comes before the tidying up, which may take as long as the run. A run that is killed
+ * before that leaves records that expire soon.
  */
 #include "bench_ops.h"
 #include "command.h"
@@ -133,7 +133,7 @@ static void add_table(cli_text *text, const cli_bench_run *run, const cli_load_r
         add_count(text, "failed", failed(run), " ops");
 }
 
-/* ---------------------------------------------------------------------------------------- answer */
+/* --------------------------------------------------------------------------------------- answer */
 
 /* @return CLI_OK if nothing has failed */
 static int say_failures(const cli_bench_run *run)
@@ -175,7 +175,7 @@ static int answer(const cli_call *call, const cli_bench_run *run, const cli_load
     return code ? code : failures;
 }
 
-/* ----------------------------------------------------------------------------------------- phases */
+/* --------------------------------------------------------------------------------------- phases */
 
 /* What was made here is nobody's. A store that only this process sees is about to go anyway. */
 static int tidy_up(cli_bench_run *run, bool keep)
@@ -221,7 +221,7 @@ static int measure(const cli_call *call, cli_bench_run *run, const cli_load_plan
     return code;
 }
 
-/* ---------------------------------------------------------------------------------------- command */
+/* -------------------------------------------------------------------------------------- command */
 
 static int read_plan(const cli_options *options, cli_load_plan *plan)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ops of `idem bench`. A key is made from the numbers of run, thread and op, so that it can be
- * made again to be replayed or forgotten, and the ops' part is scattered: keys in ascending order
- * would spare a tree most of its work. What is needed for a step is allocated before the first.
+ * made again to be replayed or forgotten. The op's number is scattered: keys in ascending order
+ * would save a tree most of its work. Memory for a step is allocated before the first.
  */
 #include "bench_ops.h"
 

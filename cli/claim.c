@@ -191,7 +191,7 @@ static int complete_bytes(idem_store *store, idem_claim *claim, const cli_call *
     return idem_complete_bytes(store, claim, bytes, error);
 }
 
-/* A file is bytes whatever is in it: who reads the response later can rely on one form. */
+/* A file is bytes whatever is in it, so that a reader of the response can rely on one form. */
 static int complete_with_file(idem_store *store, const cli_call *call)
 {
     cli_token token;

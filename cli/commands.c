@@ -221,7 +221,7 @@ static const char renew_details[] =
     "\n" DURATIONS;
 
 static const char checkpoint_details[] =
-    "Leaves a JSON text for whoever continues after a crash, and starts the lease anew;\n"
+    "Leaves a JSON text for the caller that continues after a crash, and restarts the lease;\n"
     "without JSON, it is read from stdin. An empty one takes the last one away. Prints\n"
     "{\"checkpointed\":true}.\n"
     "\n"
@@ -287,9 +287,9 @@ static const char purge_details[] =
 static const char doctor_details[] =
     "Connects, looks at the store's settings, and tries what begin and complete need with\n"
     "a key of its own, which it removes. It makes no store and changes no setting. Each\n"
-    "finding says what it is about and how to mend it.\n"
+    "finding says what it is about and how to fix it.\n"
     "\n"
-    "Prints {\"findings\":[{\"what\":…,\"mend\":…}],\"sound\":false}.\n"
+    "Prints {\"findings\":[{\"what\":…,\"fix\":…}],\"sound\":false}.\n"
     "\n"
     "Exit code: 0 sound, 1 findings.\n";
 
@@ -324,7 +324,7 @@ static const cli_command commands[] = {
      complete_details, complete_options, 1, 2, false, CLI_STORE, cli_complete},
     {"renew", "KEY --token T [options]", "start the claim's lease anew", renew_details,
      renew_options, 1, 1, false, CLI_STORE, cli_renew},
-    {"checkpoint", "KEY --token T [options] [JSON]", "leave word for whoever continues",
+    {"checkpoint", "KEY --token T [options] [JSON]", "leave a text for the next owner",
      checkpoint_details, token_options, 1, 2, false, CLI_STORE, cli_checkpoint},
     {"release", "KEY --token T [options]", "give KEY back undone", release_details, token_options,
      1, 1, false, CLI_STORE, cli_release},

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The default store, a SQLite file of the user's own: its folder and the file are made here, before
- * SQLite sees them, so that nobody else can read what commands have printed, and nobody's symbolic
- * link decides where that goes. The folder is judged by a descriptor of it; once nobody else can
- * write in it, what is found inside stays as it was found. Files that others can read are made
- * private. Commands that only look make and change nothing of that.
+ * The default store, a SQLite file of the user's own. Its folder and the file are created here,
+ * before SQLite opens them: so other users can't read what commands have printed, and no symbolic
+ * link of theirs decides where it is written. The folder is checked by a descriptor of it; once no
+ * other user can write in it, its content can't change under the checks. Files that others can read
+ * are made private. Commands that only read create and change nothing of that.
  */
 #include "default_store.h"
 
@@ -41,8 +41,8 @@ static int refuse_link(const char *path)
                         "or name where it leads with --store sqlite:///…");
 }
 
-/* What was found, as the thing itself and not its name, has to be this user's alone to change:
-   whoever else can write there decides what is replayed, and where SQLite writes. */
+/* What was found (the file itself, not its name) must be writable by this user alone: another user
+   with that right decides what is replayed, and where SQLite writes. */
 static int judge(const char *path, const struct stat *info, mode_t type)
 {
     if (S_ISLNK(info->st_mode))

@@ -19,10 +19,10 @@ static void take_finding(void *user, const idem_finding *finding)
     findings *found = user;
     cli_text_add(&found->text, found->count++ ? ",{\"what\":" : "{\"what\":");
     cli_text_string(&found->text, idem_str(finding->what));
-    cli_text_add(&found->text, ",\"mend\":");
-    cli_text_string(&found->text, idem_str(finding->mend));
+    cli_text_add(&found->text, ",\"fix\":");
+    cli_text_string(&found->text, idem_str(finding->fix));
     cli_text_add(&found->text, "}");
-    cli_say("%s: %s", finding->what, finding->mend);
+    cli_say("%s: %s", finding->what, finding->fix);
 }
 
 int cli_doctor(idem_store *store, const cli_call *call)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values below 2 * 2^BITS have a bucket each. Above, a bucket is named by the number of bits that
- * are dropped from the right and the ones that are left, of which the first is always 1: so each
- * row of 2^BITS buckets begins where the last one ended.
+ * Values below 2 * 2^BITS have a bucket each. Above, a bucket is named by how many low bits are
+ * dropped, and by the bits that are left, the first of which is always 1. So each row of 2^BITS
+ * buckets begins where the last one ended.
  */
 #include "histogram.h"
 

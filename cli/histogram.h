@@ -3,7 +3,7 @@
  * A histogram of durations with a high dynamic range, after Gil Tene's HdrHistogram: each power of
  * two is divided into the same number of equal buckets. So whatever a value's size, from 1 to
  * UINT64_MAX, it is known to better than 1/128 (two significant digits and a half), in 59 KiB.
- * Whoever fills one has it alone; those of several threads are merged when they have ended.
+ * Each is filled by one thread; those of several threads are merged when they have ended.
  */
 #ifndef IDEM_CLI_HISTOGRAM_H
 #define IDEM_CLI_HISTOGRAM_H

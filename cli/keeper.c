@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The keeper is CMD's parent and adopts the orphans of its tree. It has a process group of its own,
- * so that what kills idem's group does not kill it, and takes no signal. idem tells it through a
- * pipe what to send to whom; where that pipe ends, idem has ended without a word, and the keeper
- * stops the tree itself. While idem is stopped (SIGSTOP, ^Z) nobody renews the lease, so the keeper
- * has the tree stand still as well. Should the keeper be killed instead, idem adopts the orphans.
+ * so that a KILL to idem's group does not end it, and it ignores signals. idem tells it through a
+ * pipe which signal to send to which processes. If that pipe closes, idem has ended unexpectedly,
+ * and the keeper stops the tree itself. While idem is stopped (SIGSTOP, ^Z) the lease is not
+ * renewed, so the keeper stops the tree too. If the keeper is killed, idem adopts the orphans.
  */
 #include "keeper.h"
 
@@ -155,7 +155,7 @@ static void follow_idem(watch *self)
         if (look)
             self->hold_again_ms = cli_tree_hold(&self->guard.tree) ? now : now + AGAIN_MS;
     } else if (self->alone || self->guard.stopping) {
-        self->holding = false; /* who is asked to end is woken for it */
+        self->holding = false; /* a process must run to handle TERM */
     } else if (self->holding && now - self->idem_seen_stopped_ms >= WAKE_MS) {
         self->holding = false;
         cli_tree_let_go(&self->guard.tree);

@@ -31,7 +31,7 @@ typedef struct {
     cli_guard_state now;
 } cli_guard;
 
-/** Waits for whoever has ended, signals the others, and takes stock. Never blocks. */
+/** Reaps the processes that have ended, signals the others, and counts them. Never blocks. */
 void cli_guard_step(cli_guard *guard);
 
 /** idem's end. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each thread counts for itself, and nothing is shared while they run but the order to end. The main
- * thread waits for signals, for the end of the last thread, and for the time to be over.
+ * Each thread counts for itself, and nothing is shared while they run but the order to end. The
+ * main thread waits for signals, for the end of the last thread, and for the time to be over.
  *
  * At a given rate each step is due at a fixed time, whether the one before was late or not, and its
  * latency counts from then: a store that stalls is not forgiven the calls that could not be made
- * meanwhile (Gil Tene's "coordinated omission"). A thread that had to wait for that time counts from
- * when it woke up, since how late a timer is says nothing about the store.
+ * meanwhile (Gil Tene's "coordinated omission"). A thread that had to wait for that time counts
+ * from when it woke up, since how late a timer is says nothing about the store.
  */
 #include "load_generator.h"
 
@@ -26,7 +26,7 @@
 #define NS_PER_S    UINT64_C(1000000000)
 #define NS_PER_MS   UINT64_C(1000000)
 #define PROGRESS_NS (250 * NS_PER_MS)
-#define NAP_NS      (50 * NS_PER_MS) /* how late a thread that waits for its time may hear of the end */
+#define NAP_NS      (50 * NS_PER_MS) /* how long a waiting thread may miss the end */
 
 typedef struct load load;
 
@@ -190,7 +190,7 @@ static void stop(load *all, uint64_t now)
     atomic_store(&all->over, true);
 }
 
-/* Takes what signals there are. Whoever asks a second time does not want to wait for the calls that
+/* Takes pending signals. A second one means that the user does not want to wait for the calls that
    are under way. */
 static void heed_signals(load *all)
 {

@@ -25,9 +25,9 @@ static int open_dead_end(int fd)
     return got < 0 ? open("/", O_RDONLY) : got;
 }
 
-/* Descriptors 0 to 2 are taken if the caller closed them, so that no file of a store gets such a
-   number and is written into as if it were stdout. They are opened the wrong way round: reading
-   stdin and writing stdout fail, as they should. */
+/* Descriptors 0 to 2 are opened if the caller closed them. Otherwise a file of a store could get
+   such a number, and output would be written into it. They are opened in the wrong direction, so
+   that reading stdin and writing stdout still fail. */
 static int hold_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The stored form of a run: `{"exit":0,"stdout":"…","stderr":"…"}`. Output that is no UTF-8, or
- * would be longer as a string, is `stdout_base64` instead; output that was cut has its full length
- * as `stdout_total`, and as `stdout_head` the number of bytes behind which there is the gap, if
- * that is not the end; `stdout_closed` says that its reader went away, and CMD could write no more.
- * A CMD that died has `signal`, and `merged` says that stdout is both, in their order. So the
- * longest form of N bytes is their base64, and what fits is known before CMD is run.
+ * would be longer as a string, is `stdout_base64` instead. If output was cut, `stdout_total` is its
+ * full length, and `stdout_head` the number of bytes before the gap (absent if the end was cut).
+ * `stdout_closed` means that the reader closed the pipe and CMD could write no more. A CMD that
+ * died has `signal`; `merged` means that stdout is both streams, in their order. The longest form
+ * of N bytes is their base64, so what fits is known before CMD is run.
  */
 #include "result.h"
 
@@ -68,12 +68,12 @@ void cli_result_encode(const cli_result *result, cli_text *text)
 
 /* --------------------------------------------------------------------------------- reading */
 
-/* A tree of what is stored would take eighty times its length where it is made of small values. So
-   the text is read where it lies, and only what is used is decoded: output on its own, and scalars,
+/* A tree of a stored result would take eighty times its length if it consists of small values. So
+   the text is read in place, and only what is used is decoded: output by our own code, and scalars,
    which are short, by jansson.
 
-   The members that are known: each may be there once: which of two would count is a matter of
-   taste, and the two who read it may not share it. Members of other names are passed over. */
+   Each known member may be there once: two readers might not agree which of two counts. Members
+   with other names are ignored. */
 enum {
     EXIT,
     SIGNAL,

@@ -131,7 +131,8 @@ static bool may_pass(int rc)
     return rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_UNCERTAIN || rc == IDEM_ERR_FULL;
 }
 
-/* As long as the lease lasts nobody else may have the key, so that trying on is worth it. */
+/* As long as the lease lasts nobody else may have the key, so that trying on is worth it.
+   IDEM_ERR_UNCERTAIN: one of the tries may have stored the response. */
 static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_bytes response,
                     idem_error *error)
 {
@@ -139,6 +140,7 @@ static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, ide
     bool said = false;
     uint64_t until = idem_monotonic_ms() + lease_ms;
     int rc = idem_complete(store, claim, response, error);
+    bool doubt = rc == IDEM_ERR_UNCERTAIN;
     while (may_pass(rc) && idem_monotonic_ms() < until) {
         if (!said)
             cli_note("the result can't be stored yet: %s; trying on for %s", error->message,
@@ -147,8 +149,9 @@ static int complete(idem_store *store, idem_claim *claim, uint64_t lease_ms, ide
         if (!pause_before_retry())
             break;
         rc = idem_complete(store, claim, response, error);
+        doubt = doubt || rc == IDEM_ERR_UNCERTAIN;
     }
-    return rc;
+    return doubt && may_pass(rc) ? IDEM_ERR_UNCERTAIN : rc;
 }
 
 static cli_result_stream stream_of(cli_stream *stream, bool failed)
@@ -183,7 +186,8 @@ static void store_result(idem_store *store, const cli_call *call, idem_claim *cl
         say_if_cut("stdout", &result.out, "are stored", cli_note);
         say_if_cut("stderr", &result.err, "are stored", cli_note);
     } else {
-        cli_say("the command has run, but its result is not stored: %s", error.message);
+        cli_say("the command has run, but its result %s: %s",
+                rc == IDEM_ERR_UNCERTAIN ? "may not be stored" : "is not stored", error.message);
     }
     cli_text_clear(&text);
 }

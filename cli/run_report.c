@@ -42,7 +42,7 @@ static int descriptor_of(const char *name)
     return strcmp(name, "/dev/stderr") == 0 ? STDERR_FILENO : -1;
 }
 
-/* CMD is not to have it: whoever reads the report may wait for its end. */
+/* CMD must not inherit it: the reader of the report may wait for its end. */
 static int use_descriptor(cli_run_report *report, const char *name, int fd)
 {
     int flags = fcntl(fd, F_GETFL);

@@ -15,8 +15,8 @@ typedef struct {
     bool from_terminal; /**< the terminal has sent it to the whole foreground group */
 } cli_signal;
 
-/** Once, at the start: makes failing writes an error instead of a signal (closed pipes, the limit
- *  on a file's size), and has signals end even the first process of a container. */
+/** Once, at the start. Failing writes (closed pipes, the limit on a file's size) become an error
+ *  instead of a signal, and signals end even the first process of a container. */
 void cli_signals_set_up(void);
 
 /** From now on signals wait to be read: SIGCHLD, and the ones that are passed on to CMD unless the

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SQLite's settings for the whole process. A library may not touch them, they are the host's; but this
- * command is the host. It is started for each key, so that what SQLite takes for a long life costs more than
- * it brings: room for twenty pages, whose first touch is one page fault in fifteen of a replay, and counts of
- * all memory under a lock.
+ * SQLite's settings for the whole process. A library may not change them, but this command is the
+ * host. It is started for each key, so settings for long-lived processes cost more than they gain:
+ * room for twenty pages (their first use is one page fault in fifteen of a replay), and statistics
+ * of all memory under a lock.
  */
 #include "sqlite_config.h"
 

@@ -3,7 +3,8 @@
 #ifndef CLI_FRUGAL_H
 #define CLI_FRUGAL_H
 
-/** Tells SQLite, if it is in this build, that this process lives briefly. Before a store is opened. */
+/** Tells SQLite, if it is in this build, that this process is short-lived. Call it before
+ *  opening. */
 #ifdef CLI_HAS_SQLITE
 void cli_frugal_sqlite(void);
 #else

@@ -16,7 +16,7 @@
 typedef struct {
     pid_t root;    /**< whose descendants the tree is: the caller, or CMD */
     pid_t command; /**< CMD */
-    pid_t session; /**< of CMD when it was started: who has made one of its own is left alone */
+    pid_t session; /**< of CMD when it was started: a process with another one is left alone */
     size_t asked_count;
     pid_t asked[CLI_TREE_ASKED_MAX]; /**< those that have had a SIGTERM */
     size_t held_count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether a signal was sent to idem alone or to all of its group (kill -- -PGID, a shell's kill %1,
- * systemd for all processes of a unit) can't be seen from the signal. The witness gets what the
- * group gets. Whoever goes from process to process takes a moment, so a signal waits a little;
+ * A signal does not show whether it was sent to idem alone or to all of its group, as by kill --
+ * -PGID, a shell's kill %1, or systemd for all processes of a unit. The witness gets what the group
+ * gets. A sender that signals one process after the other takes time, so a signal waits;
  * then the witness is asked. It answers behind whatever it has got until then, so that it does not
  * matter how late it comes to run.
  */
@@ -122,7 +122,7 @@ static void strike_out(cli_witness *witness)
     witness->seen_count = kept;
 }
 
-/* Its answer: whoever was asked about and is pending still came to idem alone. */
+/* Its answer: a signal that was asked about and is still pending came to idem alone. */
 static void answer(cli_witness *witness)
 {
     strike_out(witness);

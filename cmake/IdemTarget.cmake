@@ -83,9 +83,13 @@ function(idem_add_layer name)
   set_property(GLOBAL APPEND PROPERTY IDEM_LAYERS ${name})
 endfunction()
 
-# idem_add_program(NAME sources…): a program on the public headers, linked with the static library.
+# idem_add_program(NAME sources…): a program on the public headers, linked with the static library, or with the one
+# that the variable idem_program_library names.
 function(idem_add_program name)
+  if(NOT idem_program_library)
+    set(idem_program_library idem_static)
+  endif()
   add_executable(${name} ${ARGN})
   idem_target_defaults(${name})
-  target_link_libraries(${name} PRIVATE idem_static)
+  target_link_libraries(${name} PRIVATE ${idem_program_library})
 endfunction()

@@ -24,7 +24,7 @@ build | bench | test) purpose=$1 ;;
 esac
 
 # Purpose, Debian package, and what shows that it is there: one of several commands, a header, a server of
-# PostgreSQL's (whose programs are in no PATH), or that clang can link with an option.
+# PostgreSQL's (whose programs are in no PATH), a module of the system's Python, or that clang can link with an option.
 # zlib and zstd are what libcrypto and SQLite name for programs that are linked statically.
 packages() {
   cat <<'END'
@@ -64,6 +64,12 @@ test  gcovr          command gcovr
 test  jq             command jq
 test  systemtap-sdt-dev header sys/sdt.h
 test  openssl        command openssl
+test  git            command git
+test  abigail-tools  command abidiff
+test  debhelper      command dh
+test  lintian        command lintian
+test  python3-markdown python markdown
+test  mandoc         command mandoc
 test  libclang-rt-dev linked -fsanitize=fuzzer
 END
 }
@@ -88,6 +94,10 @@ have_server() {
     fi
   done
   have_command "$1"
+}
+
+have_python() {
+  python3 -c "import $1" 2>/dev/null || /usr/bin/python3 -c "import $1" 2>/dev/null
 }
 
 have_linked() {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A payment desk on plain epoll: one thread, any number of payments at once. Each line that comes in
- * names a payment; however often it comes, it is charged once. While a payment is in progress its
- * repeats wait, and hold up nothing.
+ * Payments on plain epoll: one thread, any number of payments at once. Each input line names a
+ * payment; however often it comes, it is charged once. While a payment is in progress its repeats
+ * wait, and do not delay others.
  *
  *     printf 'p-1\np-2\np-1\n' | async_epoll sqlite:payments.db
  */
@@ -28,7 +28,7 @@ static void fail(const char *id, const idem_error *error)
     failures++;
 }
 
-/* Whoever is told of a payment last frees it. */
+/* The last callback of a payment frees it. */
 static void completed(void *user, const idem_error *error)
 {
     payment *pay = user;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same desk on libuv, where the work itself takes its time: a timer stands for the bank's answer,
- * and the claim is kept alive until it has come. The payments are named on the command line.
+ * The same on libuv, where the work itself takes time: a timer represents the bank's answer, and
+ * the claim is kept alive until then. The payments are named on the command line.
  *
- *     async_libuv redis://localhost p-1 p-2 p-1
+ * async_libuv redis://localhost p-1 p-2 p-1
  */
 #include <idem/async.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A consumer that takes messages from its queue many at a time: all are begun together and completed
- * together, so that they share a round trip, or a transaction. A queue may deliver a message twice, so
- * one of these is there twice.
+ * A consumer that takes many messages from its queue at a time: all are begun together and
+ * completed together, so that they share a round trip, or a transaction. A queue may deliver a
+ * message twice, so one of these is there twice.
  *
- *   batch sqlite:///tmp/orders.db
+ * batch sqlite:///tmp/orders.db
  */
 #include <idem/idem.h>
 
@@ -14,8 +14,8 @@
 
 static const char *const messages[COUNT] = {"order-1", "order-2", "order-1", "order-3"};
 
-/* Begins all, does the work of those that are new, completes them. The others stay in the queue, to be
-   delivered again, or are done. */
+/* Begins all, does the work of those that are new, completes them. The others stay in the queue,
+   to be delivered again, or are done. */
 static int consume(idem_store *store, unsigned *charged, unsigned *done)
 {
     idem_request requests[COUNT];

@@ -5,8 +5,8 @@
  *
  * IDEM_ERR_UNCERTAIN from a begin means that a claim may have been made. A begin with a fresh token
  * would meet that claim as another caller's, in progress until its lease ends. The token of the
- * first try makes it the same caller, who is told IDEM_NEW: so the token is made before anything is
- * sent.
+ * first try makes it the same caller, and the outcome is IDEM_NEW: so the token is made before
+ * anything is sent.
  */
 #include <idem/idem.h>
 #include <stdio.h>

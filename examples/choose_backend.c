@@ -3,7 +3,7 @@
  * A nightly report that goes out once, on whatever store the environment names: choose_backend DAY.
  *
  * $IDEM_STORE is what the command `idem` reads too, so `idem ls` shows the same records. The code
- * is the same for every store; only who may rely on which is looked at, by the store's traits.
+ * is the same for every store; the store's traits tell what a caller may rely on.
  */
 #include <idem/idem.h>
 #include <stdio.h>

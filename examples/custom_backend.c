@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define LOCK_FILE  "lock"
-#define DRAFT_FILE "draft" /* one is enough: who writes it holds the lock */
+#define DRAFT_FILE "draft" /* one is enough: its writer holds the lock */
 #define NAME_LEN   64
 #define HEADER     "dir1 %016" PRIx64 " %016" PRIx64 " %08zx\n"
 #define HEADER_IN  "dir1 %16" SCNx64 " %16" SCNx64 " %8zx%n"
@@ -79,10 +79,10 @@ static void lock_leave(int lock)
 
 /* ------------------------------------------------------------------------------------ one file */
 
-/* Not to be copied where it matters: whoever sets the time of day forward ends leases early, and
-   another caller takes the key over. It is here because files outlive a reboot and one line has to
-   do. A backend for more than an example uses its server's clock, or CLOCK_BOOTTIME with the boot's
-   id (backends/sqlite/clock.c). */
+/* Do not copy this for real use: setting the time of day forward ends leases early, and another
+   caller takes the key over. The example uses it because files outlive a reboot and it is one line.
+   A real backend uses its server's clock, or CLOCK_BOOTTIME with the boot's id
+   (backends/sqlite/clock.c). */
 static uint64_t now_ms(const dir_backend *dir)
 {
     return dir->clock.now_ms ? dir->clock.now_ms(dir->clock.user) : (uint64_t)idem_wall_ms();

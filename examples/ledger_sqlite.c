@@ -29,7 +29,7 @@ static bool sql(sqlite3 *db, const char *text)
     return ledger_fail(text, sqlite3_errmsg(db));
 }
 
-/* IMMEDIATE: who begins as a reader may find that it can't become a writer any more. */
+/* IMMEDIATE: a transaction that begins as a reader may fail when it has to become a writer. */
 static bool begin(ledger *self)
 {
     return sql(db_of(self), "BEGIN IMMEDIATE");

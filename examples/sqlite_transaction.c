@@ -78,7 +78,7 @@ static int decide(const bank *b, const char *key, const char *account, int64_t c
     return rc;
 }
 
-/* IMMEDIATE: who begins as a reader may find that it can't become a writer any more. */
+/* IMMEDIATE: a transaction that begins as a reader may fail when it has to become a writer. */
 static int deposit_once(const bank *b, const char *key, const char *account, int64_t cents)
 {
     if (run(b, "BEGIN IMMEDIATE"))

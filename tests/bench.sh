@@ -236,6 +236,7 @@ describe_machine() {
   cat <<END
 | machine | |
 |---|---|
+| date | $(date -u +%Y-%m-%d) |
 | processors | $(getconf _NPROCESSORS_ONLN) x ${cpu:-unknown} |
 | kernel | $(uname -sr) |
 | file system of the stores | $(stat -f -c %T "$data") |

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What can be judged without running the code: formatting, clang-tidy, headers on their own, scripts.
+# What can be judged without running the code: formatting, words, clang-tidy, headers on their own, scripts.
 #
 # The formatting and clang-tidy's findings differ between versions of LLVM. Those of version 14 are
 # binding; those of another, where the distribution has no 14, are shown and fail nothing.
@@ -81,7 +81,7 @@ check_tidy() {
   tool=$(llvm clang-tidy)
   status=0
   # The header tells about idem_error_set(), and cannot stand in front of its definition.
-  grep -F -e "$root/core/" -e "$root/backends/" "$build/all" | grep -v '/core/error\.c$' >"$build/inside"
+  grep -F -e "$root/core/" -e "$root/backends/" "$build/all" | grep -v '/core/protocol/error\.c$' >"$build/inside"
   : >"$build/tidy.log"
   tidy --extra-arg=-include --extra-arg="$root/tests/lint/analyzer.h" <"$build/inside"
   grep -vxF -f "$build/inside" "$build/all" >"$build/outside"
@@ -94,7 +94,7 @@ check_tidy() {
 compiles() {
   case $4 in
   include/*) dirs=-Iinclude ;;
-  core/*) dirs="-Iinclude -Icore" ;;
+  core/*) dirs="-Iinclude -Icore/sys -Icore/protocol -Icore/config -Icore/engine -Icore/api" ;;
   *) dirs="-Iinclude -I$(dirname "$4") -I$(dirname "$(dirname "$4")") $libpq" ;;
   esac
   # shellcheck disable=SC2086 # several options, split on purpose
@@ -117,22 +117,31 @@ check_headers() {
       compiles clang++ c++ "$standard" "$header" || status=1
     done
   done
-  for header in core/*.h backends/*/*.h cli/*.h examples/*.h testkit/*.h testkit/*/*.h; do
+  for header in core/*/*.h backends/*/*.h cli/*.h examples/*.h testkit/*.h testkit/*/*.h; do
     grep -qF "$root/$(dirname "$header")/" "$build/all" || continue
     compiles gcc c c11 "$header" || status=1
   done
   judge headers "" "$status"
 }
 
+# How comments and documents are written, so far as a machine can judge it.
+check_words() {
+  status=0
+  sh tests/lint/words.sh || status=$?
+  judge words "" "$status"
+}
+
 check_scripts() {
   status=0
-  find . -path ./build -prune -o -name '*.sh' -exec shellcheck -S warning .ci/run {} + || status=$?
+  find . -path ./build -prune -o -name '*.sh' -exec shellcheck -S warning .ci/run .githooks/pre-commit \
+    debian/tests/program {} + || status=$?
   judge shellcheck "" "$status"
 }
 
 cd -- "$root"
 configure
 check_format
+check_words
 check_headers
 check_scripts
 check_tidy

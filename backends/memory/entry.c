@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packing records. A claim with a key of 36 bytes takes 96 bytes of the heap: durations, counts
- * and lengths are small numbers nearly always, so they are written in as few bytes as they need
- * (seven bits to a byte), and what a record does not have costs a bit. Wall times are kept as
- * differences: `updated_at` from the table's clock, `created_at` from `updated_at`. All
- * differences are taken modulo 2^64, so every value comes back exactly.
+ * Packing records. A claim with a key of 36 bytes takes 96 bytes of the heap. Durations, counts and
+ * lengths are nearly always small, so they take as few bytes as they need (seven bits a byte). A
+ * field that a record does not have costs a bit. Wall times are kept as differences: `updated_at`
+ * from the table's clock, `created_at` from `updated_at`. All differences are taken modulo 2^64, so
+ * every value comes back exactly.
  */
 #include "entry.h"
 

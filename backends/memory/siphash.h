@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The secret. Whoever knows it can make keys that collide. */
+/** The secret. With it, keys that collide can be made. */
 typedef struct {
     uint64_t k0;
     uint64_t k1;

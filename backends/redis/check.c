@@ -61,17 +61,17 @@ typedef struct {
     int64_t clock_ahead_ms; /* how far the server's clock is ahead, less what the asking took */
 } examination;
 
-static void find(const examination *at, const char *mend, const char *format, ...)
+static void find(const examination *at, const char *fix, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static void find(const examination *at, const char *mend, const char *format, ...)
+static void find(const examination *at, const char *fix, const char *format, ...)
 {
     char what[256];
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    idem_finding finding = {.what = what, .mend = mend};
+    idem_finding finding = {.what = what, .fix = fix};
     at->emit(at->emit_user, &finding);
 }
 
@@ -248,20 +248,20 @@ static void judge_sync(const examination *at)
 
 static void judge_persistence(const examination *at)
 {
-    static const char mend[] = "CONFIG SET appendonly yes, and the same in redis.conf";
+    static const char fix[] = "CONFIG SET appendonly yes, and the same in redis.conf";
     char enabled[VALUE_SIZE] = "";
     (void)idem__redis_info_text(info_of(at), "aof_enabled", enabled, sizeof enabled);
     bool append_only = strcmp(enabled, "1") == 0 || is_set_to(at, APPEND_ONLY, "yes");
     if (append_only)
         judge_sync(at);
     else if (is_set_to(at, APPEND_ONLY, "no"))
-        find(at, mend,
+        find(at, fix,
              is_set_to(at, SAVE, "") ? "persistence is off (appendonly no, save \"\"): when the "
                                        "server restarts, all records are gone"
                                      : "appendonly is no: when the server stops without warning, "
                                        "what was written since its last snapshot is gone");
     else if (*enabled)
-        find(at, mend,
+        find(at, fix,
              "there is no append-only file (INFO: aof_enabled %s): when the server stops without "
              "warning, what was written since its last snapshot, if it makes any, is gone",
              enabled);

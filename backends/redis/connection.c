@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The connection. It is opened with the instance, and again by the next call when it was lost, when
- * the server has closed it, or in the child of a fork(). The greeting is one round trip: who we
- * are, which database, are you there, do you echo. A server that is loading its data is there.
+ * the server has closed it, or in the child of a fork(). The greeting is one round trip: AUTH,
+ * SELECT, PING, ECHO. A server that is loading its data counts as reachable.
  *
- * The password is in the greeting alone. Of what a server says to it nothing is repeated, since an
- * odd server may repeat what it was told.
+ * Only the greeting contains the password. No error message quotes the server's answer to it, since
+ * a faulty server may repeat what it received.
  */
 #include "connection.h"
 

@@ -8,7 +8,8 @@
 /** Makes a server's words fit for a message: what is no printable ASCII becomes `?`. */
 void idem__redis_info_plain(char *text);
 
-/** The value of a field, plain and cut to fit, which must not be shorter than 1. @return false: none */
+/** The value of a field, plain and cut to fit, which must not be shorter than 1. @return false:
+ *  none */
 bool idem__redis_info_text(idem_bytes info, const char *name, char *buf, size_t size);
 
 /** The same as a number. @return 0: there is no such field, or it is none */

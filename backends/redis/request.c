@@ -135,7 +135,7 @@ bool idem__redis_request_append(idem__redis *self, idem__redis_request *at)
     if (rc == IDEM_OK)
         rc = append(self, at, &fault);
     at->end = idem__redis_wire_end(wire);
-    /* What was stored will be answered to the next caller. */
+    /* What was stored will be the answer for later callers. */
     if (text->len > self->answer_len)
         self->answer_len = text->len;
     if (text->capacity > TEXT_KEPT_MAX)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getaddrinfo() knows no deadline: with a name server that never answers it takes tens of seconds.
- * So a thread calls it, and whoever waits for it leaves at the deadline. A host that is written as
- * a number needs no thread.
+ * getaddrinfo() has no deadline: with a name server that never answers it takes tens of seconds.
+ * So a thread calls it, and a caller that waits for the thread leaves at its deadline. A numeric
+ * address needs no thread.
  *
- * Callers who ask for a name while it is being looked up share that thread, and nothing is kept:
- * whoever comes later asks again. No more than LOOKUPS_MAX threads are at it. One that takes longer
- * than FRESH_MS is not joined any more, since the name servers may have been replaced meanwhile.
+ * Callers that ask for a name while it is being looked up share that thread. Results are not
+ * cached: a later caller starts a new lookup. There are at most LOOKUPS_MAX threads. A lookup that
+ * takes longer than FRESH_MS is not joined any more, since the name servers may have been replaced.
  *
  * A thread that was left belongs to the process that made it. The child of a fork() begins with a
- * pool of its own, whatever state the parent's was in: no lock of that is ever touched again.
+ * pool of its own and never touches a lock of the parent's.
  */
 #include "resolve.h"
 
@@ -37,7 +37,7 @@ typedef struct lookups {
 struct idem__redis_lookup {
     lookups *pool;
     idem__redis_lookup *next; /* of those that are pending */
-    size_t users;             /* who wait for it or use it, and its thread */
+    size_t users;             /* callers that wait for it or use it, and its thread */
     uint64_t began_ms;
     bool done;
     int code;

@@ -4,7 +4,7 @@
  * never waits, and hands on a bounded number of pieces at a time, so that a server that sends
  * without end does not hold a call: the caller looks at the clock in between.
  *
- * The program's openssl.cnf counts, as for all of its TLS; but TLS 1.2 is the least. The thread's
+ * The program's openssl.cnf applies, as for all of its TLS; the minimum is TLS 1.2. The thread's
  * queue of OpenSSL errors is emptied before each call, since OpenSSL would take an old error for
  * ours, and after it.
  */
@@ -262,7 +262,7 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, buf) == 1 || inet_pton(AF_INET6, host, buf) == 1;
 }
 
-/* Whom the certificate has to be for. */
+/* The name that the certificate must be for. */
 static bool expect_host(SSL *ssl, const char *host)
 {
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

@@ -9,8 +9,8 @@
  * closes before it has read all.
  *
  * What comes may be anything. What it can make us allocate is limited, in bytes, in elements and in
- * depth of arrays, and a line or a length that no answer can have is not waited for. Whoever sends
- * without end is not listened to beyond the deadline. What comes behind the last answer that was
+ * depth of arrays, and a line or a length that no answer can have is not waited for. A peer that
+ * sends without end is not read beyond the deadline. What comes behind the last answer that was
  * asked for would be taken for the next one's, so it ends the connection. One that comes before,
  * from a proxy that is out of step, shows when the seal at the pipeline's end is not what it has to
  * be.
@@ -39,7 +39,7 @@
 #define FED_MAX      4096u /* handed to the reader at a time */
 
 /* What says a text again, by preference: ECHO also works while a server loads its data; a user may
-   lack it, and PING. Who may claim a key has EVAL. */
+   lack it, and PING. Users that may claim a key have EVAL. */
 enum { NO_SEALS, BY_ECHO, BY_PING, BY_EVAL };
 
 /* --------------------------------------------------------------------------------- commands */
@@ -364,7 +364,7 @@ int idem__redis_wire_read(idem__redis_wire *wire, bool *got, idem__redis_fault *
     return wire->expected == 0 ? idem__redis_wire_tell_excess(wire, fault) : IDEM_OK;
 }
 
-/* True if the part of an answer that is there is one that no more bytes can mend. A line that has
+/* True if the part of an answer that is there is one that no more bytes can fix. A line that has
    come to its end but whose element has not can only be a text's length. */
 static bool is_hopeless(const redisReader *reader)
 {

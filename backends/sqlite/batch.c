@@ -314,7 +314,7 @@ static void run_together(idem__sqlite *self, idem_op *const *ops, size_t count)
     size_t all_count = count;
     idem_op *left[IDEM_BATCH_MAX];
     idem__sqlite_fault fault = {0};
-    /* On a caller's connection it is his to say how locks are waited for. */
+    /* On a caller's connection the caller decides how locks are waited for. */
     self->no_wait = !self->joined && !idem__sqlite_batch_reads(ops, count);
     int rc = run(self, ops, count, &fault);
     if (rc && self->no_wait && fault.of_lock && !self->broken) {

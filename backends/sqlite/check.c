@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Settings that could lose records or run work twice: how the database writes (on a caller's
- * connection that is the caller's choice), where the file lies, who else may write it, whether
- * there is room, and whether a record can be written at all, which is tried. File systems are known
- * by the numbers of Linux' statfs(); elsewhere they are not looked at.
+ * connection that is the caller's choice), where the file lies, which other users may write it,
+ * whether there is room, and whether a record can be written at all, which is tried. File systems
+ * are recognised by the numbers of Linux' statfs(); on other systems they are not checked.
  */
 #include "check.h"
 

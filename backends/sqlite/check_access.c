@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may read and write a file. Whoever may write it can make any operation look done, and leave a
- * checkpoint for the next owner of a claim; so may the owner of a folder above it, or anyone who
- * may write one, by putting another file in its place. Whoever may read it has the tokens of live
- * claims, and the responses. The log has both.
+ * Which users may read and write a file. A user with the right to write it can make any operation
+ * look done, and leave a checkpoint for the next owner of a claim. The owner of a folder above it,
+ * and a user with the right to write that folder, can do the same with another file in its place. A
+ * user with the right to read it has the tokens of live claims, and the responses. The log has
+ * both.
  */
 #include "check_access.h"
 
@@ -67,7 +68,7 @@ static void check_mode(const examination *at, const struct stat *file, const cha
 }
 
 /* SQLite gives a log the mode of the file, and the system gives it the group of its folder or of
-   whoever makes it. */
+   the process that creates it. */
 static void check_sharing(const examination *at, const struct stat *file, const char *which)
 {
     if (at->shared && file->st_gid != at->group)
@@ -95,7 +96,7 @@ static void check_one(const examination *at, const char *path, const char *which
     check_sharing(at, &file, which);
 }
 
-/* The log comes and goes, and whoever is last takes it away. */
+/* The log comes and goes: the last connection that closes removes it. */
 static void check_shared_folder(const examination *at, const struct stat *found, const char *quoted)
 {
     bool may_write = (found->st_mode & (S_IWGRP | S_IXGRP)) == (S_IWGRP | S_IXGRP);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may read and write a file, by its owner, its mode and the folders above it. */
+/* Which users may read and write a file, by its owner, its mode and the folders above it. */
 #ifndef IDEM_SQLITE_CHECK_ACCESS_H
 #define IDEM_SQLITE_CHECK_ACCESS_H
 
@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-/** Reports who else may write the file or put another one in its place, and who may read it.
+/** Reports which other users may write or read the file, or put another one in its place.
  *  @param name  the file in messages
  *  @param path  the file's absolute path
  *  @param asked  the mode that the URL asks for: what is meant for the group is no finding, but

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeping the write-ahead log small. A passive checkpoint, which is what SQLite makes by itself,
- * copies the log into the file, but a writer begins the log anew only if it meets a moment in which
- * nobody reads from it. Readers that overlap all the time leave no such moment, and the log grows
- * for as long as they go on.
+ * Keeping the write-ahead log small. A passive checkpoint, which SQLite makes by itself, copies the
+ * log into the file. But a writer restarts the log only at a moment when no reader uses it. Readers
+ * that overlap all the time leave no such moment, and the log grows as long as they go on.
  *
  * So a writer that has made the log large empties it: it keeps other writers out, copies the rest,
- * and waits for those who read from the log. New readers then find everything in the file and need
- * the log no more, so that the wait lasts as long as the longest read: a page of a scan at most. A
- * transaction that another program leaves open can't be waited for; then the log grows.
+ * and waits for the readers of the log. New readers find everything in the file and need the log no
+ * more, so the wait lasts as long as the longest read: a page of a scan at most. A transaction that
+ * another program leaves open can't be waited for; then the log grows.
  */
 #include "checkpoint.h"
 

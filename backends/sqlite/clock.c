@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clock that rows are dated by. All who use a file share its kernel, and so the clock that
- * counts from boot and never falls; it judges what was written since this boot. A time namespace
- * shifts that clock by an offset that the kernel tells, so that one boot is one clock in all of
- * them. Only for rows of an earlier boot (or of another machine, if the file was carried) the
- * wall clock has to do. So a wall clock that is set anew never takes a live claim away.
+ * The clock that dates rows. All processes that use a file share its kernel, and so the clock that
+ * counts from boot and never goes back; it judges what was written since this boot. A time
+ * namespace shifts that clock by an offset that the kernel tells, so one boot is one clock in all
+ * of them. Only rows of an earlier boot (or of another machine, if the file was copied) are judged
+ * by the wall clock. So setting the wall clock never takes a live claim away.
  *
- * A row of another boot that is dated after this one began is no earlier boot's: another kernel
- * uses the file at the same time (guard.c refuses that where it can be seen), or its wall clock
- * was ahead. How old such a stray is nobody can say, but it is not younger than when it was first
- * seen. So its age is 0 at first, and it is dated anew by whoever sees it: it lives at most as
- * long again, and no claim is taken from an owner who works.
+ * A row of another boot that is dated after this one began is not of an earlier boot: another
+ * kernel uses the file at the same time (guard.c refuses that where it can be seen), or its wall
+ * clock was ahead. The true age of such a stray row is unknown, but it is at least the time since
+ * the row was first seen. So its age is 0 at first, and the process that finds it dates it anew: it
+ * lives at most as long again, and no claim is taken from a working owner.
  *
  * A row of this boot that is dated far into the future is a stray too: the machine was set back to
  * a snapshot and the file was not, or a process was shown a false clock.
@@ -34,7 +34,7 @@
 /* The inode number of the kernel's own time namespace, which has no offset. */
 #define INITIAL_NAMESPACE 0xEFFFFFFAu
 
-/* Who writes a row reads the clock before others see it; beyond so much it was another clock.
+/* A writer reads the clock before others see its row; a larger difference means another clock.
    statements.c has it in SQL. */
 #define AHEAD_MAX_MS INT64_C(10000)
 

@@ -87,7 +87,7 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
         self, normal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", answer, fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_pragma(self, SET_CACHE, answer, fault);
-    /* Who only looks changes no settings. */
+    /* A reader changes no settings. */
     bool looks =
         sqlite3_db_readonly(self->db, "main") == 1 || (self->config->flags & IDEM_OPEN_EXISTING);
     if (rc == IDEM_OK && !looks)
@@ -103,8 +103,8 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
                                       "%s can't have a write-ahead log: its file system has no "
                                       "shared memory; keep it on a local disk",
                                       self->name);
-    /* Whoever has just set the mode has no lock on the file yet. It must have one before the log's
-       index is touched: the last of the others would delete the index under it. */
+    /* A connection that has just set the mode has no lock on the file yet. It must have one
+       before the log's index is touched: the last of the others would delete the index under it. */
     return idem__sqlite_pragma(self, "PRAGMA main.schema_version", answer, fault);
 }
 
@@ -154,8 +154,8 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
     return idem__sqlite_place_look(self, fault);
 }
 
-/* SQLite makes a log for whoever reads, and one who may only look can't write the folder. Where
-   there is no log, nobody has the file open, and it can be read as it is. */
+/* SQLite creates a log even for a reader, and a user with the right to read only can't write to the
+   folder. If there is no log, no process has the file open, and it can be read as it is. */
 int idem__sqlite_connect(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     name_it(self);

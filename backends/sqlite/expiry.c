@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks over the rows, in the order of their ids. First it is looked what is there, which reads no
- * more than the beginning of a row; what is then done with single rows names them by id. To look
- * ends with its statement after some milliseconds: a read transaction keeps the write-ahead log
- * from being emptied.
+ * Passes over the rows, in the order of their ids. A pass first reads the beginnings of some rows,
+ * and then changes single rows by their ids. The reading statement ends after some milliseconds: a
+ * read transaction keeps the write-ahead log from being emptied.
  *
- * Inserts sweep as they pass by: there are more rows looked at than can have been added, so that a
- * walk around the table takes less time than filling it anew, and the dead never outgrow the
- * living. An instance sweeps with its first insert, and then for some inserts together, since to
- * begin a look costs far more than a row of it. To drop a row takes time by its size, all of it in
- * one step that nothing ends; so a sweep drops few bytes, and a large row only if its caller has
- * time for it. What is too large for the callers' deadlines is left to purge.
+ * Inserts also sweep. A sweep looks at more rows than were added since the last one, so a pass over
+ * the whole table is faster than filling it, and expired rows stay fewer than live ones. An
+ * instance sweeps with its first insert, and then once for several inserts, since starting a sweep
+ * costs far more than a row of it. Dropping a row takes time by its size, in one step that can't be
+ * interrupted. So a sweep drops few bytes, and a large row only if its caller has time for it. Rows
+ * that are too large for the callers' deadlines are left to purge.
  *
  * The cursor is kept in memory; every instance has its own. Processes that write once would all
  * sweep the same rows, so an instance begins where the last one that began had got to: that stands
@@ -318,7 +317,7 @@ static int sweep_rows(idem__sqlite *self, bounds to, const idem__sqlite_now *now
 }
 
 int idem__sqlite_expiry_sweep(idem__sqlite *self, size_t inserts, size_t bytes,
-                            const idem__sqlite_now *now, idem__sqlite_fault *fault)
+                              const idem__sqlite_now *now, idem__sqlite_fault *fault)
 {
     bool kept = false;
     int rc = IDEM_OK;
@@ -364,8 +363,8 @@ static void pause_after(const idem__sqlite *self, uint64_t since_ms)
         (void)nanosleep(&pause, NULL);
 }
 
-/* Where a walk through all rows goes on. SQLite gives ids above 0; who writes the file by hand may
-   give others, and no row is passed over for that. */
+/* Where a pass over all rows continues. SQLite gives ids above 0; a file that was edited by hand
+   may have others, and those rows are visited too. */
 static int64_t behind(uint64_t cursor)
 {
     return cursor == 0 ? INT64_MIN : (int64_t)cursor;
@@ -373,7 +372,7 @@ static int64_t behind(uint64_t cursor)
 
 /* The cursor is a row's id: rows behind it have not been looked at. */
 int idem__sqlite_expiry_purge(idem__sqlite *self, idem_purge_portion *portion,
-                            idem__sqlite_fault *fault)
+                              idem__sqlite_fault *fault)
 {
     uint64_t end_ms = idem_monotonic_ms() + PORTION_MS;
     stretch found = {.cursor = behind(portion->cursor)};

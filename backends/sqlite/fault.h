@@ -10,7 +10,7 @@ struct idem__sqlite;
 /** Why a call failed. All zero: it did not. */
 typedef struct {
     idem_error error;
-    bool permanent; /**< repeating does not mend it */
+    bool permanent; /**< repeating does not help */
     bool of_one_op; /**< the file may be fine for the other ops of the batch */
     bool of_lock;   /**< another connection has the lock, and nothing was done */
 } idem__sqlite_fault;

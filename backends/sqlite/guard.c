@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One database under one name, by one clock. SQLite finds the log by the file's name, and trusts
- * that all who use a file have it under the same one; records are dated by the clock of one
- * kernel. Where that is not so (a hard link, a mount of the single file, a container with a
- * kernel of its own), each side works without an error, and does not see what the other has
- * claimed.
+ * One database under one name, by one clock. SQLite finds the log by the file's name, and relies on
+ * all processes using the same name. The clock of one kernel dates the records. A hard link, a
+ * mount of the single file, or a container with a kernel of its own breaks that: each side works
+ * without an error, and does not see the other's claims.
  *
- * Locks go by inode, whatever the name. Each connection holds a shared lock on one byte that
- * stands for its name (the folder's inode and the name in it), far behind where any file ends,
- * and one that stands for its boot id. A lock on any other byte of these ranges is somebody
- * else's name or clock. Each takes its lock before it looks: of two that come at once at least
- * one sees the other.
+ * Locks belong to the inode, whatever the name. Each connection holds shared locks on two bytes far
+ * behind the end of any file. One represents its name (the folder's inode and the name in it), the
+ * other its boot id. A lock on another byte of these ranges is another name or clock. Each
+ * connection takes its locks before it looks: of two at once at least one sees the other.
  *
- * The locks are those of an open file description: SQLite's own locks are the process's, and
- * don't meet them. They are put on SQLite's descriptor, since to close another one of the same
- * file would take SQLite's locks away. They end with it, however the process ends.
+ * The locks are those of an open file description; SQLite's own locks belong to the process, so the
+ * two do not conflict. They are on SQLite's descriptor, since closing another descriptor of the
+ * file would drop SQLite's locks. They end with it, however the process ends.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* F_OFD_SETLK, statx() */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One database under one name, by one clock: what tells of those who use it otherwise. */
+/* One database under one name, by one clock: finds processes that use it otherwise. */
 #ifndef IDEM_SQLITE_GUARD_H
 #define IDEM_SQLITE_GUARD_H
 

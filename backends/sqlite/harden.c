@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whoever can write the file can put more into it than rows: triggers, views and virtual tables in
- * the place of our tables, generated columns, checks, indexes on expressions. All of these are run
- * by our own statements. So a connection of our own runs no trigger and no view, and the text of
- * the tables is compared with the text that made them. A caller's connection keeps its settings;
- * there the comparison alone has to do.
+ * A user with the right to write the file can add more than rows: triggers, views and virtual
+ * tables in the place of our tables, generated columns, checks, indexes on expressions. Our own
+ * statements would run all of these. So a connection of our own runs no trigger and no view, and
+ * the text of the tables is compared with the text that made them. A caller's connection keeps its
+ * settings; there the comparison alone has to do.
  *
  * SQLite asks the progress handler now and then while a statement runs; beyond the deadline it ends
  * the statement. It must not end one whose commit has begun: that would report a change that was

@@ -5,9 +5,9 @@
 
 #include "instance.h"
 
-/** Sets a connection of our own up: no trigger and no view of the file is run, nothing in its
- *  schema is trusted, and a statement that does not end is ended at the call's deadline. @return
- *  as SQLite */
+/** Sets a connection of our own up. No trigger and no view of the file is run, and its schema is
+ *  not trusted. A statement that does not end is interrupted at the call's deadline.
+ *  @return as SQLite */
 int idem__sqlite_harden_connection(idem__sqlite *self);
 
 /** Compares the tables with those that this library makes: their text, and what hangs on them.

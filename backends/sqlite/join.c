@@ -2,7 +2,7 @@
 /*
  * A store on the caller's own connection: the same tables and statements, inside the transaction
  * that the caller has open, or in one of our own if there is none. The connection's settings stay
- * as they are, and so does what sqlite3_last_insert_rowid() tells the caller of his own rows.
+ * as they are, and so does the caller's sqlite3_last_insert_rowid().
  */
 #include <idem/sqlite.h>
 

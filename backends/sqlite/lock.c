@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting for other writers. SQLite calls its busy handler for most locks, but not for all: it
- * leaves it out where it fears a deadlock, while a write-ahead log is recovered, and on a
- * caller's connection there may be none. So the steps of statements are repeated by a loop of ours
- * that pauses in the same way. Neither ever gives up before the call's deadline.
+ * leaves it out where it fears a deadlock, while a write-ahead log is recovered, and on a caller's
+ * connection there may be none. So the steps of statements are repeated by a loop of ours that
+ * pauses in the same way. Neither ever gives up before the call's deadline.
  *
- * Before it reports that a reader finds no place in the log's index, SQLite tries a hundred times,
- * with pauses of 10 s in all and asking nobody. It pauses by its VFS; so connections are opened on
- * a copy of the default one whose pauses end with the deadline. The VFS is known to SQLite only
- * while a connection is opened: nothing of ours stays in its list if the library is unloaded.
+ * If a reader finds no place in the log's index, SQLite tries a hundred times before it reports
+ * that, with pauses of 10 s in all and without the busy handler. It pauses by its VFS. So
+ * connections are opened on a copy of the default VFS, whose pauses end with the deadline. The VFS
+ * is known to SQLite only while a connection is opened: nothing of ours stays in its list if the
+ * library is unloaded.
  */
 #include "lock.h"
 
@@ -93,7 +94,8 @@ int idem__sqlite_lock_wait(void *user, int tries)
         return 0;
     uint64_t left_us = (self->give_up_ms - now_ms) * 1000;
     uint64_t pause_us = pauses_us[(size_t)tries < last ? (size_t)tries : last];
-    /* Half of it to one and a half, so that those who wait don't come back together. */
+    /* Half of it to one and a half, so that waiting processes don't try again at the same
+       moment. */
     (void)clock_gettime(CLOCK_MONOTONIC, &pause);
     pause_us = pause_us / 2 + (uint64_t)pause.tv_nsec % pause_us;
     pause.tv_sec = 0;

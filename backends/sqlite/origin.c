@@ -10,8 +10,8 @@
  * its database was made, since an inode's number may be given again: a log that is
  * where it was written, beside a file that it was not written for, is refused. Both inodes are
  * new where file and log were copied together, and then the log belongs. The database's has its
- * own inode, its name as guard.c has it, and the log's path; it is taken off by whoever closes
- * the file as the last one. Without attributes nothing is refused.
+ * own inode, its name as guard.c has it, and the log's path; the last connection that closes the
+ * file removes it. Without attributes nothing is refused.
  */
 #include "origin.h"
 

@@ -25,7 +25,7 @@ mode_t idem__sqlite_place_mode(const idem__sqlite_place *place);
 /** The path as a URI for SQLite. @return NULL: no memory; else free() it */
 char *idem__sqlite_place_uri(const idem__sqlite_place *place, const char *query);
 
-/** True if the file may be read by this user, who can't write in its folder, and has no log. */
+/** True if the file may be read, its folder can't be written, and there is no log. */
 bool idem__sqlite_place_is_quiet(const idem__sqlite_place *place);
 
 /** Makes sure, before a file is opened or used, that the one at the path is the store's. The first

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tables and their versions. The version stands in a table of our own, since user_version and
- * application_id belong to the caller where we join his database. Step i of the list leads from
+ * application_id belong to the caller if we join its database. Step i of the list leads from
  * version i to i + 1; version 0 is a database without our tables. A step that was released is
  * never changed; and a process of an older version may go on writing while a newer one upgrades,
  * so a step adds what old statements can do without.

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making sure that the write-ahead log lasts. Who opens a file first recovers its log, and takes
- * for committed whatever is complete in it; that it ever reached the disk is not said. The writer
- * may have been killed before his sync, or been told that it failed: then the system has taken the
- * pages for clean, and no later sync brings them. What is answered from them, and all that is
- * committed behind them, would be gone with the next power failure.
+ * Making the end of the write-ahead log durable. Recovery treats every complete transaction in the
+ * log as committed, even one that was never synced. Its writer may have been killed before the
+ * sync, or have been told that the sync failed. In that case the system considers the pages clean,
+ * and no later sync writes them. Answers that were read from them, and transactions committed after
+ * them, would be lost with the next power failure.
  *
  * Every transaction is synced before the next one begins, so only the last one can be in question.
- * Its frames are written once more as they are, which makes them new to the system, and synced.
- * The offsets are those of SQLite's "WAL-mode File Format", which all its versions share.
+ * Its frames are written once more as they are, which makes the pages dirty again, and synced. The
+ * offsets are those of SQLite's "WAL-mode File Format", which all its versions share.
  */
 #include "wal_sync.h"
 
@@ -104,9 +104,8 @@ static int write_again(const log_file *log)
     return code;
 }
 
-/* Holds the write lock: nobody adds to the log or begins it anew. Who can't have it at once need
-   not wait: the one who has it is in the middle of the log, and has secured it when he opened
-   it. */
+/* Holds the write lock, so no other connection adds to the log or restarts it. If the lock is taken
+   there is no need to wait: its holder has synced the log's end when it opened the file. */
 static int lock_log(idem__sqlite *self)
 {
     self->no_wait = true;
@@ -121,7 +120,7 @@ int idem__sqlite_wal_sync(idem__sqlite *self, idem__sqlite_fault *fault)
     bool normal = self->config->values[IDEM__SQLITE_SYNCHRONOUS].number == 1;
     if (!self->has_log || normal || sqlite3_db_readonly(self->db, "main") == 1)
         return IDEM_OK;
-    /* What was not there when the connection was opened was written by who secures it. */
+    /* A transaction that came after the connection was opened is synced by its writer. */
     int code = read_frames(self, &log.frames);
     if (code == SQLITE_OK && log.frames == 0)
         return IDEM_OK;

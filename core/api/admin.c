@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What operators do with records and their store: get, forget, settle, scan, purge, check. A scan
- * collects a page while it is on a connection, and gives it to the caller after it has left, so that the
- * caller may call the store.
+ * collects a page on a connection, leaves the connection, and then gives the page to the caller. So
+ * the callback may call the store.
  */
 #include "call_key.h"
 #include "cancel.h"
@@ -114,7 +114,7 @@ int idem_settle(idem_store *store, idem_bytes key, idem_bytes response, idem_err
     return rc ? idem__stats_refused(store, asked.kind, rc) : decide(store, &asked, error);
 }
 
-/* ------------------------------------------------------------------------------ on a connection alone */
+/* ------------------------------------------------------------------------ on a connection alone */
 
 /* Something that is done on a connection that nobody else uses meanwhile. */
 typedef struct {
@@ -257,8 +257,8 @@ static int read_filter(const idem_filter *filter, idem_filter *read, idem_error 
     memset(read, 0, sizeof *read);
     if (!filter)
         return IDEM_OK;
-    int rc = idem__validate_struct("filter", filter, offsetof(idem_filter, status), read, sizeof *read,
-                                error);
+    int rc = idem__validate_struct("filter", filter, offsetof(idem_filter, status), read,
+                                   sizeof *read, error);
     if (rc)
         return rc;
     if (read->status > IDEM_STATUS_CORRUPT || read->prefix.len > IDEM_KEY_MAX ||
@@ -379,7 +379,7 @@ int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, idem_error 
 
 static const idem_finding not_durable = {
     .what = "the store keeps its records in this process alone",
-    .mend = "use a durable store where a restart must not run work again",
+    .fix = "use a durable store where a restart must not run work again",
 };
 
 /* What a repeated check must not report again. */

@@ -7,7 +7,8 @@
 
 #include <idem/backend.h>
 
-void idem__batch_errors_init(idem__batch_errors *many, size_t count, idem_error *errors, idem_error *error)
+void idem__batch_errors_init(idem__batch_errors *many, size_t count, idem_error *errors,
+                             idem_error *error)
 {
     many->count = count;
     many->errors = errors;

@@ -20,7 +20,8 @@ typedef struct {
 } idem__batch_errors;
 
 /** Clears `error`. */
-void idem__batch_errors_init(idem__batch_errors *many, size_t count, idem_error *errors, idem_error *error);
+void idem__batch_errors_init(idem__batch_errors *many, size_t count, idem_error *errors,
+                             idem_error *error);
 
 /** Where an item's error goes, cleared. */
 idem_error *idem__batch_errors_error(idem__batch_errors *many, size_t index);

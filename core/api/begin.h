@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A begin in three parts, for whoever drives it: what the caller asked, the call, the outcome. */
+/* A begin in three parts: what the caller asked, the call, the outcome. */
 #ifndef IDEM_CORE_BEGIN_H
 #define IDEM_CORE_BEGIN_H
 

@@ -2,7 +2,7 @@
 /*
  * What a claim's owner does: complete, renew, checkpoint, release; and taking a claim up again by
  * its token. A call works on a copy of what the claim knows of its record, since a keepalive may
- * renew it at the same time; versions decide who is right.
+ * renew it at the same time; versions decide which of them is up to date.
  */
 #include "claim_ops.h"
 

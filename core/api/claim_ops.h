@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A change that a claim's owner makes, in three parts, for whoever drives it. */
+/* A change that a claim's owner makes, in three parts. */
 #ifndef IDEM_CORE_CLAIM_OPS_H
 #define IDEM_CORE_CLAIM_OPS_H
 

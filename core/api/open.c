@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening and closing stores: URL to backend, parameters to defaults, first connection to the backend.
+ * Opening and closing stores: from the URL to the backend, its parameters, its first connection.
  */
 #include "error.h"
 #include "fork.h"

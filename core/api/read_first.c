@@ -19,8 +19,8 @@
 #define FRESH_IF_IDLE 4u
 #define FRESH_IF_BUSY 64u
 
-/* A thread's replays, less its other begins. Whoever gets nothing but new keys, as most do, shall
-   not pay for those who repeat. */
+/* A thread's replays, less its other begins. A thread that begins only new keys, as most do, should
+   not pay for threads that repeat. */
 #define REPLAYS_MAX  3u
 #define REPLAYS_LOOK 2u
 

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking for a key before a claim is prepared or sent, where that is likely to pay. A wrong guess costs one
-   lookup, or one wait for a writer, and is right all the same. */
+/* Reading a key before a claim is prepared or sent, where that probably saves work. A wrong guess
+   costs one lookup, or one wait for a writer; the result is the same. */
 #ifndef IDEM_CORE_READ_FIRST_H
 #define IDEM_CORE_READ_FIRST_H
 
 #include "begin.h"
 
-/** Whether a begin looks before it inserts (IDEM_BACKEND_READ_FIRST), by what the last ones have found. */
+/** Whether a begin reads before it inserts (IDEM_BACKEND_READ_FIRST), by what the last ones
+ *  found. */
 bool idem__read_first(idem_store *store);
 
 /** Takes in what a begin has found. */
 void idem__read_first_learn(idem_store *store, const idem__call *call);
 
-/** On an instant store (IDEM_BACKEND_IN_PROCESS), where this thread's begins are replays: looks for a response.
+/** On a store in this process (IDEM_BACKEND_IN_PROCESS), where this thread's begins are replays:
+ *  looks for a response.
  *  @param request       checked
  *  @param[out] outcome  the replay
  *  @return false: it is no replay, or was not looked for */
 bool idem__read_first_replay(idem_store *store, const idem_request *request, idem_outcome *outcome);
 
-/** Carries out a begin's look, if it is one to be kept alive and no thread does that yet: what a look
- *  answers needs none, so that a command that replays starts none.
+/** Carries out a begin's look, if it is one to be kept alive and no thread does that yet: what a
+ *  look answers needs none, so that a command that replays starts none.
  *  @return true: the call is done. False: it is to be driven */
 bool idem__read_first_answers(idem_store *store, idem__begin *begin);
 

@@ -12,7 +12,7 @@
 #define STRUCT_MAX 4096u
 
 int idem__validate_struct(const char *what, const void *given, size_t least, void *read,
-                       size_t read_size, idem_error *error)
+                          size_t read_size, idem_error *error)
 {
     const unsigned char *bytes = given;
     size_t size;
@@ -41,7 +41,7 @@ int idem__validate_duration(const char *name, uint64_t ms, idem_error *error)
 }
 
 int idem__validate_bytes(const idem_store *store, const char *what, idem_bytes bytes,
-                      idem_error *error)
+                         idem_error *error)
 {
     if (!bytes.data && bytes.len > 0)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the %s is NULL but has a length", what);
@@ -53,7 +53,8 @@ int idem__validate_bytes(const idem_store *store, const char *what, idem_bytes b
     return IDEM_OK;
 }
 
-int idem__validate_json(const idem_store *store, const char *what, idem_bytes text, idem_error *error)
+int idem__validate_json(const idem_store *store, const char *what, idem_bytes text,
+                        idem_error *error)
 {
     idem__json json;
     int rc = idem__validate_bytes(store, what, text, error);
@@ -90,7 +91,7 @@ static int read_request(const idem_request *request, idem_request *read, idem_er
         return IDEM_OK;
     }
     return idem__validate_struct("request", request, offsetof(idem_request, fingerprint), read,
-                              sizeof *read, error);
+                                 sizeof *read, error);
 }
 
 static int check_durations(const idem_request *request, idem_error *error)
@@ -106,7 +107,7 @@ static int check_durations(const idem_request *request, idem_error *error)
 }
 
 int idem__validate_request(const idem_store *store, const idem_request *request, idem_request *read,
-                        idem_error *error)
+                           idem_error *error)
 {
     int rc = read_request(request, read, error);
     if (rc == IDEM_OK)

@@ -226,10 +226,9 @@ int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_e
     const char *hint = find_hint(scheme);
     if (hint)
         return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
-                              "no backend answers to %.40s: ; %s; known ones: %s", scheme, hint,
-                              schemes);
-    return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
-                          "no backend answers to %.40s: ; known ones: %s", scheme, schemes);
+                              "unknown scheme %.40s; %s; known ones: %s", scheme, hint, schemes);
+    return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND, "unknown scheme %.40s; known ones: %s",
+                          scheme, schemes);
 }
 
 static bool scheme_is_valid(const char *scheme)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which backend answers to a scheme. Registration and listing are public, in idem/backend.h. */
+/* Which backend a scheme means. Registration and listing are public, in idem/backend.h. */
 #ifndef IDEM_CORE_REGISTRY_H
 #define IDEM_CORE_REGISTRY_H
 

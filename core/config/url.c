@@ -189,8 +189,8 @@ static int parse_authority(char *authority, idem__url *url, idem_error *error)
     return IDEM_OK;
 }
 
-/* Behind `scheme:` with `//`: the authority ends at the path, which has to keep its slash, so the
-   authority is moved one to the left over one of the two slashes in front of it. */
+/* Behind `scheme:` with `//`. The path keeps its slash, so there is no room for a NUL after the
+   authority: it is moved to the left, over the two slashes in front of it. */
 static int parse_hierarchical(char *rest, idem__url *url, idem_error *error)
 {
     char *path = strchr(rest + 2, '/');

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Repeating what concerns a backend as a whole, by the rules that drive.c has for operations: only
+ * Repeating what concerns a backend as a whole, by the rules that call.c has for operations: only
  * what may succeed later, after a pause, until the deadline; and what may have been changed by an
  * earlier try is said to be uncertain, whatever the last one says.
  */

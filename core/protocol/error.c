@@ -70,7 +70,7 @@ void idem_op_fail(idem_op *op, bool permanent, int code, const char *format, ...
     op->permanent = permanent;
 }
 
-void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *mend, const char *format,
+void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *fix, const char *format,
                        ...)
 {
     char what[sizeof((idem_error *)NULL)->message];
@@ -78,7 +78,7 @@ void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *mend, 
     va_start(args, format);
     int len = vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    idem_finding finding = {.what = len < 0 ? format : what, .mend = mend};
+    idem_finding finding = {.what = len < 0 ? format : what, .fix = fix};
     if (emit)
         emit(emit_user, &finding);
 }

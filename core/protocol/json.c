@@ -96,10 +96,10 @@ static bool skip_escape(idem__json *json)
 /* A word that has `byte` in each of its bytes. */
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* The highest bit of each byte of `word` that has to be looked at, and perhaps of bytes above such a
-   one: control characters, quotes, backslashes, and parts of longer UTF-8 sequences. The first three are
-   what a subtraction takes below 0; what else it gives that bit is beyond ASCII. A quote changes places
-   with the space, and so stands right behind the control characters. */
+/* The highest bit of each byte of `word` that has to be examined, and perhaps of bytes above such a
+   one: control characters, quotes, backslashes, and parts of longer UTF-8 sequences. For the first
+   three a subtraction goes below 0; the other bytes with that bit are beyond ASCII. A quote is
+   exchanged with the space, which puts it right behind the control characters. */
 static inline uint64_t specials(uint64_t word)
 {
     uint64_t controls_and_quotes = (word ^ EACH('"' ^ ' ')) - EACH(' ' + 1);

@@ -4,10 +4,9 @@
  * same: the key escapes its separator, the hash takes every part with its length in front.
  */
 
-/* OpenSSL 3 would rather have everything done through EVP. That looks for engines first, in a
-   context of one's own as well, and so loads the host's openssl.cnf with the modules that it names
-   into a program that asked for a fingerprint. This here computes, and does nothing else: no
-   context, no memory, nothing to fail. */
+/* OpenSSL 3 recommends EVP. But EVP looks for engines first, in a separate context too. So it loads
+   the host's openssl.cnf, and the modules named there, into a program that asked for a fingerprint.
+   SHA256_*() only compute: no context, no memory, nothing to fail. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include <idem/backend.h>

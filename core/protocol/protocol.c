@@ -182,8 +182,8 @@ static idem__step replace_held(idem__call *call)
     return store_next(call, IDEM_OP_REPLACE, call->held.version);
 }
 
-/* The store has lost the record, and the claim was asked to reinstate it. An insert, so that
-   whoever was quicker keeps the key. */
+/* The store has lost the record, and the claim was asked to reinstate it. It is an insert, so that
+   another caller that was quicker keeps the key. */
 static idem__step reinstate(idem__call *call)
 {
     change_held(call);

@@ -2,7 +2,7 @@
 /*
  * The state machine of a key, as code that does no I/O and knows no clock.
  *
- * A call is started, and then says which store operation it wants (`op`). Whoever drives it has
+ * A call is started, and then says which store operation it wants (`op`). Its driver has
  * the operation stamped and carried out, and hands the result back; the call answers with what to
  * do next, until it is done. The same code serves every backend, the tests' simulator, and calls
  * that travel in a batch.
@@ -46,7 +46,7 @@ struct idem__call {
     bool read_first;  /**< begin: try a get before the insert */
     bool reinstate; /**< complete, renew, checkpoint: insert the record if the store has lost it */
     idem_bytes key;
-    uint8_t token[IDEM_TOKEN_SIZE]; /**< who calls: begin, resume, settle; else that of `held` */
+    uint8_t token[IDEM_TOKEN_SIZE]; /**< the caller's: begin, resume, settle; else that of `held` */
     idem_bytes fingerprint;         /**< begin */
     idem_bytes text;                /**< complete, settle: the response; checkpoint: it */
     idem_encoding encoding;         /**< complete: what the response is */

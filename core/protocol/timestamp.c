@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RFC 3339 times by whole numbers alone. Every record has two, and the C library's way by struct tm,
- * strftime() and sscanf() took longer than the rest of a record together.
+ * RFC 3339 times by integer arithmetic alone. Every record has two, and struct tm, strftime() and
+ * sscanf() took longer than the rest of a record together.
  *
- * Days are counted from a 1 March that begins a cycle of 400 years, so that the leap day is a year's
- * last; the source of that is Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+ * Days are counted from a 1 March that begins a cycle of 400 years, so that the leap day is a
+ * year's last. See Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
  */
 #include "timestamp.h"
 

@@ -8,7 +8,7 @@
 /** The length of `2026-11-23T16:00:00.000Z`. */
 #define IDEM__TIMESTAMP_LEN 24u
 
-/** Writes a time. What four digits can't name as a year becomes the first or the last moment that they can.
+/** Writes a time. A year beyond four digits becomes the first or the last time that they can name.
  *  @return behind it; there is no NUL */
 char *idem__timestamp_write(int64_t unix_ms, char *at);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No call is a cancellation point. A thread that waits in a queue has its operations there, and one
- * that leads a batch has those of others in hand: if pthread_cancel() ended it in the middle, nobody
- * would answer them. A thread that is cancelled in a call ends at its next cancellation point behind it.
+ * No call is a cancellation point. A thread that waits in a queue has its operations there, and a
+ * batch's leader has those of others. If pthread_cancel() ended it there, these operations would
+ * never be answered. A thread that is cancelled in a call ends at its next cancellation point.
  *
- * It is held off where a backend, the host's hook or the system is entered: around a connection's work, around
- * opening and closing, and in the wrappers of system calls that are points of cancellation.
+ * It is held off where a backend, the host's hook or the system is entered: around a connection's
+ * work, around opening and closing, and in the wrappers of system calls that are such points.
  */
 #ifndef IDEM_CORE_CANCEL_H
 #define IDEM_CORE_CANCEL_H

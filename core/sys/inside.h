@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether this thread is in the middle of something that holds a lock or a connection. A signal handler
- * may interrupt it there and call fork(): to bring everything to rest would be to wait for oneself.
- * Such a fork is let pass as it is, and its child can use no store any more: it may exec another
- * program, or end.
+ * Whether this thread holds a lock or a connection of the library. A signal handler may interrupt
+ * it there and call fork(): bringing everything to rest would then wait for this very thread. Such
+ * a fork passes without that, and its child can use no store any more: it may exec another program,
+ * or end.
  */
 #ifndef IDEM_CORE_INSIDE_H
 #define IDEM_CORE_INSIDE_H

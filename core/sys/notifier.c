@@ -109,8 +109,7 @@ void idem__notifier_renew(idem__notifier *wake)
     int number = wake->fd;
     idem__notifier made;
     int cancel_state = idem__cancel_hold();
-    idem__notifier_close(
-        wake); /* first: its number may be the last one that the process may have */
+    idem__notifier_close(wake); /* first: the process may have no descriptor left */
     wake->raised = false;
     if (number >= 0 && make(&made) == 0) {
         if (made.fd != number)

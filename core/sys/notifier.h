@@ -20,8 +20,8 @@ void idem__notifier_close(idem__notifier *wake);
 void idem__notifier_signal(idem__notifier *wake);
 void idem__notifier_clear(idem__notifier *wake);
 
-/** In the child of a fork(): the descriptor is the parent's too. Puts another one, not raised, under
- *  its number; without one there is none any more. */
+/** In the child of a fork(), where the descriptor is shared with the parent: puts a new,
+ *  unsignalled one under its number. If none can be made, the notifier has none any more. */
 void idem__notifier_renew(idem__notifier *wake);
 
 #endif

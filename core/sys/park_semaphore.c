@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parking a thread by a semaphore. A condition variable takes a mutex as well, which the sleeper meets while its waker
- * still holds it: with sixty callers that was every third system call.
+ * Parking a thread by a semaphore. A condition variable also needs a mutex, which the waker often
+ * still holds when the sleeper wakes: with sixty callers that was every third system call.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sem_clockwait(), before glibc takes it for POSIX' own */
@@ -56,8 +56,8 @@ bool idem__park(idem__parker *parker, uint64_t deadline_ms)
     return failed == 0;
 }
 
-/* The semaphore may be gone as soon as it was posted, and glibc touches it no more: what follows is a wake at its
-   address. */
+/* The semaphore may be gone as soon as it is posted; glibc does not touch it after that, and only
+   wakes at its address. */
 void idem__unpark(idem__parker *parker)
 {
     (void)sem_post(&parker->wakes);

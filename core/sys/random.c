@@ -2,10 +2,10 @@
 /*
  * Tokens and versions from the system's random source.
  *
- * Where others share the records, each is drawn when it is needed. What lies in memory ahead of
- * that is copied with the memory: two machines out of one snapshot would go on with the same
- * tokens, and each would take the other's claim for its own. A system call of 0.4 us stands beside
- * a disk or a network there.
+ * If others share the records, each is drawn when it is needed. Bits that are drawn ahead are
+ * copied with the memory: two machines from one snapshot would go on with the same tokens, and each
+ * would take the other's claim for its own. A system call of 0.4 us is little beside a disk or a
+ * network.
  *
  * Where the records are in the same memory, the call would cost as much as half a claim, so bits
  * are drawn in bulk into a few pools: 8 KiB in one call cost a quarter of what they cost in
@@ -36,7 +36,7 @@
 #define WORDS 1024u
 
 #define PAUSE_MS    10u   /* before a source that is not ready is asked again */
-#define PATIENCE_MS 5000u /* of who names no deadline */
+#define PATIENCE_MS 5000u /* of a caller without a deadline */
 
 typedef struct {
     _Alignas(64) atomic_bool taken;

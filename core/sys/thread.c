@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads of the library's own. Signals are the host's: all are blocked from a thread's beginning on.
+ * The library's own threads. Signals belong to the host: all are blocked from the thread's start.
  */
 #include "thread.h"
 

@@ -135,9 +135,9 @@ IDEM_API bool idem_async_cancel(idem_async *async, idem_async_call call);
 /**
  * Submits an idem_begin().
  *
- * A call that waits for its key (`wait_ms`) holds up no other. A claim that comes too late for
- * whoever wanted it (a cancel that was refused, a close) is in the outcome like any other, and has
- * to be completed or released, or its lease runs out.
+ * A call that waits for its key (`wait_ms`) holds up no other. A claim that comes too late
+ * (after a cancel that was refused, or a close) is in the outcome like any other, and has to be
+ * completed or released; otherwise the key is in progress until its lease ends.
  *
  * @param fn         is told the answer.
  * @param[out] call  for idem_async_cancel(); may be NULL. Written before the callback can run.

@@ -103,7 +103,7 @@ typedef struct {
     /* for the backend to fill in */
     bool applied;
     bool has_found;
-    bool permanent;    /**< the error is of a kind that repeating does not mend */
+    bool permanent;    /**< repeating can't help against this error */
     idem_record found; /**< with its age_ms; the store clears it */
     idem_error error;  /**< use idem_op_fail() */
 } idem_op;
@@ -433,9 +433,9 @@ struct idem_backend_ops {
      *  comes. */
     void (*abandon)(idem_backend *backend, idem_op *op);
 
-    /** Gives the connection up, because its answers do not come. Who polls its descriptor is woken,
-     *  so it is shut down here and closed by the next `receive` or `connect`; that `receive` gives
-     *  back all that is in flight. */
+    /** Gives the connection up, because its answers do not come. A thread that polls its descriptor
+     *  is woken: it is shut down here and closed by the next `receive` or `connect`; that `receive`
+     *  gives back all that is in flight. */
     void (*drop)(idem_backend *backend);
 
     /** Says what to wait for before the next `receive`. */
@@ -497,8 +497,8 @@ IDEM_API IDEM_MUST_CHECK int idem_open_backend(const idem_backend_ops *ops, void
                                                const char *options, idem_store **store,
                                                idem_error *error);
 
-/** Hands a finding on, from within `check`: how to mend it, and what it is. */
-IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *mend,
+/** Hands a finding on, from within `check`: what it is, and how to fix it. */
+IDEM_API void idem_finding_emit(idem_finding_fn emit, void *emit_user, const char *fix,
                                 const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 4, 5)))

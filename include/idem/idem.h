@@ -59,9 +59,9 @@ extern "C" {
 #endif
 
 #define IDEM_VERSION_MAJOR 0
-#define IDEM_VERSION_MINOR 1
+#define IDEM_VERSION_MINOR 2
 #define IDEM_VERSION_PATCH 0
-/** The version of this header: as one number that can be compared, 0.1.0 is 100; and as text. */
+/** The version of this header: as one number that can be compared, 0.2.0 is 200; and as text. */
 #define IDEM_VERSION_NUMBER \
     (IDEM_VERSION_MAJOR * 10000 + IDEM_VERSION_MINOR * 100 + IDEM_VERSION_PATCH)
 #define IDEM_VERSION_TEXT          \
@@ -122,7 +122,7 @@ IDEM__INLINE idem_bytes idem_bytes_of(const void *data, size_t len)
 /** Every error code: name, number, meaning. Numbers are never reused. */
 #define IDEM_ERROR_MAP(X)                                                     \
     X(ARGUMENT, 1, "an argument, an option or the input is not valid")        \
-    X(UNKNOWN_BACKEND, 2, "no backend answers to this URL's scheme")          \
+    X(UNKNOWN_BACKEND, 2, "the scheme of the URL is unknown")                 \
     X(UNAVAILABLE, 3, "the store can't be used now; nothing was changed")     \
     X(UNCERTAIN, 4, "the reply was lost; the change may have been made")      \
     X(LOST, 5, "the claim is held by another caller, or has ended")           \
@@ -153,7 +153,7 @@ typedef struct {
  */
 IDEM_API const char *idem_strerror(int code);
 
-/** The library's version, such as "0.1.0". Static text. */
+/** The library's version, such as "0.2.0". Static text. */
 IDEM_API const char *idem_version(void);
 
 /* ------------------------------------------------------------------------------------ stores */
@@ -273,8 +273,8 @@ typedef struct {
  *               `x`, so end it with a separator (`app:`).
  * @param[out] store  receives the handle; end it with idem_close().
  * @return IDEM_ERR_ARGUMENT: the URL is malformed, or names an option that is not known (the
- *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: nothing answers to the scheme
- *         (the message lists what does); IDEM_ERR_UNAVAILABLE: the store can't be reached or
+ *         message lists the known ones); IDEM_ERR_UNKNOWN_BACKEND: the scheme is unknown (the
+ *         message lists the known ones); IDEM_ERR_UNAVAILABLE: the store can't be reached or
  *         created; IDEM_ERR_CORRUPT: what is there is no store; IDEM_ERR_UNSUPPORTED: it was
  *         written by a newer version; IDEM_ERR_UNCERTAIN: its tables may have been made: open it
  *         again; IDEM_ERR_NO_MEMORY.
@@ -504,8 +504,8 @@ IDEM_API int idem_complete_many(idem_store *store, idem_claim *const *claims,
 IDEM_API int idem_renew(idem_store *store, idem_claim *claim, uint64_t lease_ms, idem_error *error);
 
 /**
- * Leaves a JSON text in the unfinished record, for whoever continues after a crash, and starts
- * the lease anew. It replaces the last one; an empty text removes it.
+ * Leaves a JSON text in the unfinished record, for the caller that continues after a crash, and
+ * restarts the lease. It replaces the last one; an empty text removes it.
  *
  * @return as idem_complete(); a claim that is completed is IDEM_ERR_LOST.
  */
@@ -546,7 +546,7 @@ IDEM_API int idem_keepalive(idem_store *store, idem_claim *claim, idem_error *er
 /** Frees a claim object; the record stays as it is, and a keepalive ends. NULL is fine. */
 IDEM_API void idem_claim_free(idem_claim *claim);
 
-/** The claim's token, IDEM_TOKEN_SIZE bytes, borrowed from the claim. Whoever has it can act as
+/** The claim's token, IDEM_TOKEN_SIZE bytes, borrowed from the claim. Its holder can act as
  *  this caller: treat it as a password. */
 IDEM_API const uint8_t *idem_claim_token(const idem_claim *claim);
 
@@ -667,8 +667,8 @@ typedef struct {
     uint64_t limit;    /**< at most so many */
 } idem_filter;
 
-/** Is given one record; it is valid during the call only. Non-zero ends the scan. It may call
- *  into the store. */
+/** Is given one record; it is valid during the call only. Non-zero ends the scan, which then
+ *  returns IDEM_OK: keep your own reason in `user`. It may call into the store. */
 typedef int (*idem_scan_fn)(const idem_record *record, void *user);
 
 /**
@@ -676,8 +676,9 @@ typedef int (*idem_scan_fn)(const idem_record *record, void *user);
  * end is given at least once; one that comes or goes in the meantime may be given or not. What
  * idem_begin() would call corrupt is given with IDEM_STATUS_CORRUPT and its key, all else zero.
  *
- * @return IDEM_ERR_UNSUPPORTED: the store has no IDEM_TRAIT_SCAN; IDEM_ERR_ARGUMENT;
- *         IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT; IDEM_ERR_NO_MEMORY.
+ * @return IDEM_OK, also if `fn` ended the scan or the limit was reached; IDEM_ERR_UNSUPPORTED: the
+ *         store has no IDEM_TRAIT_SCAN; IDEM_ERR_ARGUMENT; IDEM_ERR_UNAVAILABLE; IDEM_ERR_CORRUPT;
+ *         IDEM_ERR_NO_MEMORY.
  * @par Blocking   up to the store's timeout for each page of records.
  */
 IDEM_API int idem_scan(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
@@ -701,7 +702,7 @@ IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, id
 /** Something in a store's settings that could lose records or run work twice. */
 typedef struct {
     const char *what; /**< one line: the setting and its value */
-    const char *mend; /**< one line: what to do */
+    const char *fix;  /**< one line: what to do */
 } idem_finding;
 
 /** Is given one finding; it is valid during the call only. */

@@ -250,7 +250,7 @@ class claim
         return call([&](idem_error *why) { return idem_keepalive(store_, claim_, why); });
     }
 
-    /** idem_checkpoint(): a JSON text for whoever continues after a crash. */
+    /** idem_checkpoint(): a JSON text for the caller that continues after a crash. */
     void checkpoint(std::string_view json)
     {
         try_checkpoint(json).value();
@@ -280,7 +280,7 @@ class claim
     {
         idem_claim_set_ttl(claim_, ttl.count() > 0 ? static_cast<std::uint64_t>(ttl.count()) : 0);
     }
-    /** The claim's token: whoever has it can act as this caller. All zero if nothing is held. */
+    /** The claim's token: its holder can act as this caller. All zero if nothing is held. */
     idem::token token() const noexcept
     {
         idem::token copy{};

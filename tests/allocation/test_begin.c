@@ -124,7 +124,7 @@ static void judge_in_doubt(trial *t, int rc)
     judge_left_alone(t, rc, IDEM_IN_DOUBT);
 }
 
-/* The same caller comes again while his first claim is in use. */
+/* The same caller begins again while its first claim is in use. */
 static void prepare_own(trial *t)
 {
     hold(t, LONG_MS, 0);

@@ -129,7 +129,7 @@ static unsigned findings;
 static void count_finding(void *user, const idem_finding *finding)
 {
     (void)user;
-    findings += *finding->what && *finding->mend;
+    findings += *finding->what && *finding->fix;
 }
 
 static int check(trial *t, idem_error *error)

@@ -74,7 +74,7 @@ bench_key bench_key_record(uint64_t seed, uint64_t index, uint64_t records);
 /** A key that no other number gives, at a random place between the others. */
 bench_key bench_key_fresh(uint64_t seed, uint64_t number);
 
-/** Random bits for who has a state of his own; quick, and good for nothing else. */
+/** Random bits for a caller with a state of its own; quick, and good for nothing else. */
 uint64_t bench_random(uint64_t *state);
 /** Writes the 16 hexadecimal digits of a number. */
 void bench_hex(uint64_t number, char out[16]);

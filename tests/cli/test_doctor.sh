@@ -13,7 +13,7 @@ scene 'a finding is told twice: to programs on stdout, to people on stderr'
 expect 1 doctor --store "$IDEM_STORE?synchronous=normal"
 out_has '{"findings":[{"what":"SQLite file '
 out_has 'synchronous=normal'
-out_has '"mend":"open it with synchronous=full'
+out_has '"fix":"open it with synchronous=full'
 out_has '"sound":false}'
 err_has 'idem: SQLite file '
 err_has 'open it with synchronous=full'

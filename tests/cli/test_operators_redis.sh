@@ -96,3 +96,10 @@ expect 10 begin seen --store-file url
 [ "$("$idem" forget seen --store-file url 2>err)" = '' ] || fail 'it was forgotten'
 err_lacks word
 expect 10 begin seen
+
+scene 'a result whose storing got no answer may be stored, and the message says so'
+expect 0 --store "$IDEM_STORE?timeout=300ms" run doubt --lease 1500ms -- sh -c "echo out; kill -STOP $redis"
+kill -CONT "$redis"
+out_is out
+err_has 'its result may not be stored'
+err_lacks 'is not stored'

@@ -6,7 +6,7 @@
  *
  * Around each call the table is read twice over the system's own VFS: as it is, and from a copy of
  * the files as if the process had died, where SQLite recovers what the log holds. What the call
- * answered has to agree with both. Then the disk is mended, and the same handle does the work.
+ * answered has to agree with both. Then the disk is fixed, and the same handle does the work.
  */
 #include "lateness.h"
 #include "options.h"
@@ -301,7 +301,7 @@ static void run_steps(void)
             continue;
         shim_mend();
         if (attempt(i, &error))
-            wrong(steps[i].name, "the disk is mended, and it fails still", &error);
+            wrong(steps[i].name, "the disk is fixed, and it fails still", &error);
     }
 }
 

@@ -31,7 +31,7 @@ prints 'the report of 2026-01-31 is sent already'
 
 IDEM_STORE='mysql://app:secret@db/jobs'
 expect 78 "$choose_backend" 2026-01-31
-says '$IDEM_STORE: no backend answers to mysql'
+says '$IDEM_STORE: unknown scheme mysql'
 says_not 'secret'
 IDEM_STORE="sqlite:other.db?leese=30s"
 expect 78 "$choose_backend" 2026-01-31

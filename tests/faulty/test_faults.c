@@ -40,7 +40,7 @@ typedef enum {
     PASSES = 1,  /* once: not noticed; always: an error by the deadline */
     AT_DEADLINE, /* an error, and no time is left to repeat */
     TOO_LATE,    /* the right answer, if no other operation is needed */
-    FINAL        /* an error that repeating does not mend */
+    FINAL        /* an error that repeating does not fix */
 } effect;
 
 typedef struct {

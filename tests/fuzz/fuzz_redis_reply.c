@@ -145,7 +145,7 @@ static void ask_scan(idem__redis *self, fuzz_source *source)
 static void take_finding(void *user, const idem_finding *finding)
 {
     (void)user;
-    HOLDS(finding->what[0] != '\0' && finding->mend[0] != '\0');
+    HOLDS(finding->what[0] != '\0' && finding->fix[0] != '\0');
     for (const char *at = finding->what; *at; at++)
         HOLDS((unsigned char)*at >= ' ' && *at != '\x7f');
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every finding is made true and reported, with how to mend it; a sound server has none. */
+/* Every finding is made true and reported, with how to fix it; a sound server has none. */
 #include "proxy.h"
 #include "redis_test.h"
 
@@ -10,7 +10,7 @@
 
 typedef struct {
     char what[256];
-    char mend[256];
+    char fix[256];
 } finding;
 
 static finding findings[FINDINGS_MAX];
@@ -23,9 +23,9 @@ static void keep(void *user, const idem_finding *found)
 {
     (void)user;
     ck_assert_uint_lt(finding_count, FINDINGS_MAX);
-    ck_assert(!strchr(found->what, '\n') && !strchr(found->mend, '\n'));
+    ck_assert(!strchr(found->what, '\n') && !strchr(found->fix, '\n'));
     (void)snprintf(findings[finding_count].what, sizeof findings[0].what, "%s", found->what);
-    (void)snprintf(findings[finding_count++].mend, sizeof findings[0].mend, "%s", found->mend);
+    (void)snprintf(findings[finding_count++].fix, sizeof findings[0].fix, "%s", found->fix);
 }
 
 static void look(const char *url)
@@ -36,19 +36,19 @@ static void look(const char *url)
     idem_close(store);
 }
 
-static bool reported(const char *what, const char *mend)
+static bool reported(const char *what, const char *fix)
 {
     for (size_t i = 0; i < finding_count; i++) {
-        if (strstr(findings[i].what, what) && strstr(findings[i].mend, mend))
+        if (strstr(findings[i].what, what) && strstr(findings[i].fix, fix))
             return true;
     }
     return false;
 }
 
-static void assert_only(const char *what, const char *mend)
+static void assert_only(const char *what, const char *fix)
 {
-    ck_assert_msg(finding_count == 1 && reported(what, mend), "%zu findings, first: %s: %s",
-                  finding_count, findings[0].what, findings[0].mend);
+    ck_assert_msg(finding_count == 1 && reported(what, fix), "%zu findings, first: %s: %s",
+                  finding_count, findings[0].what, findings[0].fix);
 }
 
 static void assert_sound(const char *url)
@@ -70,7 +70,7 @@ typedef struct {
     const char *make; /* with CONFIG SET in front */
     const char *undo;
     const char *what;
-    const char *mend;
+    const char *fix;
 } setting;
 
 static const setting settings[] = {
@@ -91,7 +91,7 @@ START_TEST(a_setting_that_could_lose_records_is_found)
     (void)snprintf(command, sizeof command, "CONFIG SET %s", settings[_i].make);
     server_do(&redis, command);
     look(redis.url);
-    assert_only(settings[_i].what, settings[_i].mend);
+    assert_only(settings[_i].what, settings[_i].fix);
     (void)snprintf(command, sizeof command, "CONFIG SET %s", settings[_i].undo);
     server_do(&redis, command);
     assert_sound(redis.url);

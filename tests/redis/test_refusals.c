@@ -64,7 +64,7 @@ static int ignore_record(const idem_record *record, void *user)
 static void ignore_finding(void *user, const idem_finding *finding)
 {
     (void)user;
-    ck_assert_ptr_nonnull(finding->mend);
+    ck_assert_ptr_nonnull(finding->fix);
 }
 
 START_TEST(scan_and_check_survive_garbage)

@@ -45,7 +45,7 @@ static void clear_both(void)
     idem_outcome_clear(&b);
 }
 
-/* B begins with `what` happening in front of his write. */
+/* B begins, and `what` happens just before its write. */
 static void b_begins(idem_op_kind write, meanwhile *what, idem_outcome_kind expected)
 {
     in_front_of(write, what);

@@ -2,7 +2,7 @@
 /*
  * What callers do: they begin, work, complete, renew, leave checkpoints, release, come back with
  * an old token, take up each other's claims, look, forget, crash. They know no more than a
- * program that uses the library: an idem_claim, made and updated as core/begin.c and core/change.c
+ * program that uses the library: an idem_claim, made and updated as core/api/begin.c and core/api/claim_ops.c
  * do it, and the tokens they remember.
  */
 #include "store.h"
@@ -78,7 +78,7 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     return one;
 }
 
-/* Puts the question to the protocol as core/begin.c and core/change.c do. */
+/* Puts the question to the protocol as core/api/begin.c and core/api/claim_ops.c do. */
 static void put_question(const world *made, task *one)
 {
     const question *asked = &one->letter.asked;
@@ -301,7 +301,7 @@ static void take_claim(world *made, caller *who, const task *ended)
     who->responses[ended->key].len = 0;
 }
 
-/* As core/change.c does after complete, renew, checkpoint and release. A claim that has ended is
+/* As core/api/claim_ops.c does after complete, renew, checkpoint and release. A claim that has ended is
    dropped by most callers; some go on and use it again. */
 static void settle_claim(caller *who, const task *ended)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stands in core/drive.c's place: it stamps, sends, takes answers, pauses, repeats and gives
+ * What stands in core/engine/call.c's place: it stamps, sends, takes answers, pauses, repeats and gives
  * up as the driver does, but one operation at each step, so that all callers' operations mix in
  * every order, and with a store between that loses and delays. Where the driver reads a clock or
  * waits, a word of the history decides.
@@ -242,12 +242,12 @@ static void end_call(world *made, caller *who, task *one)
     one->running = false;
 }
 
-/* What can't be mended ends a call at once, and nothing else does before the deadline. */
+/* What can't be fixed ends a call at once, and nothing else does before the deadline. */
 static void check_step(world *made, const task *one, idem__step next)
 {
     bool for_good = one->fault == FAULT_REFUSED_FOR_GOOD || one->fault == FAULT_FULL;
     if (for_good && next != IDEM__STEP_DONE)
-        world_breach(made, BREACH_ENDLESS, "%s would repeat what repeating can't mend",
+        world_breach(made, BREACH_ENDLESS, "%s would repeat what repeating can't fix",
                      counts_kind_text(one->call.kind));
     if (one->fault != FAULT_NONE && !for_good && next == IDEM__STEP_NEXT)
         world_breach(made, BREACH_TABLE, "%s goes on after a failure as if it had been answered",

@@ -11,14 +11,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-/* All findings, one a line: what, a bar, how to mend it. */
+/* All findings, one a line: what, a bar, how to fix it. */
 static char found[4096];
 
 static void take(void *user, const idem_finding *finding)
 {
     size_t len = strlen(found);
     (void)user;
-    (void)snprintf(found + len, sizeof found - len, "%s | %s\n", finding->what, finding->mend);
+    (void)snprintf(found + len, sizeof found - len, "%s | %s\n", finding->what, finding->fix);
 }
 
 static int examine(idem_store *store)
@@ -62,7 +62,7 @@ END_TEST
 static const struct {
     mode_t mode;
     const char *says;
-    const char *mend;
+    const char *fix;
 } modes[] = {
     {0666, "may be written by every user of the machine (mode 666)", "chmod o-w"},
     {0660, "may be written by its group", "chmod g-w"},
@@ -76,7 +76,7 @@ START_TEST(who_else_may_use_the_file_is_found)
     ck_assert_int_eq(chmod(store_path, modes[_i].mode), 0);
     examine_url("");
     ck_assert_found(modes[_i].says);
-    ck_assert_found(modes[_i].mend);
+    ck_assert_found(modes[_i].fix);
     ck_assert_int_eq(chmod(store_path, 0600), 0);
     examine_url("");
     ck_assert_not_found("may be");

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The caller's database, his connection and the store on it. */
+/* The caller's database, its connection and the store on it. */
 static sqlite3 *db;
 static idem_store *store;
 

@@ -234,7 +234,7 @@ static void take_finding(void *user, const idem_finding *finding)
 {
     size_t len = strlen(found);
     (void)user;
-    (void)snprintf(found + len, sizeof found - len, "%s | %s\n", finding->what, finding->mend);
+    (void)snprintf(found + len, sizeof found - len, "%s | %s\n", finding->what, finding->fix);
 }
 
 START_TEST(a_second_name_that_nobody_uses_is_found)

@@ -26,7 +26,7 @@
 
 typedef struct queue queue;
 
-/* A caller, who is in the queue or in one batch while he has something to send. */
+/* A caller: in the queue, or in one batch, while it has something to send. */
 typedef struct caller {
     queue *shared;
     record_texts texts;
