@@ -21,6 +21,8 @@ static void take_finding(void *user, const idem_finding *finding)
     cli_text_string(&found->text, idem_str(finding->what));
     cli_text_add(&found->text, ",\"fix\":");
     cli_text_string(&found->text, idem_str(finding->fix));
+    cli_text_add(&found->text, ",\"mend\":"); /* its older name */
+    cli_text_string(&found->text, idem_str(finding->fix));
     cli_text_add(&found->text, "}");
     cli_say("%s: %s", finding->what, finding->fix);
 }

@@ -115,7 +115,7 @@ static bool has_slot(const void *of, idem_bytes key)
 static void emit_of_node(void *user, const idem_finding *finding)
 {
     const examination *at = user;
-    idem_finding_emit(at->emit, at->emit_user, finding->mend, "%.120s: %s", at->node->redis->name,
+    idem_finding_emit(at->emit, at->emit_user, finding->fix, "%.120s: %s", at->node->redis->name,
                       finding->what);
 }
 

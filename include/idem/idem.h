@@ -702,7 +702,10 @@ IDEM_API int idem_purge(idem_store *store, uint64_t limit, uint64_t *removed, id
 /** Something in a store's settings that could lose records or run work twice. */
 typedef struct {
     const char *what; /**< one line: the setting and its value */
-    const char *fix;  /**< one line: what to do */
+    union {
+        const char *fix;  /**< one line: what to do */
+        const char *mend; /**< the same, by its older name */
+    };
 } idem_finding;
 
 /** Is given one finding; it is valid during the call only. */

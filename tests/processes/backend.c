@@ -157,7 +157,7 @@ static void start_postgres(bool synchronous, char *url, size_t size)
                    postgres.pair[0].port, postgres.pair[1].port);
 }
 
-static void fail_over(void)
+static void promote_standby(void)
 {
     pg_server *old = &postgres.pair[postgres.primary];
     pg_server *fresh = &postgres.pair[1 - postgres.primary];
@@ -183,7 +183,7 @@ static void tend_postgres(uint64_t now_us)
         postgres.next_us = now_us + APART_US;
         return;
     }
-    fail_over();
+    promote_standby();
     postgres.apart = false;
     postgres.next_us = 0;
 }

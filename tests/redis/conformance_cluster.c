@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The suite on redis+cluster://. */
 #include "cluster_set.h"
-#include "conformance.h"
+#include "main.h"
 
 static cluster_set cluster;
 

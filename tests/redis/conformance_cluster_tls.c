@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The suite on rediss+cluster://, whose nodes are told by name. */
 #include "cluster_set.h"
-#include "conformance.h"
+#include "main.h"
 #include "tls_server.h"
 
 #include <stdio.h>

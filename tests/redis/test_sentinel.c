@@ -351,7 +351,7 @@ static void collect(void *user, const idem_finding *finding)
     findings *all = user;
     size_t len = strlen(all->text);
     (void)snprintf(all->text + len, sizeof all->text - len, "%s -> %s\n", finding->what,
-                   finding->mend);
+                   finding->fix);
 }
 
 static void examine(idem_store *store, findings *all)
