@@ -59,7 +59,7 @@ static inline void open_at(const idem_backend_ops *table, const char *host, int 
     static idem_config config;
     memset(values, 0, sizeof values);
     values[0].number = ANSWER_MS; /* connect_timeout */
-    values[2].text = ca;          /* tls_ca, where there is one */
+    values[3].text = ca;          /* tls_ca, where there is one; in front of it: replicas */
     config = (idem_config){.size = sizeof config,
                            .scheme = table->scheme,
                            .host = host,

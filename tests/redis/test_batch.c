@@ -13,7 +13,7 @@ extern const idem_backend_ops idem__redis_backend;
 static server redis;
 static proxy *between;
 static idem_backend *backend;
-static idem_value values[2];
+static idem_value values[3];
 static idem_config config;
 
 static void set_up(void)

@@ -37,7 +37,7 @@ static server redis;
 static test_options options;
 static redisContext *truth;
 static idem_backend *backend;
-static idem_value values[2];
+static idem_value values[3];
 static idem_config config;
 static unsigned long uncertain;
 static unsigned long unavailable;
