@@ -39,11 +39,14 @@
  *   may submit, cancel, dispatch, free claims, call the store in the blocking way, fork() and
  *   close. They must return: no exception, longjmp() or end of the thread.
  * - *Threads.* Any number may submit and cancel at once; one at a time dispatches.
- * - *Inside.* From the first submit on a thread or two carry the calls out, all that wait together
- *   in one batch, and one more watches over their times. They have all signals blocked. A store
- *   that may be used by the calling thread alone (idem_sqlite_open_on()) is entered by
- *   idem_async_dispatch() instead, which then blocks as long as the store does. A hook of
- *   ::idem_options may not fork().
+ * - *Inside.* On Redis and PostgreSQL (Linux) nothing runs in another thread: idem_async_dispatch()
+ *   sends and receives on a connection of the object's own, and never blocks. What is submitted
+ *   moves on while the loop dispatches. Only to connect, a thread is started, which ends when the
+ *   connection stands. On other stores, from the first submit on, a thread or two carry the calls
+ *   out, all that wait together in one batch, and one more watches over their times. These threads
+ *   have all signals blocked. A store that may be used by the calling thread alone
+ *   (idem_sqlite_open_on()) is entered by idem_async_dispatch(), which then blocks as long as the
+ *   store does. A hook of ::idem_options may not fork().
  * - *fork()* waits for what is at the store at that moment. The calls are the parent's: in the
  *   child none is under way, no callback is run for one that the parent submitted, and the claims
  *   are free for use. The object works on in both. The descriptor keeps its number in the child,

@@ -108,8 +108,9 @@ static const refusal refusals[] = {
     {"-ASK 3999 127.0.0.1:6381\r\n", IDEM_ERR_UNSUPPORTED, true, "cluster"},
     {"-CROSSSLOT Keys in request don't hash to the same slot\r\n", IDEM_ERR_UNSUPPORTED, true,
      "cluster"},
-    {"-NOAUTH Authentication required.\r\n", IDEM_ERR_UNAVAILABLE, true, "password"},
-    {"-WRONGPASS invalid username-password pair\r\n", IDEM_ERR_UNAVAILABLE, true, "password"},
+    /* The greeting was accepted: the next one logs on anew. */
+    {"-NOAUTH Authentication required.\r\n", IDEM_ERR_UNAVAILABLE, false, "password"},
+    {"-WRONGPASS invalid username-password pair\r\n", IDEM_ERR_UNAVAILABLE, false, "password"},
     {"-NOPERM this user has no permissions to run the 'set' command\r\n", IDEM_ERR_UNAVAILABLE,
      true, "allow set"},
     {"-DENIED Redis is running in protected mode\r\n", IDEM_ERR_UNAVAILABLE, true, "protected"},
