@@ -73,7 +73,7 @@ int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postg
     uint64_t now_ms = idem_monotonic_ms();
     if (self->traffic.wire.first)
         return IDEM_OK; /* what becomes of it, its answers will tell */
-    if (now_ms >= deadline_ms)
+    if (deadline_ms > 0 && now_ms >= deadline_ms)
         return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
                                         "the deadline came before %s could be asked: set a longer "
                                         "timeout",
@@ -81,6 +81,9 @@ int idem__postgres_ready(idem__postgres *self, uint64_t deadline_ms, idem__postg
     bool warm = self->conn && !self->broken && now_ms - self->heard_ms < WARM_MS;
     if (warm || is_usable(self))
         return IDEM_OK;
+    if (deadline_ms == 0)
+        return idem__postgres_fault_set(fault, false, IDEM_ERR_UNAVAILABLE,
+                                        "there is no connection to %s", self->name);
     idem__postgres_hang_up(self);
     self->pipe = self->oldest = &self->own;
     uint64_t limit_ms = idem__postgres_target_limit_ms(self);

@@ -225,16 +225,6 @@ static bool is_under_way(const idem__postgres *self)
     return self->traffic.wire.first || self->traffic.waiting.first;
 }
 
-/* Waits for what may come within microseconds. @return the connection is over */
-static bool spin(idem__postgres *self)
-{
-    bool over = false;
-    while (!over && self->pq->PQisBusy(self->conn) && idem_spin_yield(&self->patience))
-        over = exchange(self);
-    idem_spin_end(&self->patience);
-    return over;
-}
-
 static bool await(idem__postgres *self, uint64_t deadline_ms)
 {
     if (!self->pq->PQisBusy(self->conn))
@@ -251,10 +241,6 @@ void idem__postgres_flight_settle(idem__postgres *self, uint64_t deadline_ms)
     pump(self);
     take_in(self, false);
     while (is_under_way(self)) {
-        if (spin(self)) {
-            take_in(self, true);
-            continue;
-        }
         if (!await(self, deadline_ms)) {
             self->late = true;
             fail_all(self);
@@ -398,6 +384,8 @@ void idem__postgres_flight_wants(const idem_backend *backend, idem_wants *wants)
     bool open = self->conn != NULL;
     *wants = (idem_wants){
         .fd = open ? self->pq->PQsocket(self->conn) : -1,
+        .in_flight = traffic->done_count + (is_under_way(self) ? 1 : 0), /* batches: one will do */
+        .progress = self->progress,
         .read = open,
         .write = open && self->pq->PQflush(self->conn) > 0,
         .at_once = traffic->done_count > 0 ||

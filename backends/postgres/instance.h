@@ -72,6 +72,7 @@ typedef struct idem__postgres {
     const idem_config *config;
     const idem__pq *pq;
     PGconn *conn;         /**< NULL: closed; the next call opens it again */
+    uint64_t progress;    /**< how often something has come */
     bool joined;          /**< conn is the caller's */
     bool nested;          /**< joined: the batch is carried out inside the caller's transaction */
     bool was_nonblocking; /**< joined: how the caller had set it */
@@ -105,7 +106,6 @@ typedef struct idem__postgres {
     idem_buffer text;       /**< of one record, while it is sent */
     size_t swept_ahead;     /**< so many inserts more need no sweep */
     size_t sweeping_ahead;  /**< the same, once the sweep that was sent is through */
-    idem_spin patience;     /**< of who waits for flights */
     bool sweep_failed;      /**< expired rows are left to purge */
     bool sweep_begun;       /**< `sweep_key` is where the last sweep ended */
     size_t sweep_key_len;

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <time.h>
@@ -273,6 +274,8 @@ bool idem__postgres_wire_read(idem__postgres *self)
 {
     const idem__pq *pq = self->pq;
     bool tls = pq->PQsslInUse(self->conn) != 0;
+    char byte;
+    self->progress += recv(pq->PQsocket(self->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
     for (unsigned reads = 0; reads < TLS_READS; reads++) {
         if (pq->PQconsumeInput(self->conn) == 0)
             return false;

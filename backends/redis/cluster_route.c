@@ -295,6 +295,7 @@ static void receive_from(idem__redis_cluster *self, idem__redis_node *node)
     idem_op *done[ROOM];
     idem_error error = {0};
     size_t count = ROOM;
+    uint64_t before = node->redis->wire.progress;
     int rc = IDEM_OK;
     while (count == ROOM) {
         rc = idem__redis_receive(&node->redis->base, done, ROOM, &count, &error);
@@ -303,6 +304,7 @@ static void receive_from(idem__redis_cluster *self, idem__redis_node *node)
         for (size_t i = 0; i < count; i++)
             take_answer(self, node, done[i]);
     }
+    self->progress += node->redis->wire.progress != before;
     if (rc) {
         node->connected = false;
         idem__redis_refresh_want(self);

@@ -10,29 +10,9 @@
 #define ROOM    IDEM_BATCH_MAX
 #define LOOK_MS 250u /* after so long it is looked whether a node is silent */
 
-/* A node of which alone something is due. NULL: it is none, or several. */
-static idem__redis_node *only_debtor(const idem__redis_cluster *self)
-{
-    idem__redis_node *found = NULL;
-    for (idem__redis_node *at = self->nodes; at; at = at->next) {
-        if (at->dial.running || at->waiting.count > 0 || (found && at->sent.count > 0))
-            return NULL;
-        found = at->sent.count > 0 ? at : found;
-    }
-    return self->refresh.job.running ? NULL : found;
-}
-
-/* Waits for one node awake for a moment, then asleep. For several it would keep from its work the
-   one that it waits for. */
 static void await_news(idem__redis_cluster *self, uint64_t deadline_ms)
 {
     uint64_t look_ms = idem_monotonic_ms() + LOOK_MS;
-    idem__redis_node *only = only_debtor(self);
-    if (only && idem_spin_yield(&self->patience)) {
-        only->ready = true;
-        return;
-    }
-    idem_spin_end(&self->patience);
     idem__redis_cluster_wait(self, look_ms < deadline_ms ? look_ms : deadline_ms);
 }
 
@@ -64,7 +44,6 @@ int idem__redis_cluster_submit(idem_backend *backend, idem_op *const *ops, size_
         await_news(self, deadline_ms);
         idem__redis_cluster_calm(self);
     }
-    idem_spin_end(&self->patience);
     idem__redis_fault fault = {0};
     (void)idem__redis_fault_set(&fault, false, IDEM_ERR_UNAVAILABLE,
                                 "out of memory, or the deadline came before a node was asked");

@@ -93,7 +93,7 @@ static void watch_node(const idem__redis_cluster *self, idem__redis_node *node, 
 void idem__redis_cluster_wants(const idem_backend *backend, idem_wants *wants)
 {
     idem__redis_cluster *self = ((const idem__redis_cluster *)backend)->itself;
-    *wants = (idem_wants){.fd = -1};
+    *wants = (idem_wants){.fd = -1, .in_flight = self->in_flight, .progress = self->progress};
     if (!self->map || !make_set(self))
         return;
     wants->fd = self->set;

@@ -403,9 +403,9 @@ static void spin_for_answer(idem__connection *connection)
 {
     idem__pool *pool = connection->pool;
     size_t came = take_in(connection);
-    while (came == 0 && idem_spin_yield(&connection->spin))
+    while (came == 0 && idem__spin_yield(&connection->spin))
         came = take_in(connection);
-    idem_spin_end(&connection->spin);
+    idem__spin_end(&connection->spin);
     if (came > 0)
         return;
     (void)pthread_mutex_lock(&pool->lock);

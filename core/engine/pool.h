@@ -38,7 +38,7 @@ typedef struct idem__connection {
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */
-    idem_spin spin;          /* what the receiver's spins have taught */
+    idem__spin spin;          /* what the receiver's spins have taught */
 } idem__connection;
 
 struct idem__pool {

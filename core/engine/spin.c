@@ -38,7 +38,7 @@
 
 #define ASK_NS UINT64_C(1000000000) /* how long the number of processors is taken for true */
 
-/* idem_spin.until_ns: not begun, or over. */
+/* idem__spin.until_ns: not begun, or over. */
 #define NOT_BEGUN 0u
 #define OVER      1u
 
@@ -111,7 +111,7 @@ static bool give_way(idem__spin_world *world, uint64_t before_ns)
     return false;
 }
 
-static bool may_begin(idem__spin_world *world, idem_spin *spin, uint64_t now_ns)
+static bool may_begin(idem__spin_world *world, idem__spin *spin, uint64_t now_ns)
 {
     if (is_resting(world, now_ns) || has_one_processor(world, now_ns))
         return false;
@@ -121,14 +121,14 @@ static bool may_begin(idem__spin_world *world, idem_spin *spin, uint64_t now_ns)
     return (spin->failed_spins - MISSES) % RETRY == 0;
 }
 
-static bool begin_in(idem__spin_world *world, idem_spin *spin, uint64_t now_ns)
+static bool begin_in(idem__spin_world *world, idem__spin *spin, uint64_t now_ns)
 {
     spin->until_ns = may_begin(world, spin, now_ns) ? now_ns + LIMIT_NS : OVER;
     spin->yields = 0;
     return spin->until_ns != OVER;
 }
 
-bool idem__spin_yield_in(idem__spin_world *world, idem_spin *spin)
+bool idem__spin_yield_in(idem__spin_world *world, idem__spin *spin)
 {
     if (spin->until_ns == OVER)
         return false;
@@ -148,17 +148,17 @@ bool idem__spin_yield_in(idem__spin_world *world, idem_spin *spin)
     return true;
 }
 
-bool idem__spin_begin(idem_spin *spin)
+bool idem__spin_begin(idem__spin *spin)
 {
     return begin_in(&this_process, spin, this_process.now_ns());
 }
 
-bool idem_spin_yield(idem_spin *spin)
+bool idem__spin_yield(idem__spin *spin)
 {
     return spin && idem__spin_yield_in(&this_process, spin);
 }
 
-void idem_spin_end(idem_spin *spin)
+void idem__spin_end(idem__spin *spin)
 {
     if (!spin)
         return;

@@ -1,11 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* What idem_spin_yield() of backend.h stands on, and what the pool need of it. */
+/*
+ * Waiting for something that may come within microseconds, by yielding instead of sleeping:
+ *
+ *     while (!it_came() && idem__spin_yield(&spin)) { }
+ *     idem__spin_end(&spin);
+ *     // if it has not come: sleep, by the deadline
+ */
 #ifndef IDEM_CORE_SPIN_H
 #define IDEM_CORE_SPIN_H
 
 #include <idem/backend.h>
 
 #include <stdatomic.h>
+
+/** All zero at first; kept with what is waited for, since it learns from its waits. For one thread
+ *  at a time. */
+typedef struct {
+    uint64_t until_ns;     /**< of this wait */
+    uint32_t failed_spins; /**< waits in a row that were too long */
+    uint32_t yields;       /**< of this wait */
+} idem__spin;
+
+/** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
+ *  millisecond of it, or sixteen times if that is longer; less beside busy processes, nothing where
+ *  it seldom helped.
+ *  @return false: sleep now */
+bool idem__spin_yield(idem__spin *spin);
+
+/** Ends a wait, whether it came or not. */
+void idem__spin_end(idem__spin *spin);
 
 /** The means by which a process waits; a test brings its own. */
 typedef struct {
@@ -18,11 +41,11 @@ typedef struct {
     atomic_bool one_processor;
 } idem__spin_world;
 
-/** idem_spin_yield() by these means. */
-bool idem__spin_yield_in(idem__spin_world *world, idem_spin *spin);
+/** idem__spin_yield() by these means. */
+bool idem__spin_yield_in(idem__spin_world *world, idem__spin *spin);
 
-/** Begins a wait, if it is likely to be short: what idem_spin_yield() would do first. */
-bool idem__spin_begin(idem_spin *spin);
+/** Begins a wait, if it is likely to be short: what idem__spin_yield() would do first. */
+bool idem__spin_begin(idem__spin *spin);
 
 /** Lets other threads come first, once, unless the processors are taken. */
 void idem__spin_pause(void);

@@ -71,12 +71,12 @@ bool idem__waiter_is_done(const idem__waiter *waiter)
 
 static bool spin(const idem__waiter *waiter, atomic_uint *failed_spins)
 {
-    idem_spin spin = {.failed_spins = atomic_load_explicit(failed_spins, memory_order_relaxed)};
+    idem__spin spin = {.failed_spins = atomic_load_explicit(failed_spins, memory_order_relaxed)};
     uint32_t before = spin.failed_spins;
     bool came = signs_of(waiter) != 0;
-    while (!came && idem_spin_yield(&spin))
+    while (!came && idem__spin_yield(&spin))
         came = signs_of(waiter) != 0;
-    idem_spin_end(&spin);
+    idem__spin_end(&spin);
     if (spin.failed_spins != before)
         atomic_store_explicit(failed_spins, spin.failed_spins, memory_order_relaxed);
     return came;

@@ -544,32 +544,6 @@ typedef struct idem_time_source {
 IDEM_API void idem_time_source_set(const idem_time_source *source);
 
 /**
- * Waiting for an answer that may come within microseconds, by yielding instead of sleeping. All
- * zero at first; keep it with what is waited for, since it learns from its waits. For one thread at
- * a time.
- *
- * @code
- * while (!it_came() && idem_spin_yield(&instance->patience)) { }
- * idem_spin_end(&instance->patience);
- * // if it has not come: poll(), by the deadline
- * @endcode
- */
-typedef struct {
-    uint64_t until_ns;     /**< of this wait */
-    uint32_t failed_spins; /**< waits in a row that were too long */
-    uint32_t yields;       /**< of this wait */
-} idem_spin;
-
-/** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
- *  millisecond of it, or sixteen times if that is longer; less beside busy processes, nothing where
- *  it seldom helped.
- *  @return false: sleep now */
-IDEM_API bool idem_spin_yield(idem_spin *patience);
-
-/** Ends a wait, whether it came or not. */
-IDEM_API void idem_spin_end(idem_spin *patience);
-
-/**
  * Moves a descriptor that the backend has just made to 3 or above. Every one goes through it before
  * it is used: where the program has closed its own 0, 1 or 2, the system gives these numbers out
  * again, and what the program prints would go into the backend's socket or file. Make the

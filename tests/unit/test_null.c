@@ -218,8 +218,6 @@ START_TEST(keys_numbers_and_messages)
     ck_assert_ptr_nonnull(idem_common_params(NULL));
     ck_assert_str_eq(idem_quote(none, quoted), "\"\"");
     ck_assert_ptr_null(idem_quote(key, NULL));
-    ck_assert(!idem_spin_yield(NULL));
-    idem_spin_end(NULL);
     idem_op_fail(NULL, false, IDEM_ERR_FULL, "x");
     idem_finding_emit(NULL, NULL, "x", "y");
     ck_assert_int_eq(idem_error_set(NULL, IDEM_ERR_FULL, "x"), IDEM_ERR_FULL);
