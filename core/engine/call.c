@@ -18,6 +18,8 @@
 /* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
    a try that is cut off says less than the error that is known. */
 #define TOO_LATE_MS 20u
+#define SILENCE_PART 3u   /* of a timeout, */
+#define SILENCE_MS   750u /* but so long at least */
 
 void idem__call_init(idem__call *call, idem__call_kind kind, idem_bytes key)
 {
@@ -29,6 +31,12 @@ void idem__call_init(idem__call *call, idem__call_kind kind, idem_bytes key)
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms)
 {
     return timeout_ms / 4 < TOO_LATE_MS ? timeout_ms / 4 + 1 : TOO_LATE_MS;
+}
+
+uint64_t idem__call_silence_ms(uint64_t timeout_ms)
+{
+    uint64_t part_ms = timeout_ms / SILENCE_PART;
+    return part_ms > SILENCE_MS ? part_ms : SILENCE_MS;
 }
 
 void idem__call_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms)

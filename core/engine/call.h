@@ -21,6 +21,11 @@ void idem__call_init(idem__call *call, idem__call_kind kind, idem_bytes key);
 /** With less time left than that, what has such a timeout is not repeated. */
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms);
 
+/** For so long a connection may owe an answer to a call of such a timeout, without a single byte,
+ *  before it is given up. A server may be held up for a moment, and one that waits for its replicas
+ *  says nothing meanwhile. */
+uint64_t idem__call_silence_ms(uint64_t timeout_ms);
+
 /** Gives a call so much time from `now` on, a point in idem_monotonic_ms(). */
 void idem__call_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms);
 

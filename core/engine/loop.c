@@ -27,8 +27,6 @@
 #define TURN_ROOMS    16u   /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
 #define DUE_IN_A_TURN 1024u
-#define SILENCE_PART  3u
-#define SILENCE_MS    250u
 
 /* ------------------------------------------------------------------------------- after an answer */
 
@@ -149,9 +147,8 @@ static bool is_ready(idem_async *async)
 
 static uint64_t silent_at(const idem__loop *loop, const idem__flight *flight)
 {
-    uint64_t part = flight->call->timeout_ms / SILENCE_PART;
     uint64_t since = loop->heard_ms > flight->sent_ms ? loop->heard_ms : flight->sent_ms;
-    uint64_t at_ms = since + (part > SILENCE_MS ? part : SILENCE_MS);
+    uint64_t at_ms = since + idem__call_silence_ms(flight->call->timeout_ms);
     return at_ms < flight->call->deadline_ms ? at_ms : flight->call->deadline_ms;
 }
 

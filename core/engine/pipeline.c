@@ -15,6 +15,7 @@
  * Locks: `io` of a connection, then the pool's. Whatever touches the instance holds `io`, or has a
  * connection without waiters as `busy`.
  */
+#include "call.h"
 #include "clock.h"
 #include "error.h"
 #include "pool.h"
@@ -26,8 +27,6 @@
 #define ROOM          64u   /* for what one `receive` gives back */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
 #define SHARE         16u   /* with so many in flight another connection is opened, if there may be one */
-#define SILENCE_PART  3u    /* a connection may owe an answer for this part of a caller's timeout, */
-#define SILENCE_MS    250u  /* but for so long at least */
 
 /* ------------------------------------------------------------------------- choosing a connection */
 
@@ -281,7 +280,7 @@ static int make_ready(idem__connection *connection, uint64_t deadline_ms, idem_e
     const idem_backend_ops *ops = connection->pool->ops;
     if (connection->crowded)
         idem__spin_pause(); /* those that were just told come back: they are let in first */
-    if (connection->owed_ms > 0 && idem_monotonic_ms() >= connection->owed_ms + SILENCE_MS)
+    if (connection->owed_ms > 0 && idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
         idem__pipeline_quiesce(connection);
     if (!connection->backend)
         return idem__pool_open_connection(connection, deadline_ms, error);
@@ -361,10 +360,10 @@ static void send_batch(idem__connection *connection, idem__waiter *leader)
 /* When a waiter takes the connection for dead, unless something comes. */
 static uint64_t silent_at(const idem__connection *connection, const idem__waiter *waiter)
 {
-    uint64_t part = (waiter->deadline_ms - waiter->start_ms) / SILENCE_PART;
+    uint64_t timeout_ms = waiter->deadline_ms - waiter->start_ms;
     uint64_t heard_ms = atomic_load(&connection->heard_ms);
     uint64_t since = heard_ms > waiter->sent_ms ? heard_ms : waiter->sent_ms;
-    return since + (part > SILENCE_MS ? part : SILENCE_MS);
+    return since + idem__call_silence_ms(timeout_ms);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -490,7 +489,7 @@ static void suspect(idem__connection *connection, const idem__waiter *waiter)
         return;
     if (connection->owed_ms == 0)
         connection->owed_ms = waiter->sent_ms;
-    else if (idem_monotonic_ms() >= connection->owed_ms + SILENCE_MS)
+    else if (idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
         connection->pool->ops->drop(connection->backend);
 }
 

@@ -364,7 +364,7 @@ END_TEST
 /* None of these has the time to find out alone. */
 START_TEST(a_silent_connection_is_given_up_although_all_are_hasty)
 {
-    for (uint64_t i = 0; i < 12 && drops == 0; i++) {
+    for (uint64_t i = 0; i < 40 && drops == 0; i++) {
         caller one;
         begin(&one, i, 50, 1);
         end(&one);
