@@ -281,6 +281,10 @@ size_t idem__postgres_flight_send(idem_backend *backend, idem_op *const *ops, si
     size_t taken = count_for_flight(self, ops, count);
     traffic->live += taken;
     traffic->deadline_ms = UINT64_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->deadline_ms > 0 && ops[i]->deadline_ms < traffic->deadline_ms)
+            traffic->deadline_ms = ops[i]->deadline_ms;
+    }
     if (!over) {
         idem__postgres_batch_begin(self, ops, taken);
         pump(self);

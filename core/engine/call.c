@@ -312,10 +312,14 @@ static void resume_due(idem_store *store, under_way *all)
     if (all->ready_count == 0)
         idem__clock_sleep_until(first_ms);
     uint64_t now = idem_monotonic_ms();
+    bool repeats = false; /* those that failed together are repeated together, in one batch */
+    for (size_t i = 0; i < count; i++)
+        repeats = repeats || (!all->waiting[i]->waits && all->waiting[i]->until_ms <= now);
     all->waiting_count = 0;
     for (size_t i = 0; i < count; i++) {
         idem__call *call = all->waiting[i];
-        put(all, call, call->until_ms <= now ? idem__call_resume(store, call) : IDEM__CALL_WAIT);
+        bool due = call->until_ms <= now || (repeats && !call->waits);
+        put(all, call, due ? idem__call_resume(store, call) : IDEM__CALL_WAIT);
     }
 }
 

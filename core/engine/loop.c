@@ -23,6 +23,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#define ALONE_MS      100u  /* silence for so long is enough where nobody else waits */
 #define ROOM          64u   /* for what one `receive` gives back */
 #define TURN_ROOMS    16u   /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
@@ -186,6 +187,7 @@ static size_t send_some(idem_async *async, idem__flight *const *flights, size_t 
     for (size_t i = 0; i < count; i++) {
         ops[i] = &flights[i]->call->op;
         ops[i]->owner = flights[i];
+        ops[i]->deadline_ms = flights[i]->call->deadline_ms;
     }
     size_t taken = async->store->ops.send(loop->backend, ops, count);
     loop->in_flight += taken;
@@ -282,6 +284,8 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
     async->store->ops.abandon(loop->backend, op);
     op->owner = NULL;
     loop->in_flight--;
+    if (loop->in_flight == 0 && loop->heard_ms < flight->sent_ms && now >= flight->sent_ms + ALONE_MS)
+        async->store->ops.drop(loop->backend);
     idem_op_fail(op, false, op->kind == IDEM_OP_GET ? IDEM_ERR_UNAVAILABLE : IDEM_ERR_UNCERTAIN,
                  "the store did not answer by the deadline%s",
                  op->kind == IDEM_OP_GET ? "" : "; the change may have been made");

@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#define ALONE_MS      100u  /* silence for so long is enough where nobody else waits */
 #define ROOM          64u   /* for what one `receive` gives back */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
 #define SHARE         16u   /* with so many in flight another connection is opened, if there may be one */
@@ -217,6 +218,7 @@ static size_t collect(idem__connection *connection, idem_op *ops[IDEM_BATCH_MAX]
         while (waiter->sent < waiter->count && count < IDEM_BATCH_MAX) {
             idem_op *op = waiter->ops[waiter->sent++];
             op->owner = waiter;
+            op->deadline_ms = waiter->deadline_ms;
             ops[count++] = op;
         }
     }
@@ -482,14 +484,18 @@ static void abandon(idem__connection *connection, idem__waiter *waiter)
 }
 
 /* A connection that has answered nobody since this one was sent may be dead, even if no caller has
-   the time to wait for it. `io` and the lock are held. */
+   the time to wait for it. One that nobody else waits on is not used again: the next caller shall
+   not pay for it. `io` and the lock are held. */
 static void suspect(idem__connection *connection, const idem__waiter *waiter)
 {
+    uint64_t now = idem_monotonic_ms();
+    bool only = connection->waiters.count == 1;
     if (waiter->sent == 0 || atomic_load(&connection->heard_ms) > waiter->sent_ms)
         return;
     if (connection->owed_ms == 0)
         connection->owed_ms = waiter->sent_ms;
-    else if (idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
+    if (now >= connection->owed_ms + idem__call_silence_ms(0) ||
+        (only && now >= waiter->sent_ms + ALONE_MS))
         connection->pool->ops->drop(connection->backend);
 }
 

@@ -98,6 +98,8 @@ typedef struct {
     const idem_record *record; /**< insert, replace: what to store */
     uint64_t live_ms;          /**< insert, replace: how long from now until it counts as absent */
     uint64_t expected;         /**< replace, remove: the version that has to be there */
+    uint64_t deadline_ms;      /**< with `send`: when the store gives it up. A backend may have its
+                                    server wait no longer than that; 0: not set */
     void *owner;               /**< the store's; of no concern to a backend */
 
     /* for the backend to fill in */
