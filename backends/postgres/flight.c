@@ -272,6 +272,11 @@ size_t idem__postgres_flight_send(idem_backend *backend, idem_op *const *ops, si
 {
     idem__postgres *self = (idem__postgres *)backend;
     idem__postgres_traffic *traffic = &self->traffic;
+    if (count == 0) { /* what was left is to be sent */
+        if (self->conn && !self->broken)
+            (void)self->pq->PQflush(self->conn);
+        return 0;
+    }
     if (traffic->waiting.count >= WAITING_MAX)
         idem__postgres_flight_drop(backend);
     bool over = !self->conn || self->broken;

@@ -79,8 +79,19 @@ size_t idem__queue_ready(const idem__way *way)
 
 /* --------------------------------------------------------------------------------------- states */
 
+/* One that was cancelled while it was in hand goes no further. */
+static void heed_cancel(idem_async *async, idem__flight *flight)
+{
+    if (flight->state == IDEM__FLIGHT_DONE || !atomic_load(&flight->no_further))
+        return;
+    idem__call_cancel(async->store, flight->call, "the call was cancelled before it was done");
+    flight->finish(async->store, flight);
+    flight->state = IDEM__FLIGHT_DONE;
+}
+
 void idem__queue_put(idem_async *async, idem__flight *flight)
 {
+    heed_cancel(async, flight);
     uint64_t at_ms = flight->call->deadline_ms + IDEM__QUEUE_GRAIN_MS;
     if (flight->state == IDEM__FLIGHT_DONE) {
         idem__timers_unset(&async->timers, &flight->timer);

@@ -18,6 +18,7 @@
 /* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
    a try that is cut off says less than the error that is known. */
 #define TOO_LATE_MS 20u
+#define SEEN_MS      3u   /* a look that another caller made is not asked about at once again */
 #define SILENCE_PART 3u   /* of a timeout, */
 #define SILENCE_MS   750u /* but so long at least */
 
@@ -250,7 +251,7 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
     }
     uint64_t now = idem_monotonic_ms();
     if (now < call->wait_until_ms && idem__watch_was_seen(store, call, now)) {
-        set_look(store, call, now);
+        set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }
     start_look(store, call);

@@ -65,6 +65,8 @@ static void *connect_now(void *argument)
         loop->config.deadline_ms = loop->connect_by_ms;
         rc = ops->open(&loop->config, &loop->backend, &error);
     }
+    if (rc == IDEM_OK && !loop->backend)
+        rc = IDEM_ERR_INTERNAL;
     if (rc)
         (void)idem_error_set(&error, rc & ~IDEM_PERMANENT, "%s",
                              idem_strerror(rc & ~IDEM_PERMANENT));
@@ -139,6 +141,10 @@ static bool is_ready(idem_async *async)
     idem__loop *loop = &async->loop;
     if (loop->sound && loop->in_flight == 0)
         loop->sound = async->store->ops.connect(loop->backend, 0, NULL) == IDEM_OK;
+    if (!loop->sound && loop->watched >= 0) { /* the connector closes it: its number is free then */
+        (void)epoll_ctl(loop->set, EPOLL_CTL_DEL, loop->watched, NULL);
+        loop->watched = -1;
+    }
     if (!loop->sound && loop->in_flight == 0)
         start_connecting(async);
     return loop->sound;
@@ -397,9 +403,23 @@ static bool wind_down(idem_async *async)
     if (!connecting)
         receive_all(async);
     see_to_time(async);
+    arm_timer(async); /* what was due is read away, and a poll of the set is not told */
     bool rests = !connecting && loop->in_flight == 0;
     idem__inside_unlock(&loop->io);
     return rests;
+}
+
+/* Sleeps until something comes, or for a moment: the set would also tell of callbacks to be run. */
+static void await_answers(idem_async *async, uint64_t left_ms)
+{
+    idem_wants wants = {.fd = -1};
+    idem__inside_lock(&async->loop.io);
+    if (!is_connecting(async) && async->loop.backend)
+        async->store->ops.wants(async->loop.backend, &wants);
+    idem__inside_unlock(&async->loop.io);
+    struct pollfd socket = {.fd = wants.fd,
+                            .events = (short)(POLLIN | (wants.write ? POLLOUT : 0))};
+    (void)poll(&socket, 1, wants.at_once ? 0 : left_ms < 10 ? (int)left_ms : 10);
 }
 
 bool idem__loop_drain(idem_async *async, uint64_t until_ms)
@@ -408,9 +428,7 @@ bool idem__loop_drain(idem_async *async, uint64_t until_ms)
         uint64_t now = idem_monotonic_ms();
         if (now >= until_ms)
             return false;
-        idem__loop_arm(async);
-        struct pollfd set = {.fd = async->loop.set, .events = POLLIN};
-        (void)poll(&set, 1, until_ms - now < 10 ? (int)(until_ms - now) : 10);
+        await_answers(async, until_ms - now);
     }
     return true;
 }
@@ -464,21 +482,24 @@ void idem__loop_destroy(idem_async *async)
     (void)pthread_mutex_destroy(&loop->io);
 }
 
-/* In the child: the set and the timer are the parent's too. Others take their numbers. */
+/* In the child: the set and the timer are the parent's too. New ones are made while the old numbers
+   are taken, so that the set's can be given to the new one. */
 static void renew(idem_async *async)
 {
     idem__loop *loop = &async->loop;
-    int set = loop->set;
-    close_both(loop);
-    if (async->notifier.fd < 0 || !make(loop, async->notifier.fd)) {
+    idem__loop made = {.set = -1, .timer = -1};
+    if (async->notifier.fd < 0 || !make(&made, async->notifier.fd)) {
+        close_both(loop);
         idem__notifier_close(&async->notifier); /* nothing can be submitted any more */
         return;
     }
-    if (loop->set != set && dup2(loop->set, set) == set) {
-        (void)fcntl(set, F_SETFD, FD_CLOEXEC);
-        (void)close(loop->set);
-        loop->set = set;
-    }
+    (void)close(loop->timer);
+    if (dup2(made.set, loop->set) == loop->set)
+        (void)fcntl(loop->set, F_SETFD, FD_CLOEXEC);
+    (void)close(made.set);
+    loop->timer = made.timer;
+    loop->watched = -1;
+    loop->armed_ms = UINT64_MAX;
 }
 
 /* What was abandoned would be answered to whatever the other process asks. */

@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#define REST_MS       1000u /* before a connection that can't be had is tried again, beside others */
 #define ALONE_MS      100u  /* silence for so long is enough where nobody else waits */
 #define ROOM          64u   /* for what one `receive` gives back */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
@@ -33,9 +34,14 @@
 
 /* The lock is held for all of this part. */
 
+static bool is_at_rest(const idem__connection *connection)
+{
+    return !connection->busy && connection->waiters.count == 0 && !connection->draining;
+}
+
 static bool may_send(const idem__connection *connection)
 {
-    return connection->backend && !connection->busy && !connection->draining &&
+    return !connection->busy && !connection->draining &&
            !connection->unsent && connection->in_flight < IN_FLIGHT_MAX;
 }
 
@@ -50,23 +56,24 @@ static bool any_near(const idem__pool *pool)
     return false;
 }
 
-/* An open connection with little in flight, else one to open, else the one with the least. */
+/* An open connection with little in flight, else one to open, else the one with the least. One that
+   could not be had is tried again after a while, unless there is no other. */
 static idem__connection *to_send_on(idem__pool *pool)
 {
     idem__connection *least = NULL;
-    idem__connection *closed = NULL;
+    idem__connection *lost = NULL;
     if (pool->frozen || any_near(pool))
         return NULL;
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *one = &pool->connections[i];
-        if (!one->backend && !one->busy && !closed)
-            closed = one;
-        if (may_send(one) && (!least || one->in_flight < least->in_flight))
+        if (one->lost && is_at_rest(one) && (!lost || one->not_before_ms < lost->not_before_ms))
+            lost = one;
+        else if (!one->lost && may_send(one) && (!least || one->in_flight < least->in_flight))
             least = one;
     }
-    if (least && least->in_flight < SHARE)
+    if (!lost || (least && least->in_flight < SHARE))
         return least;
-    return closed ? closed : least;
+    return least && idem_monotonic_ms() < lost->not_before_ms ? least : lost;
 }
 
 bool idem__pipeline_can_send(idem__pool *pool)
@@ -147,9 +154,10 @@ static void note_progress(idem__connection *connection, idem_wants *wants)
     atomic_store(&connection->heard_ms, idem_monotonic_ms());
 }
 
-/* Receives what is there and tells those that have all their answers.
+/* Receives what is there and tells those that have all their answers. A waiter that is done has no
+   right to the instance any more: another thread may be alone on it already.
    @return how many ops were given back, and one more if the connection is gone */
-static size_t take_in(idem__connection *connection)
+static size_t take_in(idem__connection *connection, const idem__waiter *waiter)
 {
     idem__pool *pool = connection->pool;
     idem__wait_queue done = {NULL, NULL, 0};
@@ -158,6 +166,10 @@ static size_t take_in(idem__connection *connection)
     size_t total = 0;
     int rc;
     (void)pthread_mutex_lock(&connection->io);
+    if (waiter->done) {
+        (void)pthread_mutex_unlock(&connection->io);
+        return 0;
+    }
     do {
         idem_error error = {0};
         count = 0;
@@ -234,26 +246,31 @@ static void take_back(idem__connection *connection, idem_op *const *ops, size_t 
     connection->in_flight -= count;
 }
 
-/* Sends what is assigned, as far as the instance takes it. The connection is busy, the lock open.
-   @return true if bytes are left that the system did not take */
-static bool send_assigned(idem__connection *connection)
+/* Sends what is assigned, as far as the instance takes it, and what was left of earlier bytes. The
+   lock is open. @param waiter  as for take_in(); NULL: the connection is busy by this thread */
+static void send_assigned(idem__connection *connection, const idem__waiter *waiter)
 {
     idem__pool *pool = connection->pool;
     idem_op *ops[IDEM_BATCH_MAX];
     idem_wants wants;
     (void)pthread_mutex_lock(&connection->io);
+    if (waiter && waiter->done) {
+        (void)pthread_mutex_unlock(&connection->io);
+        return;
+    }
     (void)pthread_mutex_lock(&pool->lock);
     size_t count = collect(connection, ops);
     (void)pthread_mutex_unlock(&pool->lock);
-    size_t taken = count ? pool->ops->send(connection->backend, ops, count) : 0;
+    size_t taken = pool->ops->send(connection->backend, ops, count);
     IDEM__PROBE2(trip_start, connection->backend, taken);
     note_progress(connection, &wants);
     (void)pthread_mutex_lock(&pool->lock);
     take_back(connection, ops + taken, count - taken);
     connection->unsent = wants.write;
+    if (!wants.write)
+        idem__pool_wake_head(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     (void)pthread_mutex_unlock(&connection->io);
-    return wants.write;
 }
 
 /* Ends the connection of an instance that has nothing in flight but what was abandoned. `io` is
@@ -276,16 +293,13 @@ void idem__pipeline_quiesce(idem__connection *connection)
 }
 
 /* Opens the connection, or makes sure that it stands. It is busy, nobody waits on it, the lock is
-   open. */
+   open. @param deadline_ms  0: only looks whether it stands */
 static int make_ready(idem__connection *connection, uint64_t deadline_ms, idem_error *error)
 {
     const idem_backend_ops *ops = connection->pool->ops;
-    if (connection->crowded)
-        idem__spin_pause(); /* those that were just told come back: they are let in first */
-    if (connection->owed_ms > 0 && idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
-        idem__pipeline_quiesce(connection);
     if (!connection->backend)
-        return idem__pool_open_connection(connection, deadline_ms, error);
+        return deadline_ms ? idem__pool_open_connection(connection, deadline_ms, error)
+                           : IDEM_ERR_UNAVAILABLE;
     int rc = ops->connect(connection->backend, deadline_ms, error);
     if (rc)
         (void)idem_error_set(error, rc & ~IDEM_PERMANENT, "%s",
@@ -293,12 +307,44 @@ static int make_ready(idem__connection *connection, uint64_t deadline_ms, idem_e
     return rc;
 }
 
-/* What kept the connection from being made fails all that wait for it; that this caller had no more
-   time, this caller alone. The lock is held before and after. */
-static void fail_waiting(idem__pool *pool, idem__waiter *leader, int rc, const idem_error *why)
+/* Waits for the thread that gave the last answer back and is still inside, and gives up a
+   connection that owes answers. The lock is open. */
+static void settle_down(idem__connection *connection)
 {
+    if (connection->crowded)
+        idem__spin_pause(); /* those that were just told come back: they are let in first */
+    (void)pthread_mutex_lock(&connection->io);
+    if (connection->owed_ms > 0 &&
+        idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
+        idem__pipeline_quiesce(connection);
+    (void)pthread_mutex_unlock(&connection->io);
+}
+
+/* True if others can be served by another connection. The lock is held. */
+static bool has_another(const idem__connection *connection)
+{
+    const idem__pool *pool = connection->pool;
+    for (size_t i = 0; i < pool->max; i++) {
+        const idem__connection *one = &pool->connections[i];
+        if (one != connection && one->backend && !one->lost)
+            return true;
+    }
+    return false;
+}
+
+/* What kept the connection from being made fails all that wait for it; that this caller had no more
+   time, this caller alone; and nobody, if there is another connection. The lock is held before and
+   after. */
+static void fail_waiting(idem__connection *connection, idem__waiter *leader, int rc,
+                         const idem_error *why)
+{
+    idem__pool *pool = connection->pool;
     idem__wait_queue done = {NULL, NULL, 0};
-    bool late = idem_monotonic_ms() + 1 >= leader->deadline_ms;
+    uint64_t now = idem_monotonic_ms();
+    bool late = now + 1 >= leader->deadline_ms;
+    connection->not_before_ms = now + REST_MS;
+    if (!late && has_another(connection))
+        return;
     for (idem__waiter *waiter = pool->queue.first, *next; waiter; waiter = next) {
         next = waiter->next;
         if (late && waiter != leader)
@@ -314,19 +360,28 @@ static void fail_waiting(idem__pool *pool, idem__waiter *leader, int rc, const i
     (void)pthread_mutex_lock(&pool->lock);
 }
 
-/* The connection is busy, and nobody waits on it. The lock is held before and after.
-   @return false: it can't be had, and those that waited for it were told */
+/* The connection is busy, and nobody waits on it. While one is made that was lost, the others are
+   used. The lock is held before and after. @return false: it can't be had */
 static bool prepare(idem__connection *connection, idem__waiter *leader)
 {
     idem__pool *pool = connection->pool;
     idem_error error = {0};
     connection->sending = !connection->lost;
     (void)pthread_mutex_unlock(&pool->lock);
-    int rc = make_ready(connection, leader->deadline_ms, &error);
+    settle_down(connection);
+    int rc = connection->lost ? IDEM_ERR_UNAVAILABLE : make_ready(connection, 0, NULL);
     (void)pthread_mutex_lock(&pool->lock);
+    if (rc) {
+        connection->sending = false;
+        connection->lost = true;
+        idem__pool_wake_head(pool);
+        (void)pthread_mutex_unlock(&pool->lock);
+        rc = make_ready(connection, leader->deadline_ms, &error);
+        (void)pthread_mutex_lock(&pool->lock);
+    }
     connection->lost = rc != IDEM_OK;
     if (rc)
-        fail_waiting(pool, leader, rc, &error);
+        fail_waiting(connection, leader, rc, &error);
     return rc == IDEM_OK;
 }
 
@@ -347,9 +402,12 @@ static void send_batch(idem__connection *connection, idem__waiter *leader)
     connection->crowded = connection->waiters.count > 1;
     if (!connection->receiver && leader->connection == connection)
         connection->receiver = leader;
-    connection->held = first && connection->receiver == leader && idem__spin_begin(&connection->spin);
+    connection->spin = (idem__spin){.failed_spins = atomic_load(&connection->failed_spins)};
+    connection->held =
+        first && connection->receiver == leader && idem__spin_begin(&connection->spin);
+    atomic_store(&connection->failed_spins, connection->spin.failed_spins);
     (void)pthread_mutex_unlock(&pool->lock);
-    (void)send_assigned(connection);
+    send_assigned(connection, NULL);
     (void)pthread_mutex_lock(&pool->lock);
     connection->busy = false;
     connection->sending = false;
@@ -376,37 +434,44 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* Gives the connection up if it has owed answers for too long. The lock is open. */
 static void drop_if_silent(idem__connection *connection, const idem__waiter *waiter)
 {
-    idem_wants wants;
+    idem_wants wants = {.in_flight = 0};
     (void)pthread_mutex_lock(&connection->io);
-    note_progress(connection, &wants);
+    if (!waiter->done)
+        note_progress(connection, &wants);
     if (wants.in_flight > 0 && idem_monotonic_ms() >= silent_at(connection, waiter))
         connection->pool->ops->drop(connection->backend);
     (void)pthread_mutex_unlock(&connection->io);
 }
 
-/* Sleeps until the instance has something to do, or a point in time. */
-static void poll_until(idem__connection *connection, uint64_t until_ms)
+/* Sleeps until the instance has something to do, or a point in time.
+   @param to_send  only until it can send */
+static void poll_until(idem__connection *connection, const idem__waiter *waiter, bool to_send)
 {
-    idem_wants wants;
+    idem_wants wants = {.fd = -1};
+    uint64_t until_ms = earlier(waiter->deadline_ms, silent_at(connection, waiter));
     (void)pthread_mutex_lock(&connection->io);
-    note_progress(connection, &wants);
+    if (!waiter->done)
+        note_progress(connection, &wants);
     (void)pthread_mutex_unlock(&connection->io);
-    if (wants.at_once || wants.fd < 0)
+    if (wants.fd < 0 || (wants.at_once && !to_send))
         return;
-    struct pollfd one = {.fd = wants.fd,
-                         .events = (short)((wants.read ? POLLIN : 0) | (wants.write ? POLLOUT : 0))};
+    int events = (wants.read && !to_send ? POLLIN : 0) | (wants.write ? POLLOUT : 0);
+    struct pollfd one = {.fd = wants.fd, .events = (short)events};
     uint64_t now = idem_monotonic_ms();
     uint64_t left = until_ms > now ? until_ms - now : 0;
-    (void)poll(&one, 1, left > 60000 ? 60000 : (int)left);
+    if (events)
+        (void)poll(&one, 1, left > 60000 ? 60000 : (int)left);
 }
 
-static void spin_for_answer(idem__connection *connection)
+static void spin_for_answer(idem__connection *connection, const idem__waiter *waiter)
 {
     idem__pool *pool = connection->pool;
-    size_t came = take_in(connection);
-    while (came == 0 && idem__spin_yield(&connection->spin))
-        came = take_in(connection);
-    idem__spin_end(&connection->spin);
+    idem__spin spin = connection->spin;
+    size_t came = take_in(connection, waiter);
+    while (came == 0 && !waiter->done && idem__spin_yield(&spin))
+        came = take_in(connection, waiter);
+    idem__spin_end(&spin);
+    atomic_store(&connection->failed_spins, spin.failed_spins);
     if (came > 0)
         return;
     (void)pthread_mutex_lock(&pool->lock);
@@ -418,8 +483,8 @@ static void spin_for_answer(idem__connection *connection)
 /* Waits for something on the connection, and takes it in. The lock is open. */
 static void receive_once(idem__connection *connection, const idem__waiter *waiter)
 {
-    poll_until(connection, earlier(waiter->deadline_ms, silent_at(connection, waiter)));
-    if (take_in(connection) == 0)
+    poll_until(connection, waiter, false);
+    if (take_in(connection, waiter) == 0)
         drop_if_silent(connection, waiter);
 }
 
@@ -436,14 +501,14 @@ static void receive(idem__connection *connection, idem__waiter *waiter)
     idem__pool *pool = connection->pool;
     if (connection->held) {
         (void)pthread_mutex_unlock(&pool->lock);
-        spin_for_answer(connection);
+        spin_for_answer(connection, waiter);
         (void)pthread_mutex_lock(&pool->lock);
     }
     while (!waiter->done) {
         bool more = has_unsent_ops(connection);
         (void)pthread_mutex_unlock(&pool->lock);
         if (more)
-            (void)send_assigned(connection);
+            send_assigned(connection, waiter);
         receive_once(connection, waiter);
         (void)pthread_mutex_lock(&pool->lock);
         if (!waiter->done && idem_monotonic_ms() >= waiter->deadline_ms)
@@ -557,8 +622,11 @@ static bool work(idem__pool *pool, idem__waiter *waiter)
     }
     if (!connection->unsent || connection->busy)
         return false;
+    /* Not to receive: the answer that it would read may be the receiver's, which sleeps in poll(). */
     (void)pthread_mutex_unlock(&pool->lock);
-    receive_once(connection, waiter);
+    poll_until(connection, waiter, true);
+    send_assigned(connection, waiter);
+    drop_if_silent(connection, waiter);
     (void)pthread_mutex_lock(&pool->lock);
     return true;
 }
@@ -656,11 +724,16 @@ idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter)
     }
     idem__wait_queue_remove(&pool->alone, waiter);
     stop_draining(pool);
+    if (pool->alone.first)
+        idem__waiter_wake(pool->alone.first); /* it is its turn to have one emptied */
     if (connection)
         connection->busy = true;
     idem__pool_wake_head(pool);
     (void)pthread_mutex_unlock(&pool->lock);
-    if (connection)
+    if (connection) {
+        (void)pthread_mutex_lock(&connection->io);
         idem__pipeline_quiesce(connection);
+        (void)pthread_mutex_unlock(&connection->io);
+    }
     return connection;
 }

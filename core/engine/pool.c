@@ -69,7 +69,10 @@ int idem__pool_open_connection(idem__connection *connection, uint64_t deadline_m
         rc = idem_error_set(error, IDEM_ERR_INTERNAL, "%s: open gave no instance",
                             pool->ops->scheme);
     if (rc == IDEM_OK) {
+        (void)pthread_mutex_lock(&pool->lock);
         connection->backend = backend;
+        connection->lost = false;
+        (void)pthread_mutex_unlock(&pool->lock);
         return rc;
     }
     (void)idem_error_set(error, rc & ~IDEM_PERMANENT, "%s: %s", pool->ops->scheme,

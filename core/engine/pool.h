@@ -38,7 +38,9 @@ typedef struct idem__connection {
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */
-    idem__spin spin;          /* what the receiver's spins have taught */
+    idem__spin spin;          /* the receiver's, while it is held */
+    atomic_uint failed_spins; /* what they have taught */
+    uint64_t not_before_ms;   /* it could not be had, and is left alone until then */
 } idem__connection;
 
 struct idem__pool {

@@ -416,6 +416,7 @@ struct idem_backend_ops {
      * Takes ops, from the first one on, and sends what the system takes at once; the rest is sent
      * by the next `receive`. An op that can't be sent is taken, and given back with its error.
      * A failure of the connection is told by the next `receive`.
+     * @param count  0: only sends what was left
      * @return how many were taken; at least one if nothing is in flight
      */
     size_t (*send)(idem_backend *backend, idem_op *const *ops, size_t count);
@@ -426,7 +427,8 @@ struct idem_backend_ops {
      * @param[out] count  how many
      * @return IDEM_OK; else the connection is gone: every op that is in flight is given back, by
      *         further calls if there is no room, with IDEM_ERR_UNAVAILABLE if nothing of it was
-     *         sent and IDEM_ERR_UNCERTAIN if it may have changed something. `connect` comes next.
+     *         sent and IDEM_ERR_UNCERTAIN if it may have changed something. It is told again until
+     *         `connect` comes.
      */
     int (*receive)(idem_backend *backend, idem_op **done, size_t room, size_t *count,
                    idem_error *error);
