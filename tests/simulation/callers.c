@@ -66,6 +66,9 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     one->doubted = false;
     one->given_up = false;
     one->cut_off = false;
+    one->stayed = false;
+    one->left_behind = false;
+    one->overtook = NULL;
     one->running = true;
     one->key = key;
     one->name[0] = 'k';

@@ -50,6 +50,10 @@ typedef enum {
     X(BATCH_SAME_KEY, "a batch had two calls on one key")                               \
     X(CUT_FOR_ANOTHER, "an operation was cut off by the deadline of another call")      \
     X(OUTLASTED, "a call succeeded after the deadline of another had cut it off")       \
+    X(CHANGE_ABANDONED, "a caller left at its deadline, its change in flight")          \
+    X(READ_ABANDONED, "a caller left at its deadline, its read in flight")              \
+    X(STAYED, "a call succeeded in a batch that another had left")                      \
+    X(OVERTAKEN, "two operations of a batch on one key changed their order")            \
     X(CRASH_HOLDING, "a caller crashed while it held a claim")                          \
     X(CRASH_IN_CALL, "a caller crashed in the middle of a call")                        \
     X(TOKEN_SHARED, "two callers used one token")                                       \

@@ -6,9 +6,12 @@
  * waits, a word of the history decides.
  *
  * A batch travels on one connection: once it broke, no reply of the rest arrives, and each of
- * these requests was carried out, or was not, or will be. The earliest deadline of its calls breaks
- * it too; those whose own deadline has not come go on. That is how the calls of idem_begin_many()
- * and idem_complete_many() travel, and those of many threads, or of a loop, that share a batch.
+ * these requests was carried out, or was not, or will be. What a deadline does to a batch is of two
+ * kinds. Where requests and replies travel apart, a call leaves at its deadline and the others get
+ * their answers. Elsewhere, as on SQLite, the earliest deadline breaks the batch; calls whose own
+ * has not come go on. That is how the calls of idem_begin_many() and idem_complete_many() travel,
+ * and those of many threads, or of a loop, that share a batch. The store carries out the operations
+ * of a batch in any order.
  */
 #include "world.h"
 
@@ -42,6 +45,7 @@ static void gather(world *made, caller *who)
     who->rounds++;
     who->cut_ms = UINT64_MAX;
     for (size_t i = 0; i < who->left_count; i++) {
+        who->left[i]->overtook = NULL;
         stamp(made, who, who->left[i]);
         if (who->left[i]->deadline_ms < who->cut_ms)
             who->cut_ms = who->left[i]->deadline_ms;
@@ -65,6 +69,12 @@ void sending_start(world *made, caller *who)
     gather(made, who);
 }
 
+/* True if the caller of this operation has left: the operation is abandoned, its batch is not. */
+static bool has_left(const world *made, const task *one)
+{
+    return made->leaves && !made->calm && made->truth.now_ms >= one->deadline_ms;
+}
+
 /* What the network and the store do to an operation. */
 static fault fate(const world *made, const caller *who, const task *one, const step *now)
 {
@@ -74,7 +84,8 @@ static fault fate(const world *made, const caller *who, const task *one, const s
     fault drawn = FAULT_NONE;
     if (made->calm)
         return FAULT_NONE;
-    if (who->broken || made->truth.now_ms >= who->cut_ms)
+    bool cut = !made->leaves && made->truth.now_ms >= who->cut_ms;
+    if (who->broken || cut || has_left(made, one))
         drawn = broken[draw % 3];
     for (int i = FAULTS_COUNT - 1; drawn == FAULT_NONE && i > FAULT_NONE; i--) {
         if (draw >= 1000u - made->fault_rate[i])
@@ -176,6 +187,37 @@ static void say_sent(const world *made, const caller *who, const task *one,
               reached && one->fault ? "; " : "", fates[one->fault]);
 }
 
+/* What the deadlines of a batch do to this operation. */
+static void note_deadline(world *made, const caller *who, task *one)
+{
+    bool passed = !made->calm && made->truth.now_ms >= who->cut_ms;
+    one->left_behind = !who->broken && has_left(made, one);
+    if (!passed || made->truth.now_ms >= one->deadline_ms)
+        return;
+    if (!made->leaves)
+        made->counts->situations[SAW_CUT_FOR_ANOTHER]++;
+    one->cut_off = !made->leaves;
+    one->stayed = made->leaves;
+}
+
+/* An operation without an answer. An abandoned one leaves the rest of its batch alone. */
+static void lose_answer(world *made, caller *who, task *one)
+{
+    idem_op *op = &one->call.op;
+    if (one->left_behind) {
+        made->counts->situations[writes(op) ? SAW_CHANGE_ABANDONED : SAW_READ_ABANDONED]++;
+    } else {
+        if (!who->broken && who->batch_count > who->sent && who->sent > 1)
+            made->counts->situations[SAW_BATCH_CUT]++;
+        who->broken = true;
+    }
+    one->doubted = one->doubted || writes(op);
+    if (one->left_behind && made->rules.leaver_untold)
+        idem_op_fail(op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
+    else
+        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "the reply was lost");
+}
+
 /* Sends one operation, and lays its answer by. */
 static void send_one(world *made, caller *who, task *one, const step *now)
 {
@@ -185,10 +227,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     check_op(made, one);
     one->fault = fate(made, who, one, now);
     made->counts->faults[one->fault]++;
-    if (!made->calm && made->truth.now_ms >= who->cut_ms && made->truth.now_ms < one->deadline_ms) {
-        one->cut_off = true;
-        made->counts->situations[SAW_CUT_FOR_ANOTHER]++;
-    }
+    note_deadline(made, who, one);
     if (one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY)
         carry_out(made, one, &request, &reply);
     if (one->fault == FAULT_LATE)
@@ -198,11 +237,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     case FAULT_LOST_REQUEST:
     case FAULT_LOST_REPLY:
     case FAULT_LATE:
-        if (!who->broken && who->batch_count > who->sent && who->sent > 1)
-            made->counts->situations[SAW_BATCH_CUT]++;
-        who->broken = true;
-        one->doubted = one->doubted || writes(op);
-        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "the reply was lost");
+        lose_answer(made, who, one);
         break;
     case FAULT_REFUSED:
     case FAULT_REFUSED_FOR_GOOD:
@@ -229,6 +264,8 @@ static void end_call(world *made, caller *who, task *one)
               outcomes[one->call.outcome]);
     if (one->cut_off && one->call.code == IDEM_OK)
         made->counts->situations[SAW_OUTLASTED]++;
+    if (one->stayed && one->call.code == IDEM_OK)
+        made->counts->situations[SAW_STAYED]++;
     oracle_end(made, one);
     for (size_t i = 0; i < made->strays_count; i++) {
         stray *late = &made->strays[i];
@@ -363,14 +400,43 @@ static void spread_error(const caller *who)
     }
 }
 
+/* Takes the operation that the store carries out next out of those that are left of the batch. */
+static task *next_of_batch(world *made, caller *who, const step *now)
+{
+    size_t rest = who->batch_count - who->sent;
+    size_t chosen = who->sent + (made->any_order ? now->word[3] % rest : 0);
+    task *one = who->batch[chosen];
+    for (size_t i = chosen; i > who->sent; i--) {
+        who->batch[i] = who->batch[i - 1];
+        if (who->batch[i]->key == one->key && one->overtook == NULL) {
+            one->overtook = who->batch[i];
+            made->counts->situations[SAW_OVERTAKEN]++;
+        }
+    }
+    who->batch[who->sent++] = one;
+    return one;
+}
+
+/* What a driver does that takes the order of a batch for that of its answers. */
+static void answer_in_order(const caller *who)
+{
+    for (size_t i = 0; i < who->batch_count; i++) {
+        task *one = who->batch[i];
+        if (one->overtook)
+            swap_answers(&one->call.op, &one->overtook->call.op);
+    }
+}
+
 void sending_step(world *made, caller *who, const step *now)
 {
-    task *one = who->batch[who->sent++];
+    task *one = next_of_batch(made, who, now);
     send_one(made, who, one, now);
     if (who->sent < who->batch_count)
         return;
     if (made->rules.swap_answers && who->batch_count > 1)
         swap_answers(&who->batch[0]->call.op, &who->batch[1]->call.op);
+    if (made->rules.answer_in_order)
+        answer_in_order(who);
     if (made->rules.error_for_all)
         spread_error(who);
     take_answers(made, who);

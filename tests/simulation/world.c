@@ -214,6 +214,8 @@ static void set_up(world *made, const step *first)
     made->callers_count = 2 + first->word[0] % (CALLERS_MAX - 1);
     made->keys_count = 1 + first->word[1] % GROUND_KEYS;
     made->batch_max = first->word[2] % 2 == 0 ? 1 : 2 + first->word[3] % (BATCH_CALLS - 1);
+    made->leaves = first->word[2] / 2 % 2 == 1;
+    made->any_order = first->word[2] / 4 % 2 == 1;
     made->read_first = first->word[4] % 2 == 1;
     made->outsiders = first->word[5] % 3 == 2;
     made->loses = first->word[7] % 3 == 2;

@@ -56,7 +56,8 @@ typedef struct {
 } letter;
 
 /* One call and what is known about it. */
-typedef struct {
+typedef struct task task;
+struct task {
     idem__call call;
     letter letter;
     size_t key;
@@ -64,13 +65,16 @@ typedef struct {
     idem_claim *claim; /* what it changes */
     moment moments[MOMENTS_MAX];
     size_t moments_count;
-    fault fault;   /* of the last operation */
-    bool doubted;  /* a change was answered with "uncertain" */
-    bool given_up; /* its deadline ended it */
-    bool cut_off;  /* another's deadline cut its operation off */
+    fault fault;      /* of the last operation */
+    bool doubted;     /* a change was answered with "uncertain" */
+    bool given_up;    /* its deadline ended it */
+    bool cut_off;     /* another's deadline cut its operation off */
+    bool stayed;      /* another has left its batch */
+    bool left_behind; /* its caller has left, and its last operation is abandoned */
+    task *overtook;   /* of its batch, asked before and carried out after it, on the same key */
     uint64_t deadline_ms;
     bool running;
-} task;
+};
 
 typedef enum { IDLE, SENDING, PAUSING } phase;
 
@@ -84,9 +88,8 @@ typedef struct {
     task *batch[BATCH_CALLS]; /* what is being sent: reads, then writes */
     size_t batch_count;
     size_t sent;
-    bool broken; /* the connection broke within this batch */
-    uint64_t
-        cut_ms; /* the earliest deadline of the batch: what is not answered by then is cut off */
+    bool broken;     /* the connection broke within this batch */
+    uint64_t cut_ms; /* the earliest deadline of the batch */
     unsigned rounds;
     int64_t wall_skew_ms; /* its own clock is wrong by so much */
     idem_claim *claims[GROUND_KEYS];
@@ -113,6 +116,8 @@ typedef struct {
     bool swap_answers;    /* two calls get each other's */
     bool error_for_all;   /* the first error of a batch stands for all answers */
     bool deadline_of_all; /* the earliest deadline ends every call */
+    bool leaver_untold;   /* an abandoned change is taken for one that was never carried out */
+    bool answer_in_order; /* answers are given out in the order asked, not in that carried out */
     FILE *trace;          /* tell every step */
 } rules;
 
@@ -124,6 +129,8 @@ typedef struct {
     size_t keys_count;
     size_t batch_max;
     bool read_first;
+    bool leaves;    /* a deadline abandons one operation; else it breaks the batch */
+    bool any_order; /* a batch is carried out in any order; else reads, then writes, as asked */
     bool outsiders;
     bool loses; /* records, as a store does that restarts without persistence */
     unsigned fault_rate[FAULTS_COUNT]; /* in a thousand */
