@@ -67,6 +67,8 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     one->given_up = false;
     one->cut_off = false;
     one->stayed = false;
+    one->pausing = false;
+    one->sent_at = 0;
     one->left_behind = false;
     one->overtook = NULL;
     one->running = true;
@@ -253,6 +255,7 @@ static void count_same_key(world *made, const caller *who)
 static void start(world *made, caller *who, const step *now)
 {
     size_t count = 1 + now->word[2] % made->batch_max;
+    who->submitted = now->word[1] / 256 % 3 == 2;
     who->left_count = 0;
     for (size_t i = 0; i < count; i++)
         choose(made, who, now, i);

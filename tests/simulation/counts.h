@@ -54,6 +54,12 @@ typedef enum {
     X(READ_ABANDONED, "a caller left at its deadline, its read in flight")              \
     X(STAYED, "a call succeeded in a batch that another had left")                      \
     X(OVERTAKEN, "two operations of a batch on one key changed their order")            \
+    X(SILENT, "a connection was given up after silence, with answers on it")            \
+    X(SILENT_FOR_MANY, "the same, with several callers' batches on it")                 \
+    X(BETWEEN_STEPS, "other operations came between two of a submitted call")           \
+    X(CANCELLED_UNSENT, "a submitted call was cancelled before it sent anything")       \
+    X(CANCELLED_BETWEEN, "a submitted call was cancelled between two steps")            \
+    X(CANCELLED_IN_DOUBT, "a submitted call was cancelled, its change in doubt")        \
     X(CRASH_HOLDING, "a caller crashed while it held a claim")                          \
     X(CRASH_IN_CALL, "a caller crashed in the middle of a call")                        \
     X(TOKEN_SHARED, "two callers used one token")                                       \

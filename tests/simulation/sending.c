@@ -66,7 +66,10 @@ void sending_start(world *made, caller *who)
         idem__protocol_start(&who->left[i]->call);
         made->counts->calls[who->left[i]->call.kind]++;
     }
-    gather(made, who);
+    if (who->submitted)
+        who->phase = SENDING;
+    else
+        gather(made, who);
 }
 
 /* True if the caller of this operation has left: the operation is abandoned, its batch is not. */
@@ -144,25 +147,6 @@ static void send_late(world *made, const caller *who, const task *one,
     made->strays[made->strays_count++] = late;
 }
 
-/* An operation in words. */
-static const char *op_text(const ground_request *request, uint64_t version, char buf[96])
-{
-    unsigned long long stamp = version;
-    unsigned long long expected = request->expected;
-    if (request->kind == IDEM_OP_INSERT)
-        (void)snprintf(buf, 96, "insert k%zu as version %llu", request->key, stamp);
-    else if (request->kind == IDEM_OP_REPLACE)
-        (void)snprintf(buf, 96, "replace version %llu of k%zu by version %llu", expected,
-                       request->key, stamp);
-    else if (request->kind == IDEM_OP_GET)
-        (void)snprintf(buf, 96, "look at k%zu", request->key);
-    else if (request->any_version)
-        (void)snprintf(buf, 96, "remove k%zu, whatever it is", request->key);
-    else
-        (void)snprintf(buf, 96, "remove version %llu of k%zu", expected, request->key);
-    return buf;
-}
-
 static void say_sent(const world *made, const caller *who, const task *one,
                      const ground_request *request, const ground_reply *reply)
 {
@@ -179,7 +163,7 @@ static void say_sent(const world *made, const caller *who, const task *one,
         return;
     bool reached = one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY;
     world_say(made, "caller %zu: %s: %s%s%s%s", who->number,
-              op_text(request, one->letter.version, op),
+              sending_op_text(request, one->letter.version, op),
               !reached         ? ""
               : reply->applied ? "done, on "
                                : "met ",
@@ -225,6 +209,8 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     ground_request request = ground_request_of(op);
     ground_reply reply = {.applied = false};
     check_op(made, one);
+    made->operations++;
+    one->known = one->letter.asked.held;
     one->fault = fate(made, who, one, now);
     made->counts->faults[one->fault]++;
     note_deadline(made, who, one);
@@ -254,7 +240,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
 
 /* ------------------------------------------------------------------------------------- answers */
 
-static void end_call(world *made, caller *who, task *one)
+void sending_end(world *made, caller *who, task *one)
 {
     static const char *const outcomes[] = {"",          "New",      "InProgress",
                                            "Completed", "Mismatch", "InDoubt"};
@@ -306,6 +292,26 @@ static void count_turn(world *made, const task *one, const idem_op *op, idem__st
         saw[SAW_OWN_CLAIM_MOVED]++;
 }
 
+static idem__step answer(world *made, task *one)
+{
+    idem_op answered = one->call.op;
+    idem__step next = idem__protocol_answer(&one->call);
+    check_step(made, one, next);
+    count_turn(made, one, &answered, next);
+    return next;
+}
+
+idem__step sending_alone(world *made, caller *who, task *one, const step *now)
+{
+    who->batch_count = 1;
+    who->sent = 1;
+    who->broken = false;
+    who->cut_ms = one->deadline_ms;
+    stamp(made, who, one);
+    send_one(made, who, one, now);
+    return answer(made, one);
+}
+
 static void keep(caller *who, task *one, bool pause)
 {
     if (pause) {
@@ -322,7 +328,7 @@ static void give_up(world *made, caller *who, task *one)
     idem_op_fail(&one->call.op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
     idem__protocol_give_up(&one->call);
     made->counts->situations[SAW_GAVE_UP]++;
-    end_call(made, who, one);
+    sending_end(made, who, one);
 }
 
 /* Ends the calls whose deadline has come, and keeps the others. */
@@ -362,17 +368,14 @@ static void take_answers(world *made, caller *who)
     who->paused = 0;
     for (size_t i = 0; i < count; i++) {
         task *one = who->left[i];
-        idem_op answered = one->call.op;
-        idem__step next = idem__protocol_answer(&one->call);
-        check_step(made, one, next);
-        count_turn(made, one, &answered, next);
+        idem__step next = answer(made, one);
         if (next == IDEM__STEP_DONE)
             ended[ended_count++] = one;
         else
             keep(who, one, next == IDEM__STEP_AGAIN);
     }
     for (size_t i = 0; i < ended_count; i++)
-        end_call(made, who, ended[i]);
+        sending_end(made, who, ended[i]);
     end_late_ones(made, who);
     go_on(made, who);
 }
@@ -429,6 +432,10 @@ static void answer_in_order(const caller *who)
 
 void sending_step(world *made, caller *who, const step *now)
 {
+    if (who->submitted) {
+        submitted_step(made, who, now);
+        return;
+    }
     task *one = next_of_batch(made, who, now);
     send_one(made, who, one, now);
     if (who->sent < who->batch_count)
@@ -461,64 +468,4 @@ void sending_pause(world *made, caller *who, const step *now)
         keep(who, one, false);
     }
     go_on(made, who);
-}
-
-/* ---------------------------------------------------------------------------- late requests */
-
-static task *running_call(world *made, const stray *late)
-{
-    caller *who = &made->callers[late->caller];
-    for (size_t i = 0; i < BATCH_CALLS; i++) {
-        if (who->tasks[i].running && who->tasks[i].letter.serial == late->letter.serial)
-            return &who->tasks[i];
-    }
-    return NULL;
-}
-
-/* A call that told its caller what became of it changes nothing afterwards. Three things can still
-   come: a claim by a begin's insert, which was told of nothing at that moment, and which runs
-   out; a record that was put back once more, after its owner or an operator has ended it; and a
-   forget of what has no version to name: garbage, records of the older format, and those rewritten
-   by hand. */
-static void check_late(world *made, const stray *late, const ground_reply *reply)
-{
-    idem__call_kind kind = late->letter.asked.kind;
-    bool told = late->ended && late->code != IDEM_ERR_UNCERTAIN;
-    bool claims = late->request.kind == IDEM_OP_INSERT &&
-                  (late->code == IDEM_OK || late->code == IDEM_ERR_CORRUPT);
-    bool wipes = late->request.any_version && late->wipes;
-    bool reinstates = late->request.kind == IDEM_OP_INSERT && late->letter.asked.reinstate;
-    if (!told || !reply->applied)
-        return;
-    if (kind != IDEM__CALL_BEGIN && reinstates)
-        made->counts->situations[SAW_LATE_REINSTATEMENT]++;
-    else if (claims)
-        made->counts->situations[SAW_LATE_INSERT]++;
-    else if (!wipes)
-        world_breach(made, BREACH_HONEST_ERROR,
-                     "%s had ended with code %d, and changed the record afterwards",
-                     counts_kind_text(kind), late->code);
-}
-
-void sending_arrive(world *made, size_t index)
-{
-    char op[96];
-    char was[160];
-    stray late = made->strays[index];
-    uint64_t *saw = made->counts->situations;
-    made->strays[index] = made->strays[--made->strays_count];
-    task *running = running_call(made, &late);
-    ground_reply reply = ground_carry_out(&made->truth, &late.request);
-    world_say(made, "a late request of caller %zu, %s: %s: %s %s", late.caller,
-              counts_kind_text(late.letter.asked.kind),
-              op_text(&late.request, late.letter.version, op), reply.applied ? "done, on" : "met",
-              world_record_text(&reply.before, was));
-    oracle_op(made, running, &late.letter, &late.request, &reply);
-    check_late(made, &late, &reply);
-    if (!reply.applied)
-        saw[SAW_LATE_REFUSED]++;
-    else if (running)
-        saw[SAW_LATE_WHILE_REPEATED]++;
-    else
-        saw[SAW_LATE_APPLIED]++;
 }

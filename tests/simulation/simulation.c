@@ -18,6 +18,8 @@
  *                                  error stands for all; the earliest deadline ends all
  *     --leaver-untold              tell who leaves that its change was not carried out
  *     --answer-in-order            give answers out in the order asked
+ *     --silence-refuses            take what is in flight on a silent connection for refused
+ *     --send-cancelled             send a cancelled call's operation all the same
  */
 #include "history.h"
 
@@ -65,10 +67,10 @@ static bool read_with_number(options *read, char *const *words, int *used)
 
 static bool read_flag(options *read, const char *word)
 {
-    static const char *const names[] = {
-        "--demand-all",      "--expect-breach", "--reuse-stamps",
-        "--blind",           "--swap-answers",  "--error-for-all",
-        "--deadline-of-all", "--leaver-untold", "--answer-in-order"};
+    static const char *const names[] = {"--demand-all",      "--expect-breach", "--reuse-stamps",
+                                        "--blind",           "--swap-answers",  "--error-for-all",
+                                        "--deadline-of-all", "--leaver-untold", "--answer-in-order",
+                                        "--silence-refuses", "--send-cancelled"};
     bool *const places[] = {&read->demand_all,
                             &read->expect_breach,
                             &read->rules.reuse_stamps,
@@ -77,7 +79,9 @@ static bool read_flag(options *read, const char *word)
                             &read->rules.error_for_all,
                             &read->rules.deadline_of_all,
                             &read->rules.leaver_untold,
-                            &read->rules.answer_in_order};
+                            &read->rules.answer_in_order,
+                            &read->rules.silence_refuses,
+                            &read->rules.send_cancelled};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(word, names[i]) == 0)
             return *places[i] = true;

@@ -184,6 +184,8 @@ static void turn(world *made, const step *now)
         stranger(made, now);
     else if (draw >= 191 && made->loses)
         lose(made, now);
+    else if ((draw == 189 || draw == 190) && made->falls_silent)
+        sending_silence(made, now->word[1] % 2);
     else if (draw >= 165)
         pass_time(made, now);
     else if (draw >= 145 && made->strays_count > 0)
@@ -215,6 +217,7 @@ static void set_up(world *made, const step *first)
     made->keys_count = 1 + first->word[1] % GROUND_KEYS;
     made->batch_max = first->word[2] % 2 == 0 ? 1 : 2 + first->word[3] % (BATCH_CALLS - 1);
     made->leaves = first->word[2] / 2 % 2 == 1;
+    made->falls_silent = first->word[2] / 8 % 2 == 1;
     made->any_order = first->word[2] / 4 % 2 == 1;
     made->read_first = first->word[4] % 2 == 1;
     made->outsiders = first->word[5] % 3 == 2;

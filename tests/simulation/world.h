@@ -65,13 +65,16 @@ struct task {
     idem_claim *claim; /* what it changes */
     moment moments[MOMENTS_MAX];
     size_t moments_count;
-    fault fault;      /* of the last operation */
-    bool doubted;     /* a change was answered with "uncertain" */
-    bool given_up;    /* its deadline ended it */
-    bool cut_off;     /* another's deadline cut its operation off */
-    bool stayed;      /* another has left its batch */
-    bool left_behind; /* its caller has left, and its last operation is abandoned */
-    task *overtook;   /* of its batch, asked before and carried out after it, on the same key */
+    fault fault;         /* of the last operation */
+    bool doubted;        /* a change was answered with "uncertain" */
+    bool given_up;       /* its deadline ended it */
+    bool cut_off;        /* another's deadline cut its operation off */
+    bool pausing;        /* submitted: its operation failed, and is repeated */
+    uint64_t sent_at;    /* submitted: the number of its last operation; 0: none */
+    ground_record known; /* of its claim, before the last answer */
+    bool stayed;         /* another has left its batch */
+    bool left_behind;    /* its caller has left, and its last operation is abandoned */
+    task *overtook;      /* of its batch, asked before and carried out after it, on the same key */
     uint64_t deadline_ms;
     bool running;
 };
@@ -81,6 +84,7 @@ typedef enum { IDLE, SENDING, PAUSING } phase;
 typedef struct {
     size_t number;
     phase phase;
+    bool submitted; /* its calls are, and go one by one */
     task tasks[BATCH_CALLS];
     task *left[BATCH_CALLS]; /* calls that are not done; those that pause stand in front */
     size_t left_count;
@@ -116,6 +120,8 @@ typedef struct {
     bool swap_answers;    /* two calls get each other's */
     bool error_for_all;   /* the first error of a batch stands for all answers */
     bool deadline_of_all; /* the earliest deadline ends every call */
+    bool silence_refuses; /* what is in flight at the silence is taken for refused */
+    bool send_cancelled;  /* a cancelled call's operation is sent all the same */
     bool leaver_untold;   /* an abandoned change is taken for one that was never carried out */
     bool answer_in_order; /* answers are given out in the order asked, not in that carried out */
     FILE *trace;          /* tell every step */
@@ -129,14 +135,16 @@ typedef struct {
     size_t keys_count;
     size_t batch_max;
     bool read_first;
-    bool leaves;    /* a deadline abandons one operation; else it breaks the batch */
-    bool any_order; /* a batch is carried out in any order; else reads, then writes, as asked */
+    bool falls_silent; /* connections are given up after silence */
+    bool leaves;       /* a deadline abandons one operation; else it breaks the batch */
+    bool any_order;    /* a batch is carried out in any order; else reads, then writes, as asked */
     bool outsiders;
     bool loses; /* records, as a store does that restarts without persistence */
     unsigned fault_rate[FAULTS_COUNT]; /* in a thousand */
     bool calm;                         /* no faults, no deadlines: everything has to end well */
     stray strays[STRAYS_MAX];
     size_t strays_count;
+    uint64_t operations; /* sent so far */
     uint64_t serial;
     uint64_t versions;
     unsigned tokens;
@@ -201,7 +209,26 @@ void sending_step(world *made, caller *who, const step *now);
 /** Ends the pause: repeat, or give up. */
 void sending_pause(world *made, caller *who, const step *now);
 
+/** Sends one operation by itself, and takes its answer. */
+idem__step sending_alone(world *made, caller *who, task *one, const step *now);
+
+/** Takes in the end of a call. */
+void sending_end(world *made, caller *who, task *one);
+
+/* ------------------------------------------- submitted.c: in async_queue.c's and loop.c's place */
+
+/** Lets one of the calls take one step, or cancels it. */
+void submitted_step(world *made, caller *who, const step *now);
+
+/* ------------------------------------------------------ late.c: what a connection leaves behind */
+
 /** Carries out a request that was under way for long. */
 void sending_arrive(world *made, size_t index);
+
+/** Gives up a connection, which several callers' batches share: no answer is taken any more. */
+void sending_silence(world *made, size_t connection);
+
+/** An operation in words. */
+const char *sending_op_text(const ground_request *request, uint64_t version, char buf[96]);
 
 #endif
