@@ -60,6 +60,11 @@ typedef enum {
     X(CANCELLED_UNSENT, "a submitted call was cancelled before it sent anything")       \
     X(CANCELLED_BETWEEN, "a submitted call was cancelled between two steps")            \
     X(CANCELLED_IN_DOUBT, "a submitted call was cancelled, its change in doubt")        \
+    X(KEPT_RENEWED, "the keepalive renewed a claim")                                    \
+    X(KEPT_OWN_END, "a renewal met its owner's own end, which was in doubt")            \
+    X(KEPT_ENDING, "a renewal was refused while its owner's end was under way")         \
+    X(KEPT_OUTDATED, "a renewal's answer was older than its owner's last call")         \
+    X(KEPT_LOST, "the keepalive told an owner that its claim is lost")                  \
     X(CRASH_HOLDING, "a caller crashed while it held a claim")                          \
     X(CRASH_IN_CALL, "a caller crashed in the middle of a call")                        \
     X(TOKEN_SHARED, "two callers used one token")                                       \

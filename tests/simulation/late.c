@@ -24,7 +24,7 @@ const char *sending_op_text(const ground_request *request, uint64_t version, cha
 static task *running_call(world *made, const stray *late)
 {
     caller *who = &made->callers[late->caller];
-    for (size_t i = 0; i < BATCH_CALLS; i++) {
+    for (size_t i = 0; i < TASKS_COUNT; i++) {
         if (who->tasks[i].running && who->tasks[i].letter.serial == late->letter.serial)
             return &who->tasks[i];
     }
@@ -56,6 +56,13 @@ static void check_late(world *made, const stray *late, const ground_reply *reply
                      counts_kind_text(kind), late->code);
 }
 
+void sending_note_complete(world *made, size_t number, const letter *from,
+                           const ground_request *request, const ground_reply *reply)
+{
+    if (reply->applied && from->asked.kind == IDEM__CALL_COMPLETE)
+        made->completed[request->key] = (owner_end){.version = from->version, .caller = number};
+}
+
 void sending_arrive(world *made, size_t index)
 {
     char op[96];
@@ -70,6 +77,7 @@ void sending_arrive(world *made, size_t index)
               sending_op_text(&late.request, late.letter.version, op),
               reply.applied ? "done, on" : "met", world_record_text(&reply.before, was));
     oracle_op(made, running, &late.letter, &late.request, &reply);
+    sending_note_complete(made, late.caller, &late.letter, &late.request, &reply);
     check_late(made, &late, &reply);
     if (!reply.applied)
         saw[SAW_LATE_REFUSED]++;

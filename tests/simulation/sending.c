@@ -116,10 +116,12 @@ static void check_op(world *made, const task *one)
                      counts_kind_text(one->call.kind));
 }
 
-static void carry_out(world *made, task *one, const ground_request *request, ground_reply *reply)
+static void carry_out(world *made, size_t number, task *one, const ground_request *request,
+                      ground_reply *reply)
 {
     *reply = ground_carry_out(&made->truth, request);
     oracle_op(made, one, &one->letter, request, reply);
+    sending_note_complete(made, number, &one->letter, request, reply);
 }
 
 /* A caller that is told of its own claim knows it as it is now. */
@@ -215,7 +217,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     made->counts->faults[one->fault]++;
     note_deadline(made, who, one);
     if (one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY)
-        carry_out(made, one, &request, &reply);
+        carry_out(made, who->number, one, &request, &reply);
     if (one->fault == FAULT_LATE)
         send_late(made, who, one, &request);
     say_sent(made, who, one, &request, &reply);
@@ -260,8 +262,12 @@ void sending_end(world *made, caller *who, task *one)
             late->code = one->call.code;
         }
     }
-    caller_settle(made, who, one);
+    if (one->renewal)
+        keeper_settle(made, who, one);
+    else
+        caller_settle(made, who, one);
     idem__protocol_clear(&one->call);
+    idem__claim_release_bytes(one->bytes);
     one->running = false;
 }
 
@@ -301,14 +307,23 @@ static idem__step answer(world *made, task *one)
     return next;
 }
 
+/* The caller's batch may be under way beside it. */
 idem__step sending_alone(world *made, caller *who, task *one, const step *now)
 {
+    size_t count = who->batch_count;
+    size_t sent = who->sent;
+    bool broken = who->broken;
+    uint64_t cut_ms = who->cut_ms;
     who->batch_count = 1;
     who->sent = 1;
     who->broken = false;
     who->cut_ms = one->deadline_ms;
     stamp(made, who, one);
     send_one(made, who, one, now);
+    who->batch_count = count;
+    who->sent = sent;
+    who->broken = broken;
+    who->cut_ms = cut_ms;
     return answer(made, one);
 }
 

@@ -39,7 +39,7 @@ static void cancel(world *made, caller *who, task *one)
         send_cancelled(made, who, &sent, one->call.code);
 }
 
-static void end_late(world *made, task *one)
+void submitted_end_late(world *made, task *one)
 {
     one->given_up = true;
     idem_op_fail(&one->call.op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
@@ -47,8 +47,7 @@ static void end_late(world *made, task *one)
     made->counts->situations[SAW_GAVE_UP]++;
 }
 
-/* Sends the call's operation, and takes its answer at once. True if the call is done. */
-static bool go_one_step(world *made, caller *who, task *one, const step *now)
+bool submitted_go(world *made, caller *who, task *one, const step *now)
 {
     if (one->pausing) {
         idem__protocol_again(&one->call);
@@ -69,11 +68,11 @@ void submitted_step(world *made, caller *who, const step *now)
     bool done = true;
     who->rounds++;
     if (!made->calm && (made->truth.now_ms >= one->deadline_ms || who->rounds >= STEPS_MAX))
-        end_late(made, one);
+        submitted_end_late(made, one);
     else if (!made->calm && now->word[4] % 16 == 15)
         cancel(made, who, one);
     else
-        done = go_one_step(made, who, one, now);
+        done = submitted_go(made, who, one, now);
     if (!done)
         return;
     who->left[at] = who->left[--who->left_count];
