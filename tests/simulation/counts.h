@@ -8,7 +8,8 @@
 
 #include <stdio.h>
 
-#define KINDS_COUNT (IDEM__CALL_SETTLE + 1)
+/* Between the kinds that are numbered are some that nobody has. */
+#define KINDS_COUNT (IDEM__CALL_FORGET_EXPIRED + 1)
 #define CODES_COUNT (IDEM_ERR_INTERNAL + 1)
 
 #define FAULTS(X)                                                \
