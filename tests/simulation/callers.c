@@ -52,20 +52,24 @@ static void fresh_text(world *made, char kind, short_text *text)
 
 /* ------------------------------------------------------------------------------- kinds of calls */
 
-static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key)
+void caller_blank_task(world *made, task *one, idem__call_kind kind, size_t key)
 {
-    size_t at = 0;
-    while (who->tasks[at].running)
-        at++;
-    task *one = &who->tasks[at];
     idem__protocol_blank(&one->call);
     memset(&one->letter, 0, sizeof one->letter);
     one->moments_count = 0;
     one->claim = NULL;
+    one->bytes = NULL;
+    one->renewal = false;
+    one->answered = false;
     one->fault = FAULT_NONE;
     one->doubted = false;
     one->given_up = false;
     one->cut_off = false;
+    one->stayed = false;
+    one->pausing = false;
+    one->sent_at = 0;
+    one->left_behind = false;
+    one->overtook = NULL;
     one->running = true;
     one->key = key;
     one->name[0] = 'k';
@@ -74,12 +78,21 @@ static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key
     one->letter.asked.kind = kind;
     one->call.kind = kind;
     one->call.key = (idem_bytes){one->name, sizeof one->name};
+}
+
+static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key)
+{
+    size_t at = 0;
+    while (who->tasks[at].running)
+        at++;
+    task *one = &who->tasks[at];
+    caller_blank_task(made, one, kind, key);
     who->left[who->left_count++] = one;
     return one;
 }
 
 /* Puts the question to the protocol as core/api/begin.c and core/api/claim_ops.c do. */
-static void put_question(const world *made, task *one)
+void caller_put_question(const world *made, task *one)
 {
     const question *asked = &one->letter.asked;
     idem__call *call = &one->call;
@@ -93,9 +106,19 @@ static void put_question(const world *made, task *one)
     memcpy(call->token, asked->token, IDEM_TOKEN_SIZE);
     if (one->claim) {
         memset(call->token, 0, IDEM_TOKEN_SIZE); /* the claim's record has it */
-        call->held = one->claim->held;
+        one->bytes = idem__claim_hold(one->claim, &call->held);
         call->held.memory = NULL;
     }
+}
+
+/* As hold_still() of core/api/claim_ops.c: says to the keepalive that the claim is being ended. */
+static void hold_still(const task *one)
+{
+    idem__call_kind kind = one->call.kind;
+    if (!one->claim)
+        return;
+    one->claim->ending = kind == IDEM__CALL_COMPLETE || kind == IDEM__CALL_RELEASE;
+    one->claim->given_back = kind == IDEM__CALL_RELEASE;
 }
 
 static void learn_token(world *made, caller *who, size_t key, const uint8_t *token)
@@ -250,11 +273,13 @@ static void count_same_key(world *made, const caller *who)
 static void start(world *made, caller *who, const step *now)
 {
     size_t count = 1 + now->word[2] % made->batch_max;
+    who->submitted = now->word[1] / 256 % 3 == 2;
     who->left_count = 0;
     for (size_t i = 0; i < count; i++)
         choose(made, who, now, i);
     for (size_t i = 0; i < count; i++) {
-        put_question(made, who->left[i]);
+        caller_put_question(made, who->left[i]);
+        hold_still(who->left[i]);
         who->left[i]->deadline_ms = made->truth.now_ms + 10 + 27u * (now->word[15] >> 4 * i & 15u);
     }
     count_same_key(made, who);
@@ -280,8 +305,10 @@ void caller_step(world *made, caller *who, const step *now)
 
 static void drop_claim(caller *who, size_t key)
 {
-    if (who->claims[key])
+    if (who->claims[key]) {
+        who->claims[key]->kept = false; /* whoever renews it still, nothing is told of it */
         idem__claim_drop(who->claims[key]);
+    }
     who->claims[key] = NULL;
 }
 
@@ -296,6 +323,9 @@ static void take_claim(world *made, caller *who, const task *ended)
     }
     idem__claim_take(claim, held);
     claim->reinstate = ended->call.kind == IDEM__CALL_BEGIN && ended->letter.asked.reinstate;
+    /* One that was resumed is kept only after a renewal of its own; here it is not. */
+    claim->kept =
+        made->keeps && ended->call.kind == IDEM__CALL_BEGIN && ended->letter.serial % 4 != 3;
     drop_claim(who, ended->key);
     who->claims[ended->key] = claim;
     who->responses[ended->key].len = 0;
@@ -309,11 +339,19 @@ static void settle_claim(caller *who, const task *ended)
     idem__call_kind kind = ended->call.kind;
     bool ends = kind == IDEM__CALL_COMPLETE || kind == IDEM__CALL_RELEASE;
     bool lost = code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND;
+    bool changed = code == IDEM_OK || code == IDEM_ERR_UNCERTAIN;
+    idem_claim *claim = ended->claim;
+    claim->ending = false;
+    claim->given_back = claim->given_back && changed;
+    claim->in_doubt = claim->in_doubt || (ends && code == IDEM_ERR_UNCERTAIN);
+    claim->generation += changed;
+    if (lost || (ends && code == IDEM_OK))
+        claim->kept = false;
     if (lost || (ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
         ended->claim->reinstate = false;
     if (code == IDEM_OK && !ends) {
         idem__claim_news news;
-        idem__claim_news_make(&news, ended->claim, &ended->call.held, ended->claim->bytes);
+        idem__claim_news_make(&news, ended->claim, &ended->call.held, ended->bytes);
         idem__claim_take_news(ended->claim, &news);
         idem__claim_news_clear(&news);
     }
@@ -333,11 +371,14 @@ void caller_settle(world *made, caller *who, task *ended)
 
 void caller_crash(world *made, caller *who, bool keeps_tokens)
 {
-    for (size_t i = 0; i < BATCH_CALLS; i++) {
+    for (size_t i = 0; i < TASKS_COUNT; i++) {
         if (!who->tasks[i].running)
             continue;
         made->counts->situations[SAW_CRASH_IN_CALL]++;
         idem__protocol_clear(&who->tasks[i].call);
+        idem__claim_release_bytes(who->tasks[i].bytes);
+        if (who->tasks[i].renewal)
+            idem__claim_drop(who->tasks[i].claim);
         who->tasks[i].running = false;
     }
     for (size_t key = 0; key < GROUND_KEYS; key++) {

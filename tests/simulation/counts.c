@@ -24,9 +24,17 @@ static const char *const situation_names[] = {
 
 const char *counts_kind_text(idem__call_kind kind)
 {
-    static const char *const texts[] = {"",           "begin",      "complete",       "renew",
-                                        "checkpoint", "release",    "resume",         "get",
-                                        "forget",     "forget any", "forget expired", "settle"};
+    static const char *const texts[KINDS_COUNT] = {[IDEM__CALL_BEGIN] = "begin",
+                                                   [IDEM__CALL_COMPLETE] = "complete",
+                                                   [IDEM__CALL_RENEW] = "renew",
+                                                   [IDEM__CALL_CHECKPOINT] = "checkpoint",
+                                                   [IDEM__CALL_RELEASE] = "release",
+                                                   [IDEM__CALL_RESUME] = "resume",
+                                                   [IDEM__CALL_GET] = "get",
+                                                   [IDEM__CALL_FORGET] = "forget",
+                                                   [IDEM__CALL_SETTLE] = "settle",
+                                                   [IDEM__CALL_FORGET_ANY] = "forget any",
+                                                   [IDEM__CALL_FORGET_EXPIRED] = "forget expired"};
     return texts[kind];
 }
 
@@ -44,6 +52,8 @@ static void print_calls(const counts *seen, FILE *to)
                       "full unavailable  uncertain\n");
     for (size_t kind = IDEM__CALL_BEGIN; kind < KINDS_COUNT; kind++) {
         const uint64_t *codes = seen->codes[kind];
+        if (!counts_kind_text((idem__call_kind)kind))
+            continue;
         (void)fprintf(to,
                       "%-10s %7" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64
                       " %11" PRIu64 " %11" PRIu64 " %10" PRIu64 "\n",
@@ -87,6 +97,8 @@ static unsigned missing_errors(const counts *seen, FILE *to)
     for (size_t kind = IDEM__CALL_BEGIN; kind < KINDS_COUNT; kind++) {
         bool reads = kind == IDEM__CALL_RESUME || kind == IDEM__CALL_GET;
         const char *text = counts_kind_text((idem__call_kind)kind);
+        if (!text)
+            continue;
         if (seen->codes[kind][IDEM_ERR_UNAVAILABLE] == 0) {
             tell_missing(to, text, ", unavailable");
             missing++;

@@ -8,7 +8,8 @@
 
 #include <stdio.h>
 
-#define KINDS_COUNT (IDEM__CALL_SETTLE + 1)
+/* Between the kinds that are numbered are some that nobody has. */
+#define KINDS_COUNT (IDEM__CALL_FORGET_EXPIRED + 1)
 #define CODES_COUNT (IDEM_ERR_INTERNAL + 1)
 
 #define FAULTS(X)                                                \
@@ -50,6 +51,21 @@ typedef enum {
     X(BATCH_SAME_KEY, "a batch had two calls on one key")                               \
     X(CUT_FOR_ANOTHER, "an operation was cut off by the deadline of another call")      \
     X(OUTLASTED, "a call succeeded after the deadline of another had cut it off")       \
+    X(CHANGE_ABANDONED, "a caller left at its deadline, its change in flight")          \
+    X(READ_ABANDONED, "a caller left at its deadline, its read in flight")              \
+    X(STAYED, "a call succeeded in a batch that another had left")                      \
+    X(OVERTAKEN, "two operations of a batch on one key changed their order")            \
+    X(SILENT, "a connection was given up after silence, with answers on it")            \
+    X(SILENT_FOR_MANY, "the same, with several callers' batches on it")                 \
+    X(BETWEEN_STEPS, "other operations came between two of a submitted call")           \
+    X(CANCELLED_UNSENT, "a submitted call was cancelled before it sent anything")       \
+    X(CANCELLED_BETWEEN, "a submitted call was cancelled between two steps")            \
+    X(CANCELLED_IN_DOUBT, "a submitted call was cancelled, its change in doubt")        \
+    X(KEPT_RENEWED, "the keepalive renewed a claim")                                    \
+    X(KEPT_OWN_END, "a renewal met its owner's own end, which was in doubt")            \
+    X(KEPT_ENDING, "a renewal was refused while its owner's end was under way")         \
+    X(KEPT_OUTDATED, "a renewal's answer was older than its owner's last call")         \
+    X(KEPT_LOST, "the keepalive told an owner that its claim is lost")                  \
     X(CRASH_HOLDING, "a caller crashed while it held a claim")                          \
     X(CRASH_IN_CALL, "a caller crashed in the middle of a call")                        \
     X(TOKEN_SHARED, "two callers used one token")                                       \

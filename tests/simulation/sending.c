@@ -6,9 +6,12 @@
  * waits, a word of the history decides.
  *
  * A batch travels on one connection: once it broke, no reply of the rest arrives, and each of
- * these requests was carried out, or was not, or will be. The earliest deadline of its calls breaks
- * it too; those whose own deadline has not come go on. That is how the calls of idem_begin_many()
- * and idem_complete_many() travel, and those of many threads, or of a loop, that share a batch.
+ * these requests was carried out, or was not, or will be. What a deadline does to a batch is of two
+ * kinds. Where requests and replies travel apart, a call leaves at its deadline and the others get
+ * their answers. Elsewhere, as on SQLite, the earliest deadline breaks the batch; calls whose own
+ * has not come go on. That is how the calls of idem_begin_many() and idem_complete_many() travel,
+ * and those of many threads, or of a loop, that share a batch. The store carries out the operations
+ * of a batch in any order.
  */
 #include "world.h"
 
@@ -42,6 +45,7 @@ static void gather(world *made, caller *who)
     who->rounds++;
     who->cut_ms = UINT64_MAX;
     for (size_t i = 0; i < who->left_count; i++) {
+        who->left[i]->overtook = NULL;
         stamp(made, who, who->left[i]);
         if (who->left[i]->deadline_ms < who->cut_ms)
             who->cut_ms = who->left[i]->deadline_ms;
@@ -62,7 +66,16 @@ void sending_start(world *made, caller *who)
         idem__protocol_start(&who->left[i]->call);
         made->counts->calls[who->left[i]->call.kind]++;
     }
-    gather(made, who);
+    if (who->submitted)
+        who->phase = SENDING;
+    else
+        gather(made, who);
+}
+
+/* True if the caller of this operation has left: the operation is abandoned, its batch is not. */
+static bool has_left(const world *made, const task *one)
+{
+    return made->leaves && !made->calm && made->truth.now_ms >= one->deadline_ms;
 }
 
 /* What the network and the store do to an operation. */
@@ -74,7 +87,8 @@ static fault fate(const world *made, const caller *who, const task *one, const s
     fault drawn = FAULT_NONE;
     if (made->calm)
         return FAULT_NONE;
-    if (who->broken || made->truth.now_ms >= who->cut_ms)
+    bool cut = !made->leaves && made->truth.now_ms >= who->cut_ms;
+    if (who->broken || cut || has_left(made, one))
         drawn = broken[draw % 3];
     for (int i = FAULTS_COUNT - 1; drawn == FAULT_NONE && i > FAULT_NONE; i--) {
         if (draw >= 1000u - made->fault_rate[i])
@@ -102,10 +116,12 @@ static void check_op(world *made, const task *one)
                      counts_kind_text(one->call.kind));
 }
 
-static void carry_out(world *made, task *one, const ground_request *request, ground_reply *reply)
+static void carry_out(world *made, size_t number, task *one, const ground_request *request,
+                      ground_reply *reply)
 {
     *reply = ground_carry_out(&made->truth, request);
     oracle_op(made, one, &one->letter, request, reply);
+    sending_note_complete(made, number, &one->letter, request, reply);
 }
 
 /* A caller that is told of its own claim knows it as it is now. */
@@ -133,25 +149,6 @@ static void send_late(world *made, const caller *who, const task *one,
     made->strays[made->strays_count++] = late;
 }
 
-/* An operation in words. */
-static const char *op_text(const ground_request *request, uint64_t version, char buf[96])
-{
-    unsigned long long stamp = version;
-    unsigned long long expected = request->expected;
-    if (request->kind == IDEM_OP_INSERT)
-        (void)snprintf(buf, 96, "insert k%zu as version %llu", request->key, stamp);
-    else if (request->kind == IDEM_OP_REPLACE)
-        (void)snprintf(buf, 96, "replace version %llu of k%zu by version %llu", expected,
-                       request->key, stamp);
-    else if (request->kind == IDEM_OP_GET)
-        (void)snprintf(buf, 96, "look at k%zu", request->key);
-    else if (request->any_version)
-        (void)snprintf(buf, 96, "remove k%zu, whatever it is", request->key);
-    else
-        (void)snprintf(buf, 96, "remove version %llu of k%zu", expected, request->key);
-    return buf;
-}
-
 static void say_sent(const world *made, const caller *who, const task *one,
                      const ground_request *request, const ground_reply *reply)
 {
@@ -168,12 +165,43 @@ static void say_sent(const world *made, const caller *who, const task *one,
         return;
     bool reached = one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY;
     world_say(made, "caller %zu: %s: %s%s%s%s", who->number,
-              op_text(request, one->letter.version, op),
+              sending_op_text(request, one->letter.version, op),
               !reached         ? ""
               : reply->applied ? "done, on "
                                : "met ",
               reached ? world_record_text(&reply->before, was) : "",
               reached && one->fault ? "; " : "", fates[one->fault]);
+}
+
+/* What the deadlines of a batch do to this operation. */
+static void note_deadline(world *made, const caller *who, task *one)
+{
+    bool passed = !made->calm && made->truth.now_ms >= who->cut_ms;
+    one->left_behind = !who->broken && has_left(made, one);
+    if (!passed || made->truth.now_ms >= one->deadline_ms)
+        return;
+    if (!made->leaves)
+        made->counts->situations[SAW_CUT_FOR_ANOTHER]++;
+    one->cut_off = !made->leaves;
+    one->stayed = made->leaves;
+}
+
+/* An operation without an answer. An abandoned one leaves the rest of its batch alone. */
+static void lose_answer(world *made, caller *who, task *one)
+{
+    idem_op *op = &one->call.op;
+    if (one->left_behind) {
+        made->counts->situations[writes(op) ? SAW_CHANGE_ABANDONED : SAW_READ_ABANDONED]++;
+    } else {
+        if (!who->broken && who->batch_count > who->sent && who->sent > 1)
+            made->counts->situations[SAW_BATCH_CUT]++;
+        who->broken = true;
+    }
+    one->doubted = one->doubted || writes(op);
+    if (one->left_behind && made->rules.leaver_untold)
+        idem_op_fail(op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
+    else
+        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "the reply was lost");
 }
 
 /* Sends one operation, and lays its answer by. */
@@ -183,14 +211,13 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     ground_request request = ground_request_of(op);
     ground_reply reply = {.applied = false};
     check_op(made, one);
+    made->operations++;
+    one->known = one->letter.asked.held;
     one->fault = fate(made, who, one, now);
     made->counts->faults[one->fault]++;
-    if (!made->calm && made->truth.now_ms >= who->cut_ms && made->truth.now_ms < one->deadline_ms) {
-        one->cut_off = true;
-        made->counts->situations[SAW_CUT_FOR_ANOTHER]++;
-    }
+    note_deadline(made, who, one);
     if (one->fault == FAULT_NONE || one->fault == FAULT_LOST_REPLY)
-        carry_out(made, one, &request, &reply);
+        carry_out(made, who->number, one, &request, &reply);
     if (one->fault == FAULT_LATE)
         send_late(made, who, one, &request);
     say_sent(made, who, one, &request, &reply);
@@ -198,11 +225,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
     case FAULT_LOST_REQUEST:
     case FAULT_LOST_REPLY:
     case FAULT_LATE:
-        if (!who->broken && who->batch_count > who->sent && who->sent > 1)
-            made->counts->situations[SAW_BATCH_CUT]++;
-        who->broken = true;
-        one->doubted = one->doubted || writes(op);
-        idem_op_fail(op, false, IDEM_ERR_UNCERTAIN, "the reply was lost");
+        lose_answer(made, who, one);
         break;
     case FAULT_REFUSED:
     case FAULT_REFUSED_FOR_GOOD:
@@ -219,7 +242,7 @@ static void send_one(world *made, caller *who, task *one, const step *now)
 
 /* ------------------------------------------------------------------------------------- answers */
 
-static void end_call(world *made, caller *who, task *one)
+void sending_end(world *made, caller *who, task *one)
 {
     static const char *const outcomes[] = {"",          "New",      "InProgress",
                                            "Completed", "Mismatch", "InDoubt"};
@@ -229,6 +252,8 @@ static void end_call(world *made, caller *who, task *one)
               outcomes[one->call.outcome]);
     if (one->cut_off && one->call.code == IDEM_OK)
         made->counts->situations[SAW_OUTLASTED]++;
+    if (one->stayed && one->call.code == IDEM_OK)
+        made->counts->situations[SAW_STAYED]++;
     oracle_end(made, one);
     for (size_t i = 0; i < made->strays_count; i++) {
         stray *late = &made->strays[i];
@@ -237,8 +262,12 @@ static void end_call(world *made, caller *who, task *one)
             late->code = one->call.code;
         }
     }
-    caller_settle(made, who, one);
+    if (one->renewal)
+        keeper_settle(made, who, one);
+    else
+        caller_settle(made, who, one);
     idem__protocol_clear(&one->call);
+    idem__claim_release_bytes(one->bytes);
     one->running = false;
 }
 
@@ -269,6 +298,35 @@ static void count_turn(world *made, const task *one, const idem_op *op, idem__st
         saw[SAW_OWN_CLAIM_MOVED]++;
 }
 
+static idem__step answer(world *made, task *one)
+{
+    idem_op answered = one->call.op;
+    idem__step next = idem__protocol_answer(&one->call);
+    check_step(made, one, next);
+    count_turn(made, one, &answered, next);
+    return next;
+}
+
+/* The caller's batch may be under way beside it. */
+idem__step sending_alone(world *made, caller *who, task *one, const step *now)
+{
+    size_t count = who->batch_count;
+    size_t sent = who->sent;
+    bool broken = who->broken;
+    uint64_t cut_ms = who->cut_ms;
+    who->batch_count = 1;
+    who->sent = 1;
+    who->broken = false;
+    who->cut_ms = one->deadline_ms;
+    stamp(made, who, one);
+    send_one(made, who, one, now);
+    who->batch_count = count;
+    who->sent = sent;
+    who->broken = broken;
+    who->cut_ms = cut_ms;
+    return answer(made, one);
+}
+
 static void keep(caller *who, task *one, bool pause)
 {
     if (pause) {
@@ -285,7 +343,7 @@ static void give_up(world *made, caller *who, task *one)
     idem_op_fail(&one->call.op, false, IDEM_ERR_UNAVAILABLE, "the deadline came");
     idem__protocol_give_up(&one->call);
     made->counts->situations[SAW_GAVE_UP]++;
-    end_call(made, who, one);
+    sending_end(made, who, one);
 }
 
 /* Ends the calls whose deadline has come, and keeps the others. */
@@ -325,17 +383,14 @@ static void take_answers(world *made, caller *who)
     who->paused = 0;
     for (size_t i = 0; i < count; i++) {
         task *one = who->left[i];
-        idem_op answered = one->call.op;
-        idem__step next = idem__protocol_answer(&one->call);
-        check_step(made, one, next);
-        count_turn(made, one, &answered, next);
+        idem__step next = answer(made, one);
         if (next == IDEM__STEP_DONE)
             ended[ended_count++] = one;
         else
             keep(who, one, next == IDEM__STEP_AGAIN);
     }
     for (size_t i = 0; i < ended_count; i++)
-        end_call(made, who, ended[i]);
+        sending_end(made, who, ended[i]);
     end_late_ones(made, who);
     go_on(made, who);
 }
@@ -363,14 +418,47 @@ static void spread_error(const caller *who)
     }
 }
 
+/* Takes the operation that the store carries out next out of those that are left of the batch. */
+static task *next_of_batch(world *made, caller *who, const step *now)
+{
+    size_t rest = who->batch_count - who->sent;
+    size_t chosen = who->sent + (made->any_order ? now->word[3] % rest : 0);
+    task *one = who->batch[chosen];
+    for (size_t i = chosen; i > who->sent; i--) {
+        who->batch[i] = who->batch[i - 1];
+        if (who->batch[i]->key == one->key && one->overtook == NULL) {
+            one->overtook = who->batch[i];
+            made->counts->situations[SAW_OVERTAKEN]++;
+        }
+    }
+    who->batch[who->sent++] = one;
+    return one;
+}
+
+/* What a driver does that takes the order of a batch for that of its answers. */
+static void answer_in_order(const caller *who)
+{
+    for (size_t i = 0; i < who->batch_count; i++) {
+        task *one = who->batch[i];
+        if (one->overtook)
+            swap_answers(&one->call.op, &one->overtook->call.op);
+    }
+}
+
 void sending_step(world *made, caller *who, const step *now)
 {
-    task *one = who->batch[who->sent++];
+    if (who->submitted) {
+        submitted_step(made, who, now);
+        return;
+    }
+    task *one = next_of_batch(made, who, now);
     send_one(made, who, one, now);
     if (who->sent < who->batch_count)
         return;
     if (made->rules.swap_answers && who->batch_count > 1)
         swap_answers(&who->batch[0]->call.op, &who->batch[1]->call.op);
+    if (made->rules.answer_in_order)
+        answer_in_order(who);
     if (made->rules.error_for_all)
         spread_error(who);
     take_answers(made, who);
@@ -395,64 +483,4 @@ void sending_pause(world *made, caller *who, const step *now)
         keep(who, one, false);
     }
     go_on(made, who);
-}
-
-/* ---------------------------------------------------------------------------- late requests */
-
-static task *running_call(world *made, const stray *late)
-{
-    caller *who = &made->callers[late->caller];
-    for (size_t i = 0; i < BATCH_CALLS; i++) {
-        if (who->tasks[i].running && who->tasks[i].letter.serial == late->letter.serial)
-            return &who->tasks[i];
-    }
-    return NULL;
-}
-
-/* A call that told its caller what became of it changes nothing afterwards. Three things can still
-   come: a claim by a begin's insert, which was told of nothing at that moment, and which runs
-   out; a record that was put back once more, after its owner or an operator has ended it; and a
-   forget of what has no version to name: garbage, records of the older format, and those rewritten
-   by hand. */
-static void check_late(world *made, const stray *late, const ground_reply *reply)
-{
-    idem__call_kind kind = late->letter.asked.kind;
-    bool told = late->ended && late->code != IDEM_ERR_UNCERTAIN;
-    bool claims = late->request.kind == IDEM_OP_INSERT &&
-                  (late->code == IDEM_OK || late->code == IDEM_ERR_CORRUPT);
-    bool wipes = late->request.any_version && late->wipes;
-    bool reinstates = late->request.kind == IDEM_OP_INSERT && late->letter.asked.reinstate;
-    if (!told || !reply->applied)
-        return;
-    if (kind != IDEM__CALL_BEGIN && reinstates)
-        made->counts->situations[SAW_LATE_REINSTATEMENT]++;
-    else if (claims)
-        made->counts->situations[SAW_LATE_INSERT]++;
-    else if (!wipes)
-        world_breach(made, BREACH_HONEST_ERROR,
-                     "%s had ended with code %d, and changed the record afterwards",
-                     counts_kind_text(kind), late->code);
-}
-
-void sending_arrive(world *made, size_t index)
-{
-    char op[96];
-    char was[160];
-    stray late = made->strays[index];
-    uint64_t *saw = made->counts->situations;
-    made->strays[index] = made->strays[--made->strays_count];
-    task *running = running_call(made, &late);
-    ground_reply reply = ground_carry_out(&made->truth, &late.request);
-    world_say(made, "a late request of caller %zu, %s: %s: %s %s", late.caller,
-              counts_kind_text(late.letter.asked.kind),
-              op_text(&late.request, late.letter.version, op), reply.applied ? "done, on" : "met",
-              world_record_text(&reply.before, was));
-    oracle_op(made, running, &late.letter, &late.request, &reply);
-    check_late(made, &late, &reply);
-    if (!reply.applied)
-        saw[SAW_LATE_REFUSED]++;
-    else if (running)
-        saw[SAW_LATE_WHILE_REPEATED]++;
-    else
-        saw[SAW_LATE_APPLIED]++;
 }

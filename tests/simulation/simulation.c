@@ -16,6 +16,12 @@
  *     --swap-answers, --error-for-all, --deadline-of-all
  *                                  mix up a batch: two calls get each other's answers; the first
  *                                  error stands for all; the earliest deadline ends all
+ *     --leaver-untold              tell who leaves that its change was not carried out
+ *     --answer-in-order            give answers out in the order asked
+ *     --silence-refuses            take what is in flight on a silent connection for refused
+ *     --keep-own-end               let the keepalive take an owner's own end for a loss
+ *     --keep-outdated              let it take an answer older than the owner's last call
+ *     --send-cancelled             send a cancelled call's operation all the same
  */
 #include "history.h"
 
@@ -63,13 +69,24 @@ static bool read_with_number(options *read, char *const *words, int *used)
 
 static bool read_flag(options *read, const char *word)
 {
-    static const char *const names[] = {"--demand-all",     "--expect-breach", "--reuse-stamps",
-                                        "--blind",          "--swap-answers",  "--error-for-all",
-                                        "--deadline-of-all"};
-    bool *const places[] = {&read->demand_all,           &read->expect_breach,
-                            &read->rules.reuse_stamps,   &read->rules.blind,
-                            &read->rules.swap_answers,   &read->rules.error_for_all,
-                            &read->rules.deadline_of_all};
+    static const char *const names[] = {
+        "--demand-all",      "--expect-breach",   "--reuse-stamps",    "--blind",
+        "--swap-answers",    "--error-for-all",   "--deadline-of-all", "--leaver-untold",
+        "--answer-in-order", "--silence-refuses", "--send-cancelled",  "--keep-own-end",
+        "--keep-outdated"};
+    bool *const places[] = {&read->demand_all,
+                            &read->expect_breach,
+                            &read->rules.reuse_stamps,
+                            &read->rules.blind,
+                            &read->rules.swap_answers,
+                            &read->rules.error_for_all,
+                            &read->rules.deadline_of_all,
+                            &read->rules.leaver_untold,
+                            &read->rules.answer_in_order,
+                            &read->rules.silence_refuses,
+                            &read->rules.send_cancelled,
+                            &read->rules.keep_own_end,
+                            &read->rules.keep_outdated};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(word, names[i]) == 0)
             return *places[i] = true;

@@ -175,6 +175,12 @@ static void crash(world *made, const step *now)
     caller_crash(made, who, keeps_tokens);
 }
 
+static bool keeper_turn(world *made, const step *now)
+{
+    caller *who = &made->callers[now->word[1] % made->callers_count];
+    return keeper_step(made, who, now->word[6] % made->keys_count, now);
+}
+
 static void turn(world *made, const step *now)
 {
     unsigned draw = now->word[0] % 200u;
@@ -184,11 +190,13 @@ static void turn(world *made, const step *now)
         stranger(made, now);
     else if (draw >= 191 && made->loses)
         lose(made, now);
+    else if ((draw == 189 || draw == 190) && made->falls_silent)
+        sending_silence(made, now->word[1] % 2);
     else if (draw >= 165)
         pass_time(made, now);
     else if (draw >= 145 && made->strays_count > 0)
         sending_arrive(made, now->word[1] % made->strays_count);
-    else
+    else if (draw < 120 || !made->keeps || !keeper_turn(made, now))
         caller_step(made, &made->callers[now->word[1] % made->callers_count], now);
 }
 
@@ -214,6 +222,10 @@ static void set_up(world *made, const step *first)
     made->callers_count = 2 + first->word[0] % (CALLERS_MAX - 1);
     made->keys_count = 1 + first->word[1] % GROUND_KEYS;
     made->batch_max = first->word[2] % 2 == 0 ? 1 : 2 + first->word[3] % (BATCH_CALLS - 1);
+    made->leaves = first->word[2] / 2 % 2 == 1;
+    made->keeps = first->word[2] / 16 % 2 == 1;
+    made->falls_silent = first->word[2] / 8 % 2 == 1;
+    made->any_order = first->word[2] / 4 % 2 == 1;
     made->read_first = first->word[4] % 2 == 1;
     made->outsiders = first->word[5] % 3 == 2;
     made->loses = first->word[7] % 3 == 2;
@@ -229,6 +241,10 @@ static void set_up(world *made, const step *first)
 static void finish(world *made, caller *who)
 {
     static const step no_choice;
+    for (size_t key = 0; key < made->keys_count; key++) {
+        for (unsigned i = 0; i < QUIET_STEPS && keeper_step(made, who, key, &no_choice); i++)
+            oracle_compare(made);
+    }
     for (unsigned i = 0; who->phase != IDLE && made->breach == BREACH_NONE; i++) {
         if (i == QUIET_STEPS) {
             world_breach(made, BREACH_ENDLESS,
