@@ -41,10 +41,10 @@ typedef struct {
     uint64_t gone;     /**< bytes that were sent and are not in `out` any more */
     uint64_t progress; /**< bytes that came, and that were sent after they had to wait */
     bool held_up;      /**< the system did not take all at once, some time */
-    size_t expected; /**< replies that are still to come */
-    unsigned seals;  /**< how pipelines are sealed, see wire.c; 0: they are not */
-    bool sealed;     /**< the server has answered to such a seal */
-    uint64_t seal;   /**< the last one that was sent, and that was answered */
+    size_t expected;   /**< replies that are still to come */
+    unsigned seals;    /**< how pipelines are sealed, see wire.c; 0: they are not */
+    bool sealed;       /**< the server has answered to such a seal */
+    uint64_t seal;     /**< the last one that was sent, and that was answered */
     uint64_t confirmed;
     uint64_t heard_ms; /**< when something came last, by the coarse clock */
     size_t chunk_len;  /**< of what was received last, and how much of it the reader was given */

@@ -34,19 +34,19 @@ typedef struct {
     pthread_mutex_t io;
     idem_backend *backend;
     idem_config config;
-    bool sound;          /* it was connected, and nothing has failed since */
+    bool sound; /* it was connected, and nothing has failed since */
     size_t in_flight;
-    uint64_t heard_ms;   /* when something last came */
-    uint64_t progress;   /* idem_wants.progress at that moment */
-    int set;             /* epoll: the notifier, the timer, the socket */
-    int timer;           /* timerfd */
-    uint64_t armed_ms;   /* when it fires; UINT64_MAX: not */
-    int watched;         /* the socket in the set; -1: none */
+    uint64_t heard_ms; /* when something last came */
+    uint64_t progress; /* idem_wants.progress at that moment */
+    int set;           /* epoll: the notifier, the timer, the socket */
+    int timer;         /* timerfd */
+    uint64_t armed_ms; /* when it fires; UINT64_MAX: not */
+    int watched;       /* the socket in the set; -1: none */
     bool watched_write;
-    bool blocked;        /* what is ready can't be sent for now */
-    bool more;           /* more was received than one turn takes in */
-    bool due_left;       /* likewise of what was due */
-    idem__flights late;  /* given up at their deadlines */
+    bool blocked;       /* what is ready can't be sent for now */
+    bool more;          /* more was received than one turn takes in */
+    bool due_left;      /* likewise of what was due */
+    idem__flights late; /* given up at their deadlines */
 
     /* the thread that connects; guarded by the queue's lock */
     bool connecting;

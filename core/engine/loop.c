@@ -23,8 +23,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define ROOM          64u   /* for what one `receive` gives back */
-#define TURN_ROOMS    16u   /* so often in one turn */
+#define ROOM          64u /* for what one `receive` gives back */
+#define TURN_ROOMS    16u /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
 #define DUE_IN_A_TURN 1024u
 #define SILENCE_PART  3u

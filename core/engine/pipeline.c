@@ -25,9 +25,9 @@
 
 #define ROOM          64u   /* for what one `receive` gives back */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
-#define SHARE         16u   /* with so many in flight another connection is opened, if there may be one */
-#define SILENCE_PART  3u    /* a connection may owe an answer for this part of a caller's timeout, */
-#define SILENCE_MS    250u  /* but for so long at least */
+#define SHARE         16u /* with so many in flight another connection is opened, if there may be one */
+#define SILENCE_PART  3u   /* a connection may owe an answer for this part of a caller's timeout, */
+#define SILENCE_MS    250u /* but for so long at least */
 
 /* ------------------------------------------------------------------------- choosing a connection */
 
@@ -346,7 +346,8 @@ static void send_batch(idem__connection *connection, idem__waiter *leader)
     connection->crowded = connection->waiters.count > 1;
     if (!connection->receiver && leader->connection == connection)
         connection->receiver = leader;
-    connection->held = first && connection->receiver == leader && idem__spin_begin(&connection->spin);
+    connection->held =
+        first && connection->receiver == leader && idem__spin_begin(&connection->spin);
     (void)pthread_mutex_unlock(&pool->lock);
     (void)send_assigned(connection);
     (void)pthread_mutex_lock(&pool->lock);
@@ -392,8 +393,8 @@ static void poll_until(idem__connection *connection, uint64_t until_ms)
     (void)pthread_mutex_unlock(&connection->io);
     if (wants.at_once || wants.fd < 0)
         return;
-    struct pollfd one = {.fd = wants.fd,
-                         .events = (short)((wants.read ? POLLIN : 0) | (wants.write ? POLLOUT : 0))};
+    struct pollfd one = {
+        .fd = wants.fd, .events = (short)((wants.read ? POLLIN : 0) | (wants.write ? POLLOUT : 0))};
     uint64_t now = idem_monotonic_ms();
     uint64_t left = until_ms > now ? until_ms - now : 0;
     (void)poll(&one, 1, left > 60000 ? 60000 : (int)left);

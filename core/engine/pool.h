@@ -25,20 +25,21 @@ typedef struct idem__connection {
 
     /* With send and receive. A waiter is on the list from the moment its batch is taken until its
        last op has been given back. */
-    pthread_mutex_t io; /* held inside send, receive, abandon, drop and wants; before the pool's lock */
+    pthread_mutex_t
+        io; /* held inside send, receive, abandon, drop and wants; before the pool's lock */
     idem__wait_queue waiters;
-    size_t in_flight;        /* ops that the instance has */
-    idem__waiter *receiver;  /* its thread receives, or is woken to do so; NULL: none */
-    bool held;               /* the receiver spins: the answer is near, nothing else is sent */
-    bool sending;            /* `busy` for a moment, to send */
-    bool lost;               /* the last one has failed; the next batch makes it anew */
-    bool unsent;             /* bytes are left that the system did not take */
-    bool draining;           /* wanted alone: nothing new is sent */
+    size_t in_flight;          /* ops that the instance has */
+    idem__waiter *receiver;    /* its thread receives, or is woken to do so; NULL: none */
+    bool held;                 /* the receiver spins: the answer is near, nothing else is sent */
+    bool sending;              /* `busy` for a moment, to send */
+    bool lost;                 /* the last one has failed; the next batch makes it anew */
+    bool unsent;               /* bytes are left that the system did not take */
+    bool draining;             /* wanted alone: nothing new is sent */
     _Atomic uint64_t heard_ms; /* when something last came */
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */
-    idem__spin spin;          /* what the receiver's spins have taught */
+    idem__spin spin;           /* what the receiver's spins have taught */
 } idem__connection;
 
 struct idem__pool {

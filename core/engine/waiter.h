@@ -15,9 +15,9 @@ typedef struct idem__waiter {
     /* set before it is queued */
     idem_op *const *ops;
     size_t count;
-    uint64_t start_ms;    /**< when it was queued, idem_monotonic_ms() */
+    uint64_t start_ms; /**< when it was queued, idem_monotonic_ms() */
     uint64_t deadline_ms;
-    bool alone;           /**< wants a connection for itself, for something that is no op */
+    bool alone; /**< wants a connection for itself, for something that is no op */
 
     /* guarded by the pool's lock */
     bool queued;

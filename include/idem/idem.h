@@ -236,8 +236,8 @@ typedef struct {
 
 /** Who a store is to its server. The library's memory: blank before the callback, wiped after it. */
 typedef struct {
-    size_t size; /**< sizeof(idem_credentials), set by the library */
-    char user[IDEM_CREDENTIALS_USER_MAX + 1u];         /**< NUL-terminated; empty: the URL's */
+    size_t size;                               /**< sizeof(idem_credentials), set by the library */
+    char user[IDEM_CREDENTIALS_USER_MAX + 1u]; /**< NUL-terminated; empty: the URL's */
     char password[IDEM_CREDENTIALS_PASSWORD_MAX + 1u]; /**< NUL-terminated; not empty */
 } idem_credentials;
 
@@ -586,7 +586,7 @@ typedef struct {
     uint64_t age_ms;        /**< since the last write, by the backend's clock */
     void *memory;           /**< what the bytes live in if the record owns them */
     idem_encoding encoding; /**< completed: what the response is; else IDEM_ENCODING_JSON */
-    uint32_t flags; /**< IDEM_RECORD_UNDATED */
+    uint32_t flags;         /**< IDEM_RECORD_UNDATED */
     uint64_t reserved[1];
 } idem_record;
 
