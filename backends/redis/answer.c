@@ -3,8 +3,8 @@
  * What the answer to a request makes of it. Most are done with it. A request is sent again if the
  * server has forgotten its script, or knows no SET with NX and GET; if an insert has found a record
  * in progress, whose age only a second look can tell; and if its change was refused. Then it looks:
- * a server that is full, read-only or without its disk still has what was completed, and that is the
- * answer to a begin.
+ * a server that is full, read-only or without its disk still has what was completed, and that is
+ * the answer to a begin.
  *
  * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;

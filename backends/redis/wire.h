@@ -106,8 +106,8 @@ int idem__redis_wire_take(idem__redis_wire *wire, redisReply **reply, idem__redi
  *  @return as append */
 int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault);
 
-/** Judges a seal's reply, when all before it were taken. Where it is another one, the answers before
- *  it were not those to this pipeline.
+/** Judges a seal's reply, when all before it were taken. Where it is another one, the answers
+ *  before it were not those to this pipeline.
  *  @return IDEM_ERR_UNAVAILABLE */
 int idem__redis_wire_confirm(idem__redis_wire *wire, const redisReply *reply,
                              idem__redis_fault *fault);
@@ -136,8 +136,8 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
                            idem__redis_fault *fault);
 
 /** Waits for the reply to the greeting's seal. A server may say that it has no such command, or
- *  none for this user. Then the others are tried, each in a pipeline of its own; if all are refused,
- *  there are no seals. */
+ *  none for this user. Then the others are tried, each in a pipeline of its own; if all are
+ *  refused, there are no seals. */
 int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault);
 
 /** Waits for the descriptor. @return false: the deadline has come */

@@ -266,7 +266,7 @@ void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
     idem__call_end(store, call, why);
 }
 
-/* ---------------------------------------------------------------------------------- calls that block */
+/* ----------------------------------------------------------------------------- calls that block */
 
 typedef struct {
     idem__call *ready[IDEM_BATCH_MAX];

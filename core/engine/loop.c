@@ -5,8 +5,8 @@
  * set over the socket, a timer and the notifier. Only to connect, which resolves names and shakes
  * hands, a thread of its own is started; it ends when the connection stands.
  *
- * A connection that owes an answer for a part of a call's time without a single byte is given up, as
- * in pipeline.c.
+ * A connection that owes an answer for a part of a call's time without a single byte is given up,
+ * as in pipeline.c.
  */
 #include "async_queue.h"
 #include "clock.h"
@@ -30,7 +30,7 @@
 #define SILENCE_PART  3u
 #define SILENCE_MS    250u
 
-/* ------------------------------------------------------------------------------- after an answer */
+/* ------------------------------------------------------------------------------ after an answer */
 
 /* Takes in the answers of flights. `io` is held, the lock is open. */
 static void step_all(idem_async *async, idem__flight *const *flights, size_t count)
@@ -230,7 +230,7 @@ static void send_ready(idem_async *async)
     }
 }
 
-/* ------------------------------------------------------------------------------------- receiving */
+/* ------------------------------------------------------------------------------------ receiving */
 
 /* @return true if there is more */
 static bool receive_some(idem_async *async)

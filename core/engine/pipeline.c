@@ -25,11 +25,11 @@
 
 #define ROOM          64u   /* for what one `receive` gives back */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
-#define SHARE         16u /* with so many in flight another connection is opened, if there may be one */
+#define SHARE         16u   /* with so many in flight another connection is opened, if allowed */
 #define SILENCE_PART  3u   /* a connection may owe an answer for this part of a caller's timeout, */
 #define SILENCE_MS    250u /* but for so long at least */
 
-/* ------------------------------------------------------------------------- choosing a connection */
+/* ------------------------------------------------------------------------ choosing a connection */
 
 /* The lock is held for all of this part. */
 
@@ -451,7 +451,7 @@ static void receive(idem__connection *connection, idem__waiter *waiter)
     }
 }
 
-/* -------------------------------------------------------------------------- leaving at the deadline */
+/* ---------------------------------------------------------------------- leaving at the deadline */
 
 static void fail_late(idem_op *op, bool sent)
 {
@@ -532,10 +532,10 @@ static void leave_queue(idem__pool *pool, idem__waiter *waiter)
         fail_late(waiter->ops[i], false);
 }
 
-/* ------------------------------------------------------------------------------------- a waiter's way */
+/* ------------------------------------------------------------------------------- a waiter's way */
 
-/* Does what there is to do for a waiter: sends, receives, or sends the rest. The lock is held before
-   and after. @return false: it has to wait for other threads */
+/* Does what there is to do for a waiter: sends, receives, or sends the rest. The lock is held
+   before and after. @return false: it has to wait for other threads */
 static bool work(idem__pool *pool, idem__waiter *waiter)
 {
     idem__connection *connection = waiter->connection;

@@ -122,7 +122,8 @@ void idem__pool_fork(idem__pool *pool, idem_fork_phase phase);
 
 /** The lock is held for all of these, unless they say otherwise. */
 
-/** A connection to begin something on, or NULL: the first open one that is free, else one to open. */
+/** A connection to begin something on: the first open one that is free, else one to open.
+ *  @return NULL: there is neither */
 idem__connection *idem__pool_free_connection(idem__pool *pool);
 
 /** Opens the instance of a connection that this thread has, without the lock.
@@ -150,8 +151,8 @@ void idem__pipeline_quiesce(idem__connection *connection);
 /** Takes a waiter through a backend with send and receive, likewise. */
 void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter);
 
-/** Waits for a connection that this thread is alone on. @return NULL: none was free by the deadline.
- *  The lock is held before, and open afterwards */
+/** Waits for a connection that this thread is alone on. @return NULL: none was free by the
+ *  deadline. The lock is held before, and open afterwards */
 idem__connection *idem__lead_enter(idem__pool *pool, idem__waiter *waiter);
 idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter);
 

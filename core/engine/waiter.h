@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One caller's place in a pool: its operations, where they are, and how its thread waits for them. */
+/* One caller's place in a pool: its operations, where they are, and how its thread waits. */
 #ifndef IDEM_CORE_WAITER_H
 #define IDEM_CORE_WAITER_H
 
