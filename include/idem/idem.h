@@ -234,7 +234,7 @@ typedef struct {
 #define IDEM_CREDENTIALS_USER_MAX     255u
 #define IDEM_CREDENTIALS_PASSWORD_MAX 8191u
 
-/** A store's name at its server, and its password. The library's memory: blank before the callback,
+/** User and password of a store at its server. The library's memory: blank before the callback,
  *  wiped after it. */
 typedef struct {
     size_t size;                               /**< sizeof(idem_credentials), set by the library */

@@ -11,7 +11,7 @@
  * - The conformance suite, for backends. See idem_testkit_conformance().
  *
  * Stable within a minor version. `docs/testing.md` has examples. What is set here is the process's.
- * Not for programs in production: a person that can give such a program a URL can make its store
+ * Not for programs in production: a user who can give such a program a URL can make its store
  * fail.
  *
  * @par Threads  all functions may be called by any thread at any time, unless they say otherwise.
