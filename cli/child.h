@@ -37,7 +37,8 @@ typedef struct {
     bool terminal;        /**< it gets a pseudo-terminal for idem's own */
 } cli_child_plan;
 
-/** Starts a program with idem's own stdin, or with a pseudo-terminal. cli_signals_catch() comes before.
+/** Starts a program with idem's own stdin, or with a pseudo-terminal. cli_signals_catch() comes
+ *  before.
  *  @param[out] child   end it with cli_child_clear()
  *  @return CLI_OK; after saying why not, CLI_NO_PROGRAM, CLI_NOT_EXECUTABLE or CLI_INTERNAL */
 int cli_child_start(const cli_child_plan *plan, cli_child *child);

@@ -14,7 +14,7 @@ typedef struct {
     char **environment;   /**< likewise */
     int out;              /**< CMD's stdout */
     int err;              /**< CMD's stderr; may be the same */
-    /** Of idem's own terminal, if `out` is a pseudo-terminal that is to be CMD's; NULL: it is not. */
+    /** Modes of idem's own terminal, if `out` is CMD's pseudo-terminal; otherwise NULL. */
     const cli_terminal_modes *terminal;
     int gate[2]; /**< a pipe; CMD waits until nobody else has its writing end */
     int report;  /**< the writing end of a pipe; closed once CMD is executed */

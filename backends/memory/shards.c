@@ -174,9 +174,9 @@ const idem_clock *idem__shards_clock(const idem__shards *shards)
 
 /* ------------------------------------------------------------------------- locks and places */
 
-/* Forks are rare and soon over, so that a thread that meets one takes naps. To be woken would need one
-   more lock and signal that the child has to make anew. The thread has an operation half done, so it
-   can't be cancelled in its nap. */
+/* Forks are rare and soon over, so that a thread that meets one takes naps. To be woken would need
+   one more lock and signal that the child has to make anew. The thread has an operation half done,
+   so it can't be cancelled in its nap. */
 static void await_thaw(shard *home)
 {
     const struct timespec nap = {.tv_nsec = 100000};

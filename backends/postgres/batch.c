@@ -309,7 +309,7 @@ static void land_refused(flight *from, const idem__postgres_fault *fault)
     } else if (fault->no_writes && !self->broken && idem__postgres_jobs_change(all)) {
         read_instead(from, fault);
     } else if (fault->of_one_op && all->grouped && !blamed && !self->broken) {
-        all->singly = true; /* to find out who is to blame */
+        all->singly = true; /* to find the op that is to blame */
         go_on(from, IDEM__POSTGRES_FLIES_MAIN);
     } else if (!fault->of_one_op || !blamed || (all->count > 1 && self->broken)) {
         idem__postgres_batch_fail(from, fault);

@@ -41,10 +41,11 @@ static void let_go(const int held[LOWEST])
 
 void idem__postgres_hang_up(idem__postgres *self)
 {
-    if (self->pq)
+    if (self->pq) { /* else there never was a connection */
         idem__postgres_wire_forget(self, &self->own);
-    if (self->conn)
-        self->pq->PQfinish(self->conn);
+        if (self->conn)
+            self->pq->PQfinish(self->conn);
+    }
     self->conn = NULL;
     self->broken = false;
     self->late = false;

@@ -162,7 +162,7 @@ static void pump(idem__postgres *self)
     while (self->traffic.waiting.first && may_send(self))
         send_flight(self, pop(&self->traffic.waiting));
     if (self->conn && self->traffic.wire.count > 0 && !self->broken)
-        (void)self->pq->PQflush(self->conn); /* a failure is seen by who receives */
+        (void)self->pq->PQflush(self->conn); /* the receiving thread sees a failure */
 }
 
 /* ----------------------------------------------------------------------------------- receiving */

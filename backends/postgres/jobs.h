@@ -36,8 +36,8 @@ void idem__postgres_jobs_make(idem__postgres_jobs *all, idem_op *const *ops, siz
 /** True if one of them may change something. */
 bool idem__postgres_jobs_change(const idem__postgres_jobs *all);
 
-/** Sends all of them as one pipeline. Where that fails, none is carried out; what was sent of them is
- *  to be taken back, unless the connection is broken. */
+/** Sends all of them as one pipeline. Where that fails, none is carried out; what was sent of them
+ *  is to be taken back, unless the connection is broken. */
 int idem__postgres_jobs_send(idem__postgres_jobs *all, idem__postgres_fault *fault);
 
 /** Takes their answers. Where that fails, all are blank again. */

@@ -3,8 +3,8 @@
  * What the answer to a request makes of it. Most are done with it. A request is sent again if the
  * server has forgotten its script, or knows no SET with NX and GET; if an insert has found a record
  * in progress, whose age only a second look can tell; and if its change was refused. Then it looks:
- * a server that is full, read-only or without its disk still has what was completed, and that is the
- * answer to a begin.
+ * a server that is full, read-only or without its disk still has what was completed, and that is
+ * the answer to a begin.
  *
  * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
@@ -297,15 +297,24 @@ static idem__redis_verdict take_reads(idem__redis *self, idem__redis_request *at
     return take_found(at, (idem_bytes){text->str, text->len}, life->integer);
 }
 
+/* With ASKING before each command, every other reply is a command's. */
+static void skip_asking(const idem__redis_request *at, redisReply *const *replies, redisReply **own)
+{
+    own[0] = replies[1];
+    if (at->form == IDEM__REDIS_BY_READS) {
+        own[1] = replies[3];
+        own[2] = replies[5];
+    }
+}
+
 idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_request *at,
                                              redisReply *const *replies, idem__redis_fault *whole)
 {
-    redisReply *own[IDEM__REDIS_REPLIES_MAX] = {NULL};
+    redisReply *own[IDEM__REDIS_REPLIES_MAX / 2] = {NULL};
     idem__redis_verdict given;
     at->answered = true;
     if (at->asking && replies[0]->type != REDIS_REPLY_ERROR) { /* else it has the reason */
-        for (size_t i = 1; i < idem__redis_request_replies(at); i += 2)
-            own[i / 2] = replies[i];
+        skip_asking(at, replies, own);
         replies = own;
     }
     const redisReply *reply = replies[0];

@@ -355,7 +355,9 @@ static void judge_version(const examination *at)
         find(at, "upgrade the server to Redis 7 or later, or to Valkey",
              "the server is Redis %s, which is older than 6.2 and not tested with", version);
     if (!at->self->clustered && idem__redis_info_number(info_of(at), "cluster_enabled") != 0)
-        find(at, "write redis+cluster:// (or rediss+cluster://), or name a server that is no node of a cluster",
+        find(at,
+             "write redis+cluster:// (or rediss+cluster://), or name a server that is no node of a "
+             "cluster",
              "the server is a node of a cluster: keys that belong to other nodes can't be used");
 }
 

@@ -90,11 +90,11 @@ struct idem__redis_cluster {
     idem__redis_flights homeless; /**< that wait for a map */
     idem__redis_flights done;     /**< to be given back */
     idem__redis_flight *unused;
-    size_t in_flight; /**< flights, those to be given back included */
+    size_t in_flight;  /**< flights, those to be given back included */
     uint64_t progress; /**< how often something has come */
-    int notify[2];    /**< a pipe that jobs write to when they are finished */
-    int set;          /**< of the descriptors to wait for; -1: none is made yet */
-    bool dropped;     /**< the next `receive` tells that the connection is over */
+    int notify[2];     /**< a pipe that jobs write to when they are finished */
+    int set;           /**< of the descriptors to wait for; -1: none is made yet */
+    bool dropped;      /**< the next `receive` tells that the connection is over */
 };
 
 /* cluster_node.c: nodes, and the threads that connect them. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Blocking work of a cluster's instance on a thread of its own: connecting a node, fetching the map
- * of slots. So a node that does not answer holds up nobody who needs another one. A thread ends by
- * its job's deadline, and has all signals blocked, which are the host's.
+ * of slots. So a node that does not answer holds up no caller that needs another one. A thread
+ * ends by its job's deadline, and has all signals blocked, which are the host's.
  */
 #include "cluster.h"
 

@@ -96,7 +96,7 @@ static void fetch(void *user)
     refresh->job.rc = refresh->map ? IDEM_OK : refresh->job.fault.error.code;
 }
 
-/* --------------------------------------------------------------------------------- whom to ask */
+/* -------------------------------------------------------------------------- which nodes to ask */
 
 static void add_candidate(idem__redis_refresh *refresh, const idem__redis_address *address)
 {

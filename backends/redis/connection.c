@@ -292,8 +292,8 @@ static const char *find_said(const redisReply *reply, const char *name)
     return NULL;
 }
 
-/* A node of a cluster would else be found out by the first key of another node. Who does not say
-   what it is (a proxy) is believed to be what the URL takes it for. */
+/* A node of a cluster would else be found out by the first key of another node. A server that does
+   not say what it is (a proxy) is believed to be what the URL takes it for. */
 static int judge_mode(const idem__redis *self, const redisReply *reply, idem__redis_fault *fault)
 {
     const char *mode = find_said(reply, "mode");
@@ -453,7 +453,7 @@ int idem__redis_link(idem__redis *self, uint64_t deadline_ms, uint64_t *limit_ms
     return rc ? rc : open_wire(self, fd, *limit_ms, fault);
 }
 
-/* Also where the server is named by sentinels, who are asked at each connect. */
+/* Also where the server is named by sentinels, which are asked at each connect. */
 static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     uint64_t limit_ms;

@@ -26,7 +26,7 @@ enum {
     IDEM__REDIS_TLS_PARAMS
 };
 
-/** What an instance talks over, and whom it asks for the way. */
+/** What an instance talks over, and what it asks for the server's address. */
 typedef enum {
     IDEM__REDIS_TCP,
     IDEM__REDIS_UNIX,

@@ -25,7 +25,7 @@
 #define READS_MAX     16u /* in one call: a server that sends without end does not hold it */
 #define ABANDONED_MAX (IDEM__REDIS_FLIGHT_MAX / 2)
 
-/* ---------------------------------------------------------------------------------------- queues */
+/* --------------------------------------------------------------------------------------- queues */
 
 static void push(idem__redis_queue *queue, idem__redis_request *at)
 {
@@ -74,7 +74,7 @@ static void free_replies(idem__redis_pipeline *pipeline)
         freeReplyObject(pipeline->replies[--pipeline->have]);
 }
 
-/* --------------------------------------------------------------------------------------- sending */
+/* -------------------------------------------------------------------------------------- sending */
 
 /* Appends the commands of a request, and awaits its answer. */
 static void enqueue(idem__redis *self, idem__redis_request *at, idem__redis_queue *failed)
@@ -147,7 +147,7 @@ size_t idem__redis_send(idem_backend *backend, idem_op *const *ops, size_t count
     return taken;
 }
 
-/* ------------------------------------------------------------------------------------- receiving */
+/* ------------------------------------------------------------------------------------ receiving */
 
 static void confirm_all(idem__redis_pipeline *pipeline)
 {

@@ -85,8 +85,10 @@ int idem__redis_make(const idem_backend_ops *ops, idem__redis_way way, idem__red
                      const idem_config *config, idem__redis **made, idem__redis_fault *fault)
 {
     idem__redis *self = calloc(1, sizeof *self);
-    if (!self)
-        return idem__redis_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    if (!self) {
+        (void)idem__redis_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+        return IDEM_ERR_NO_MEMORY;
+    }
     self->base.ops = ops;
     self->config = config;
     self->wire.fd = -1;

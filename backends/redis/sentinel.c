@@ -5,9 +5,9 @@
  * the new one. Whether that is a master is for the greeting to see (ROLE): a sentinel may lie
  * behind.
  *
- * Each question is a connection of its own and one pipeline: who else is there, and who is master.
- * "Who else" is asked first, since an unknown name is an error reply to it. To the other question
- * it is an array that is nothing, which the wire takes for none of its answers.
+ * Each question is a connection of its own and one pipeline: the other sentinels, and the master.
+ * The other sentinels are asked for first, since an unknown name is an error reply to that. To the
+ * other question it is an array that is nothing, which the wire takes for none of its answers.
  *
  * What failed with all of them is told by what answered best: that a password is missing says more
  * than that another one is down. It is permanent only if every one has said something that it will

@@ -17,7 +17,7 @@ enum {
 struct idem__redis_sentinel {
     idem__redis_sentinels *list; /**< the store's */
     const idem_value *values;    /**< of the rows above */
-    idem__redis_place asked;     /**< who has named the master; the asker's host */
+    idem__redis_place asked;     /**< the sentinel that has named the master; the asker's host */
     idem__redis_place master;    /**< the instance's host */
     idem__redis asker;           /**< a connection to a sentinel, open while it is asked */
 };
@@ -34,7 +34,7 @@ void idem__redis_sentinel_free(idem__redis *self);
  * Asks for the master, and leads the instance there.
  *
  * The sentinels are asked one after the other until one knows it, each for a share of the time, so
- * that there is some left for the master, whoever of them is silent.
+ * that there is some left for the master, whichever of them is silent.
  *
  * @return IDEM_ERR_UNAVAILABLE, permanent if all of them have answered and it does not help to ask
  *         again; IDEM_ERR_NO_MEMORY

@@ -44,8 +44,8 @@ void idem__redis_sentinels_free(idem__redis_sentinels *list);
 /** A copy of all, in the order in which to ask them. */
 void idem__redis_sentinels_copy(idem__redis_sentinels *list, idem__redis_places *copy);
 
-/** Takes down a good answer: who gave it is asked first the next time, and `others` that it told of
- *  take the place of those that were told of before. */
+/** Records a good answer: the sentinel that gave it is asked first the next time, and the `others`
+ *  that it named replace those that were named before. */
 void idem__redis_sentinels_praise(idem__redis_sentinels *list, const idem__redis_place *asked,
                                   const idem__redis_places *others);
 

@@ -28,7 +28,7 @@ struct idem__redis_tls_ops {
                  idem__redis_fault *fault);
 
     /** Names the host that the next certificate has to be for. A session of another's is forgotten:
-     *  who resumes one shows no certificate. */
+     *  a server that resumes one shows no certificate. */
     void (*aim)(idem__redis_tls *tls, const char *host);
 
     /** When the server's certificate ends, or ours. @return false: there is none */
@@ -37,8 +37,8 @@ struct idem__redis_tls_ops {
     /** Forgets the connection, without a word to the server. */
     void (*stop)(idem__redis_tls *tls);
 
-    /** As send(), recv() and recv() with MSG_PEEK, without waiting: -1 with EAGAIN is "not now". What counts as sent
-     *  is a whole TLS record: of one that is cut, the server can't read a byte. */
+    /** As send(), recv() and recv() with MSG_PEEK, without waiting: -1 with EAGAIN is "not now".
+     *  Only a whole TLS record counts as sent: the server can't read a byte of one that is cut. */
     ssize_t (*send)(idem__redis_tls *tls, const void *data, size_t len);
     ssize_t (*receive)(idem__redis_tls *tls, void *data, size_t len);
     ssize_t (*peek)(idem__redis_tls *tls, void *data, size_t len);

@@ -41,10 +41,10 @@ typedef struct {
     uint64_t gone;     /**< bytes that were sent and are not in `out` any more */
     uint64_t progress; /**< bytes that came, and that were sent after they had to wait */
     bool held_up;      /**< the system did not take all at once, some time */
-    size_t expected; /**< replies that are still to come */
-    unsigned seals;  /**< how pipelines are sealed, see wire.c; 0: they are not */
-    bool sealed;     /**< the server has answered to such a seal */
-    uint64_t seal;   /**< the last one that was sent, and that was answered */
+    size_t expected;   /**< replies that are still to come */
+    unsigned seals;    /**< how pipelines are sealed, see wire.c; 0: they are not */
+    bool sealed;       /**< the server has answered to such a seal */
+    uint64_t seal;     /**< the last one that was sent, and that was answered */
     uint64_t confirmed;
     uint64_t heard_ms; /**< when something came last, by the coarse clock */
     size_t chunk_len;  /**< of what was received last, and how much of it the reader was given */
@@ -106,8 +106,8 @@ int idem__redis_wire_take(idem__redis_wire *wire, redisReply **reply, idem__redi
  *  @return as append */
 int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault);
 
-/** Judges a seal's reply, when all before it were taken. Where it is another one, the answers before
- *  it were not those to this pipeline.
+/** Judges a seal's reply, when all before it were taken. Where it is another one, the answers
+ *  before it were not those to this pipeline.
  *  @return IDEM_ERR_UNAVAILABLE */
 int idem__redis_wire_confirm(idem__redis_wire *wire, const redisReply *reply,
                              idem__redis_fault *fault);
@@ -136,8 +136,8 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
                            idem__redis_fault *fault);
 
 /** Waits for the reply to the greeting's seal. A server may say that it has no such command, or
- *  none for this user. Then the others are tried, each in a pipeline of its own; if all are refused,
- *  there are no seals. */
+ *  none for this user. Then the others are tried, each in a pipeline of its own; if all are
+ *  refused, there are no seals. */
 int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault);
 
 /** Waits for the descriptor. @return false: the deadline has come */

@@ -290,7 +290,7 @@ static int scan_pages(idem_store *store, idem_bytes prefix, delivery *to, idem_e
 }
 
 static int scan_all(idem_store *store, const idem_filter *filter, idem_scan_fn fn, void *user,
-              idem_error *error)
+                    idem_error *error)
 {
     idem_filter read;
     idem__call_key prefix;

@@ -25,7 +25,7 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     const idem_request *request = &begin->request;
     begin->call.wait_until_ms = request->wait_ms ? now + request->wait_ms : 0;
     idem__call_set_time(&begin->call, now,
-                         request->timeout_ms ? request->timeout_ms : store->timeout_ms);
+                        request->timeout_ms ? request->timeout_ms : store->timeout_ms);
     idem__stats_start(store->timed, &begin->call);
 }
 
@@ -160,7 +160,7 @@ void idem_outcome_clear(idem_outcome *outcome)
 static uint64_t time_of_begin(const idem_store *store, const idem_request *request)
 {
     return store->in_process && request->wait_ms == 0 ? idem_monotonic_coarse_ms()
-                                                   : idem_monotonic_ms();
+                                                      : idem_monotonic_ms();
 }
 
 /* @return as keep(); nothing has to be cleared then */
@@ -247,8 +247,7 @@ static void begin_portion(idem_store *store, const idem_request *requests, size_
     size_t made = 0;
     for (size_t i = first; i < first + count; i++) {
         one_of_many *one = &all[i - first];
-        *one = (one_of_many){
-            .store = store, .errors = errors, .outcomes = outcomes, .index = i};
+        *one = (one_of_many){.store = store, .errors = errors, .outcomes = outcomes, .index = i};
         if (make_one(store, request_at(requests, i), requests->size, now, &one->begin,
                      idem__batch_errors_error(errors, i))) {
             idem__batch_errors_settle(errors, i);
@@ -272,14 +271,14 @@ int idem_begin_many(idem_store *store, const idem_request *requests, size_t coun
         memset(outcomes, 0, count * sizeof *outcomes);
     if (!store || (count > 0 && (!requests || !outcomes)))
         return idem__batch_errors_refuse(&many, IDEM_ERR_ARGUMENT,
-                                 "the store, the requests or the outcomes are NULL");
+                                         "the store, the requests or the outcomes are NULL");
     if (count == 0)
         return IDEM_OK;
     if (requests->size < offsetof(idem_request, fingerprint) ||
         requests->size % _Alignof(idem_request) != 0)
         return idem__batch_errors_refuse(&many, IDEM_ERR_ARGUMENT,
-                                 "the size of the requests is not set; make each with "
-                                 "idem_request_init()");
+                                         "the size of the requests is not set; make each with "
+                                         "idem_request_init()");
     size_t portion_max = count < IDEM_BATCH_MAX ? count : IDEM_BATCH_MAX;
     one_of_many *begins = malloc(portion_max * sizeof *begins);
     if (!begins)

@@ -9,7 +9,7 @@
 typedef struct {
     idem_request request; /* as it was read; its bytes are the caller's */
     idem__call call;
-    idem_claim *claim;      /* for the claim, should it be made; not held yet. The key is in it */
+    idem_claim *claim; /* for the claim, should it be made; not held yet. The key is in it */
 } idem__begin;
 
 /** Checks a request and makes a call of it, whose deadline counts from now.

@@ -252,8 +252,8 @@ static void complete_portion(idem_store *store, idem_claim *const *claims,
         idem__change_request request = {
             .kind = IDEM__CALL_COMPLETE, .claim = claims[i], .text = responses[i]};
         index[made] = i;
-        if (idem__change_make_at(store, &request, now, &changes[made], idem__batch_errors_error(many, i)) ==
-            IDEM_OK) {
+        if (idem__change_make_at(store, &request, now, &changes[made],
+                                 idem__batch_errors_error(many, i)) == IDEM_OK) {
             calls[made] = &changes[made].call;
             calls[made]->context = many->context;
             made++;
@@ -278,7 +278,7 @@ int idem_complete_many(idem_store *store, idem_claim *const *claims, const idem_
     idem__batch_errors_init(&many, count, errors, error);
     if (!store || (count > 0 && (!claims || !responses)))
         return idem__batch_errors_refuse(&many, IDEM_ERR_ARGUMENT,
-                                 "the store, the claims or the responses are NULL");
+                                         "the store, the claims or the responses are NULL");
     if (count == 0)
         return IDEM_OK;
     size_t portion_max = count < IDEM_BATCH_MAX ? count : IDEM_BATCH_MAX;

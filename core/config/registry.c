@@ -257,10 +257,11 @@ int idem__registry_adopt(const idem_backend_ops *ops, idem_backend_ops *copy, id
     int parts = (copy->connect != NULL) + (copy->send != NULL) + (copy->receive != NULL) +
                 (copy->abandon != NULL) + (copy->drop != NULL) + (copy->wants != NULL);
     if (parts != 0 && (parts != 6 || (copy->traits & IDEM_TRAIT_CONCURRENT)))
-        return idem_error_set(error, IDEM_ERR_ARGUMENT,
-                              "the backend %s has some of connect, send, receive, abandon, drop and "
-                              "wants: they go together, and not with IDEM_TRAIT_CONCURRENT",
-                              copy->scheme);
+        return idem_error_set(
+            error, IDEM_ERR_ARGUMENT,
+            "the backend %s has some of connect, send, receive, abandon, drop and "
+            "wants: they go together, and not with IDEM_TRAIT_CONCURRENT",
+            copy->scheme);
     if (copy->params_count > 0 && !copy->params)
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "the backend %s counts parameters but has no table of them",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is behind an idem_async: where submitted calls are, and what carries them out. Workers do
- * (workers.c), or the thread that dispatches: on a connection of its own where the backend sends and
- * receives apart (loop.c), else by calls that block.
+ * (workers.c), or the thread that dispatches: on a connection of its own where the backend sends
+ * and receives apart (loop.c), else by calls that block.
  */
 #ifndef IDEM_CORE_ASYNC_QUEUE_H
 #define IDEM_CORE_ASYNC_QUEUE_H
@@ -13,8 +13,8 @@
 
 #define IDEM__QUEUE_WAYS    2u
 #define IDEM__QUEUE_BUCKETS 1024u
-/* What is due so soon is taken along, so that time is not looked at for each. A deadline, which must
-   not come early, is set so much later. */
+/* What is due so soon is taken along, so that time is not looked at for each. A deadline, which
+   must not come early, is set so much later. */
 #define IDEM__QUEUE_GRAIN_MS 2u
 
 /* What one worker takes its flights from. */
@@ -34,19 +34,19 @@ typedef struct {
     pthread_mutex_t io;
     idem_backend *backend;
     idem_config config;
-    bool sound;          /* it was connected, and nothing has failed since */
+    bool sound; /* it was connected, and nothing has failed since */
     size_t in_flight;
-    uint64_t heard_ms;   /* when something last came */
-    uint64_t progress;   /* idem_wants.progress at that moment */
-    int set;             /* epoll: the notifier, the timer, the socket */
-    int timer;           /* timerfd */
-    uint64_t armed_ms;   /* when it fires; UINT64_MAX: not */
-    int watched;         /* the socket in the set; -1: none */
+    uint64_t heard_ms; /* when something last came */
+    uint64_t progress; /* idem_wants.progress at that moment */
+    int set;           /* epoll: the notifier, the timer, the socket */
+    int timer;         /* timerfd */
+    uint64_t armed_ms; /* when it fires; UINT64_MAX: not */
+    int watched;       /* the socket in the set; -1: none */
     bool watched_write;
-    bool blocked;        /* what is ready can't be sent for now */
-    bool more;           /* more was received than one turn takes in */
-    bool due_left;       /* likewise of what was due */
-    idem__flights late;  /* given up at their deadlines */
+    bool blocked;       /* what is ready can't be sent for now */
+    bool more;          /* more was received than one turn takes in */
+    bool due_left;      /* likewise of what was due */
+    idem__flights late; /* given up at their deadlines */
 
     /* the thread that connects; guarded by the queue's lock */
     bool connecting;
@@ -105,8 +105,8 @@ int idem__queue_add(idem_async *async, idem__flight *flight, idem_async_call *ca
 /** Where there are no workers: carries out what is ready, up to what was there when it began. */
 void idem__queue_work(idem_async *async);
 
-/** On a loop's connection: sends what the callbacks have submitted, so that it need not wait for the
- *  next turn. */
+/** On a loop's connection: sends what the callbacks have submitted, so that it need not wait for
+ *  the next turn. */
 void idem__queue_send(idem_async *async);
 
 /** Takes the first flight that is done. Lock held. @return NULL: there is none */
@@ -149,7 +149,8 @@ size_t idem__queue_take(idem__way *way, idem__flight **flights, size_t room);
 /** How many a way has. Lock held. */
 size_t idem__queue_ready(const idem__way *way);
 
-/** Sees to flights whose time has come, to so many at most. Lock held. @return true: that was all */
+/** Sees to flights whose time has come, to so many at most. Lock held.
+ *  @return true: that was all */
 bool idem__queue_see_to_time(idem_async *async, uint64_t now, size_t limit);
 
 /** Wakes what carries out, or watches over time. Lock held. */

@@ -17,7 +17,7 @@
 #define FIRST_WAIT_PAUSE_MS 2u /* doubled before the first look */
 /* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
    a try that is cut off says less than the error that is known. */
-#define TOO_LATE_MS 20u
+#define TOO_LATE_MS  20u
 #define SEEN_MS      3u   /* a look that another caller made is not asked about at once again */
 #define SILENCE_PART 3u   /* of a timeout, */
 #define SILENCE_MS   750u /* but so long at least */
@@ -275,7 +275,7 @@ void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
     idem__call_end(store, call, why);
 }
 
-/* ---------------------------------------------------------------------------------- calls that block */
+/* ----------------------------------------------------------------------------- calls that block */
 
 typedef struct {
     idem__call *ready[IDEM_BATCH_MAX];

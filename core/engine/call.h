@@ -36,7 +36,7 @@ void idem__call_set_time(idem__call *call, uint64_t now, uint64_t timeout_ms);
  */
 void idem__call_run(idem_store *store, idem__call *const *calls, size_t count);
 
-/* -------------------------------------------- what that is made of, for those that may not sleep */
+/* ------------------------------------------- what that is made of, for those that may not sleep */
 
 /** Sends the operations of calls, each stamped anew, and fills in their lower halves.
  *  @param count  1 to IDEM_BATCH_MAX */

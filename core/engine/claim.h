@@ -11,8 +11,8 @@
 
 typedef struct idem__keeper idem__keeper;
 
-/** The bytes of a record that a claim remembers. They never change, so that a call uses them without
- *  a copy and without a lock. */
+/** The bytes of a record that a claim remembers. They never change, so that a call uses them
+ *  without a copy and without a lock. */
 typedef struct {
     atomic_uint refs;
     size_t size;
@@ -65,8 +65,8 @@ void idem__claim_drop(idem_claim *claim);
 idem__claim_bytes *idem__claim_hold(const idem_claim *claim, idem_record *held);
 void idem__claim_release_bytes(idem__claim_bytes *bytes);
 
-/** What the record is now, ready to be taken in. It is made without the lock, since a checkpoint may
- *  be large. */
+/** What the record is now, ready to be taken in. It is made without the lock, since a checkpoint
+ *  may be large. */
 typedef struct {
     idem_record held;
     idem__claim_bytes *bytes;

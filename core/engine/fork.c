@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork() with open stores. Before it, everything is brought to rest: no connection is in use, and all
- * locks are held, so that the child finds them in a known state; backends close or lock what must
- * not be shared. After it, both sides open up again. Threads that were waiting are the parent's;
- * the child has none of them, and no keepalive thread. A fork in a signal handler that has
- * interrupted a call of its own thread is let pass without all that; its child can't use the
+ * fork() with open stores. Before it, everything is brought to rest: no connection is in use, and
+ * all locks are held, so that the child finds them in a known state; backends close or lock what
+ * must not be shared. After it, both sides open up again. Threads that were waiting are the
+ * parent's; the child has none of them, and no keepalive thread. A fork in a signal handler that
+ * has interrupted a call of its own thread is let pass without all that; its child can't use the
  * stores.
  *
  * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry,
@@ -40,9 +40,9 @@ static int cancel_state;
 /* The fork that is under way is let pass: see inside.h. */
 static _Thread_local bool passed;
 
-/* How often prepare() has run without its other half. More than once: the handlers are registered twice, as
-   may happen in the child of a fork during their registration; or a signal handler has forked during
-   a fork. Only the outermost pair does something. */
+/* How often prepare() has run without its other half. More than once: the handlers are registered
+   twice, as may happen in the child of a fork during their registration; or a signal handler has
+   forked during a fork. Only the outermost pair does something. */
 static _Thread_local unsigned prepared;
 
 /* ---------------------------------------------------------------------------------------- rest */

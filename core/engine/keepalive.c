@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keepalive renews a claim when nearly a third of its lease has passed, in batches of those that
- * are due. Kept claims are in a heap by their next renewal, so that one of many costs no more than one of
- * few. Renewals are spread over a quarter of their interval: claims that were made together drift
- * apart.
+ * The keepalive renews a claim when nearly a third of its lease has passed, in batches of those
+ * that are due. Kept claims are in a heap by their next renewal, so that one of many costs no more
+ * than one of few. Renewals are spread over a quarter of their interval: claims that were made
+ * together drift apart.
  *
  * One process-wide lock guards the heaps and the kept claims, since a claim may be freed after its
  * store was closed. It is held for one claim at a time, and never while the store is called or
@@ -64,7 +64,7 @@ static uint64_t interval_ms(uint64_t lease_ms)
     return lease_ms / 3 + 1;
 }
 
-/* Sets a claim's next renewal. The thread is woken only if it would sleep beyond that. Lock held. */
+/* Sets a claim's next renewal. The thread is woken only if it would sleep longer. Lock held. */
 static void set_due(idem__keeper *keeper, idem_claim *claim, uint64_t due_ms)
 {
     idem__timers_set(&keeper->timers, &claim->timer, due_ms);

@@ -37,8 +37,8 @@ static idem__connection *connection_for(idem__pool *pool, const idem__waiter *wa
     const idem__waiter *first = pool->queue.first;
     if (!waiter->queued)
         return NULL;
-    if (first != waiter && (waiter->alone || first->alone ||
-                            !is_same_class(first, waiter, idem_monotonic_ms())))
+    if (first != waiter &&
+        (waiter->alone || first->alone || !is_same_class(first, waiter, idem_monotonic_ms())))
         return NULL;
     return idem__pool_free_connection(pool);
 }

@@ -5,8 +5,8 @@
  * set over the socket, a timer and the notifier. Only to connect, which resolves names and shakes
  * hands, a thread of its own is started; it ends when the connection stands.
  *
- * A connection that owes an answer for a part of a call's time without a single byte is given up, as
- * in pipeline.c.
+ * A connection that owes an answer for a part of a call's time without a single byte is given up,
+ * as in pipeline.c.
  */
 #include "async_queue.h"
 #include "clock.h"
@@ -23,13 +23,13 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define ALONE_MS      100u  /* silence for so long is enough where nobody else waits */
-#define ROOM          64u   /* for what one `receive` gives back */
-#define TURN_ROOMS    16u   /* so often in one turn */
+#define ALONE_MS      100u /* silence for so long is enough where nobody else waits */
+#define ROOM          64u  /* for what one `receive` gives back */
+#define TURN_ROOMS    16u  /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
 #define DUE_IN_A_TURN 1024u
 
-/* ------------------------------------------------------------------------------- after an answer */
+/* ------------------------------------------------------------------------------ after an answer */
 
 /* Takes in the answers of flights. `io` is held, the lock is open. */
 static void step_all(idem_async *async, idem__flight *const *flights, size_t count)
@@ -235,7 +235,7 @@ static void send_ready(idem_async *async)
     }
 }
 
-/* ------------------------------------------------------------------------------------- receiving */
+/* ------------------------------------------------------------------------------------ receiving */
 
 /* @return true if there is more */
 static bool receive_some(idem_async *async)
@@ -290,7 +290,8 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
     async->store->ops.abandon(loop->backend, op);
     op->owner = NULL;
     loop->in_flight--;
-    if (loop->in_flight == 0 && loop->heard_ms < flight->sent_ms && now >= flight->sent_ms + ALONE_MS)
+    if (loop->in_flight == 0 && loop->heard_ms < flight->sent_ms &&
+        now >= flight->sent_ms + ALONE_MS)
         async->store->ops.drop(loop->backend);
     idem_op_fail(op, false, op->kind == IDEM_OP_GET ? IDEM_ERR_UNAVAILABLE : IDEM_ERR_UNCERTAIN,
                  "the store did not answer by the deadline%s",

@@ -24,13 +24,13 @@
 #include <errno.h>
 #include <poll.h>
 
-#define REST_MS       1000u /* before a connection that can't be had is tried again, beside others */
+#define REST_MS       1000u /* before one that can't be had is tried again, beside others */
 #define ALONE_MS      100u  /* silence for so long is enough where nobody else waits */
 #define ROOM          64u   /* for what one `receive` gives back */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
-#define SHARE         16u   /* with so many in flight another connection is opened, if there may be one */
+#define SHARE         16u   /* with so many in flight another connection is opened, if allowed */
 
-/* ------------------------------------------------------------------------- choosing a connection */
+/* ------------------------------------------------------------------------ choosing a connection */
 
 /* The lock is held for all of this part. */
 
@@ -41,8 +41,8 @@ static bool is_at_rest(const idem__connection *connection)
 
 static bool may_send(const idem__connection *connection)
 {
-    return !connection->busy && !connection->draining &&
-           !connection->unsent && connection->in_flight < IN_FLIGHT_MAX;
+    return !connection->busy && !connection->draining && !connection->unsent &&
+           connection->in_flight < IN_FLIGHT_MAX;
 }
 
 /* Its answer or its turn comes within microseconds. To go around it by another connection would
@@ -463,10 +463,10 @@ static void poll_until(idem__connection *connection, const idem__waiter *waiter,
         (void)poll(&one, 1, left > 60000 ? 60000 : (int)left);
 }
 
-static void spin_for_answer(idem__connection *connection, const idem__waiter *waiter)
+static void spin_for_answer(idem__connection *connection, const idem__waiter *waiter,
+                            idem__spin spin)
 {
     idem__pool *pool = connection->pool;
-    idem__spin spin = connection->spin;
     size_t came = take_in(connection, waiter);
     while (came == 0 && !waiter->done && idem__spin_yield(&spin))
         came = take_in(connection, waiter);
@@ -500,8 +500,9 @@ static void receive(idem__connection *connection, idem__waiter *waiter)
 {
     idem__pool *pool = connection->pool;
     if (connection->held) {
+        idem__spin spin = connection->spin;
         (void)pthread_mutex_unlock(&pool->lock);
-        spin_for_answer(connection, waiter);
+        spin_for_answer(connection, waiter, spin);
         (void)pthread_mutex_lock(&pool->lock);
     }
     while (!waiter->done) {
@@ -516,7 +517,7 @@ static void receive(idem__connection *connection, idem__waiter *waiter)
     }
 }
 
-/* -------------------------------------------------------------------------- leaving at the deadline */
+/* ---------------------------------------------------------------------- leaving at the deadline */
 
 static void fail_late(idem_op *op, bool sent)
 {
@@ -601,10 +602,10 @@ static void leave_queue(idem__pool *pool, idem__waiter *waiter)
         fail_late(waiter->ops[i], false);
 }
 
-/* ------------------------------------------------------------------------------------- a waiter's way */
+/* ------------------------------------------------------------------------------- a waiter's way */
 
-/* Does what there is to do for a waiter: sends, receives, or sends the rest. The lock is held before
-   and after. @return false: it has to wait for other threads */
+/* Does what there is to do for a waiter: sends, receives, or sends the rest. The lock is held
+   before and after. @return false: it has to wait for other threads */
 static bool work(idem__pool *pool, idem__waiter *waiter)
 {
     idem__connection *connection = waiter->connection;

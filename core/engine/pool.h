@@ -25,22 +25,23 @@ typedef struct idem__connection {
 
     /* With send and receive. A waiter is on the list from the moment its batch is taken until its
        last op has been given back. */
-    pthread_mutex_t io; /* held inside send, receive, abandon, drop and wants; before the pool's lock */
+    pthread_mutex_t
+        io; /* held inside send, receive, abandon, drop and wants; before the pool's lock */
     idem__wait_queue waiters;
-    size_t in_flight;        /* ops that the instance has */
-    idem__waiter *receiver;  /* its thread receives, or is woken to do so; NULL: none */
-    bool held;               /* the receiver spins: the answer is near, nothing else is sent */
-    bool sending;            /* `busy` for a moment, to send */
-    bool lost;               /* the last one has failed; the next batch makes it anew */
-    bool unsent;             /* bytes are left that the system did not take */
-    bool draining;           /* wanted alone: nothing new is sent */
+    size_t in_flight;          /* ops that the instance has */
+    idem__waiter *receiver;    /* its thread receives, or is woken to do so; NULL: none */
+    bool held;                 /* the receiver spins: the answer is near, nothing else is sent */
+    bool sending;              /* `busy` for a moment, to send */
+    bool lost;                 /* the last one has failed; the next batch makes it anew */
+    bool unsent;               /* bytes are left that the system did not take */
+    bool draining;             /* wanted alone: nothing new is sent */
     _Atomic uint64_t heard_ms; /* when something last came */
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */
-    idem__spin spin;          /* the receiver's, while it is held */
-    atomic_uint failed_spins; /* what they have taught */
-    uint64_t not_before_ms;   /* it could not be had, and is left alone until then */
+    idem__spin spin;           /* the receiver's, while it is held */
+    atomic_uint failed_spins;  /* what they have taught */
+    uint64_t not_before_ms;    /* it could not be had, and is left alone until then */
 } idem__connection;
 
 struct idem__pool {
@@ -123,7 +124,8 @@ void idem__pool_fork(idem__pool *pool, idem_fork_phase phase);
 
 /** The lock is held for all of these, unless they say otherwise. */
 
-/** A connection to begin something on, or NULL: the first open one that is free, else one to open. */
+/** A connection to begin something on: the first open one that is free, else one to open.
+ *  @return NULL: there is neither */
 idem__connection *idem__pool_free_connection(idem__pool *pool);
 
 /** Opens the instance of a connection that this thread has, without the lock.
@@ -151,8 +153,8 @@ void idem__pipeline_quiesce(idem__connection *connection);
 /** Takes a waiter through a backend with send and receive, likewise. */
 void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter);
 
-/** Waits for a connection that this thread is alone on. @return NULL: none was free by the deadline.
- *  The lock is held before, and open afterwards */
+/** Waits for a connection that this thread is alone on. @return NULL: none was free by the
+ *  deadline. The lock is held before, and open afterwards */
 idem__connection *idem__lead_enter(idem__pool *pool, idem__waiter *waiter);
 idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter);
 

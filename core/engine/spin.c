@@ -2,10 +2,10 @@
 /*
  * Waiting without sleeping. To fall asleep and be woken costs some 20 microseconds, as much as a
  * round trip to a server on the same machine; to give the processor away and look again costs less
- * than one. So whoever expects an answer soon yields for a bounded time before he sleeps.
+ * than one. So a thread that expects an answer soon yields for a bounded time before it sleeps.
  *
- * A wait has a time, but also a number of yields at the least: in a crowd of callers each of them
- * gives way to others, who do in that time what they would have to do anyway.
+ * A wait has a time, but also a least number of yields: among many callers each gives way to
+ * others, which do in that time what they would have to do anyway.
  *
  * With one processor nobody waits awake, as in Go's and Java's runtimes: what is waited for can't
  * go on meanwhile, and where the kernel shares processors out among sessions first, a yield gives

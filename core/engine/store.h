@@ -19,10 +19,10 @@ struct idem_store {
     idem_value common[IDEM__PARAM_COMMON];
     idem_value *own;        /* the backend's parameters */
     void *prepared;         /* by the backend, for all of its instances */
-    idem__pool writers;    /* every operation */
-    idem__pool readers;    /* gets and scans, when the writers are busy; may be none */
+    idem__pool writers;     /* every operation */
+    idem__pool readers;     /* gets and scans, when the writers are busy; may be none */
     bool read_first;        /* begin may do well to look before it inserts */
-    bool in_process;           /* IDEM_BACKEND_IN_PROCESS: no deadline decides anything */
+    bool in_process;        /* IDEM_BACKEND_IN_PROCESS: no deadline decides anything */
     bool pooled;            /* records are in this process alone: see random.h */
     _Atomic uint32_t fresh; /* with read_first: so many begins in a row have found nothing */
     idem_bytes prefix;
@@ -36,7 +36,7 @@ struct idem_store {
     bool timed;         /* calls are timed */
     bool observe_calls; /* IDEM_OBSERVE_CALLS */
     idem__keeper keeper;
-    idem__watch watch; /* keys that callers wait for */
+    idem__watch watch;         /* keys that callers wait for */
     struct idem_async *asyncs; /* the queues on it; guarded as the list below */
     idem_store *next;          /* in the list that fork() walks */
     bool slow_to_rest;         /* during a fork(), guarded likewise */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Points in time, the earliest first: a pairing heap whose entries are parts of what they belong to, so
-   that nothing is allocated. Its owner's lock guards it. Source of the algorithm: Fredman, Sedgewick,
+/* Points in time, the earliest first: a pairing heap whose entries are parts of what they belong
+   to, so that nothing is allocated. Its owner's lock guards it. Algorithm: Fredman, Sedgewick,
    Sleator, Tarjan, "The pairing heap: a new form of self-adjusting heap", Algorithmica 1 (1986). */
 #ifndef IDEM_CORE_TIMER_H
 #define IDEM_CORE_TIMER_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One caller's place in a pool: its operations, where they are, and how its thread waits for them. */
+/* One caller's place in a pool: its operations, where they are, and how its thread waits. */
 #ifndef IDEM_CORE_WAITER_H
 #define IDEM_CORE_WAITER_H
 
@@ -15,9 +15,9 @@ typedef struct idem__waiter {
     /* set before it is queued */
     idem_op *const *ops;
     size_t count;
-    uint64_t start_ms;    /**< when it was queued, idem_monotonic_ms() */
+    uint64_t start_ms; /**< when it was queued, idem_monotonic_ms() */
     uint64_t deadline_ms;
-    bool alone;           /**< wants a connection for itself, for something that is no op */
+    bool alone; /**< wants a connection for itself, for something that is no op */
 
     /* guarded by the pool's lock */
     bool queued;

@@ -226,18 +226,19 @@ typedef struct {
  *  call that has to write, where that is not allowed, is an error of its own. */
 #define IDEM_OPEN_EXISTING UINT64_C(1)
 /** Has `on_event` told of each call that ends (IDEM_EVENT_CALL): what was called, outcome, attempt,
- *  duration and code, and never a token or a response. It is told before the call returns, or before
- *  the callback of a submitted one, so what the hook takes is added to the call. */
+ *  duration and code, and never a token or a response. It is told before the call returns, or
+ *  before the callback of a submitted one, so what the hook takes is added to the call. */
 #define IDEM_OBSERVE_CALLS UINT64_C(2)
 
 /** The longest user and password that idem_options.credentials can give. */
 #define IDEM_CREDENTIALS_USER_MAX     255u
 #define IDEM_CREDENTIALS_PASSWORD_MAX 8191u
 
-/** Who a store is to its server. The library's memory: blank before the callback, wiped after it. */
+/** User and password of a store at its server. The library's memory: blank before the callback,
+ *  wiped after it. */
 typedef struct {
-    size_t size; /**< sizeof(idem_credentials), set by the library */
-    char user[IDEM_CREDENTIALS_USER_MAX + 1u];         /**< NUL-terminated; empty: the URL's */
+    size_t size;                               /**< sizeof(idem_credentials), set by the library */
+    char user[IDEM_CREDENTIALS_USER_MAX + 1u]; /**< NUL-terminated; empty: the URL's */
     char password[IDEM_CREDENTIALS_PASSWORD_MAX + 1u]; /**< NUL-terminated; not empty */
 } idem_credentials;
 
@@ -321,9 +322,9 @@ IDEM_API uint64_t idem_max_response(const idem_store *store);
 
 /* ----------------------------------------------------------------------------------- begin */
 
-/** The store renews the claim's lease until the claim ends, each time when a quarter to a third of it
- *  is over; one thread per store does it, with all signals blocked. After fork() that thread is the parent's: in a child idem_renew() starts one
- *  for the claim anew. */
+/** The store renews the claim's lease until the claim ends, each time when a quarter to a third of
+ *  it is over; one thread per store does it, with all signals blocked. After fork() that thread is
+ *  the parent's: in a child idem_renew() starts one for the claim anew. */
 #define IDEM_KEEPALIVE UINT64_C(1)
 /** A claim whose lease ran out is reported (IDEM_IN_DOUBT), not taken over. */
 #define IDEM_NO_TAKEOVER UINT64_C(2)
@@ -550,8 +551,9 @@ IDEM_API void idem_claim_free(idem_claim *claim);
  *  this caller: treat it as a password. */
 IDEM_API const uint8_t *idem_claim_token(const idem_claim *claim);
 
-/** True once a call or the keepalive has found the claim lost, until a complete, renew or checkpoint
- *  returns ok: a claim that its own complete has ended is not lost. Any thread may ask. */
+/** True once a call or the keepalive has found the claim lost, until a complete, renew or
+ *  checkpoint returns ok. A claim that its own complete has ended is not lost. Any thread may
+ *  ask. */
 IDEM_API bool idem_claim_lost(const idem_claim *claim);
 
 /** Sets how long the record lives after the next change made through this claim. 0 changes
@@ -586,13 +588,13 @@ typedef struct {
     uint64_t age_ms;        /**< since the last write, by the backend's clock */
     void *memory;           /**< what the bytes live in if the record owns them */
     idem_encoding encoding; /**< completed: what the response is; else IDEM_ENCODING_JSON */
-    uint32_t flags; /**< IDEM_RECORD_UNDATED */
+    uint32_t flags;         /**< IDEM_RECORD_UNDATED */
     uint64_t reserved[1];
 } idem_record;
 
-/** Of a record in progress: somebody has changed how long its key lives (Redis' PERSIST, EXPIRE), so
- *  nobody knows when its lease ends. It counts as just written, and is not taken over. Its owner's
- *  next change puts it right; without an owner, idem_settle() and idem_forget() end it. */
+/** Of a record in progress: somebody has changed how long its key lives (Redis' PERSIST, EXPIRE),
+ *  so nobody knows when its lease ends. It counts as just written, and is not taken over. Its
+ *  owner's next change puts it right; without an owner, idem_settle() and idem_forget() end it. */
 #define IDEM_RECORD_UNDATED UINT32_C(1)
 
 /** What is left of an unfinished record's lease; 0 if it ran out, or if the record is completed or
@@ -721,7 +723,7 @@ IDEM_API int idem_check(idem_store *store, idem_finding_fn fn, void *user, idem_
 
 /* ------------------------------------------------------------------------------------ stats */
 
-/** Sizes of the tables in ::idem_call_stats and ::idem_store_stats; there is room for what comes. */
+/** Sizes of the tables in ::idem_call_stats and ::idem_store_stats, with room for more. */
 #define IDEM_STATS_CALLS    16
 #define IDEM_STATS_CODES    16
 #define IDEM_STATS_OUTCOMES 8

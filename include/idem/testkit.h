@@ -11,7 +11,8 @@
  * - The conformance suite, for backends. See idem_testkit_conformance().
  *
  * Stable within a minor version. `docs/testing.md` has examples. What is set here is the process's.
- * Not for programs in production: whoever can give such a program a URL can make its store fail.
+ * Not for programs in production: a user who can give such a program a URL can make its store
+ * fail.
  *
  * @par Threads  all functions may be called by any thread at any time, unless they say otherwise.
  */
@@ -95,9 +96,9 @@ typedef struct idem_fault {
     bool permanent;
     /** BEFORE, AFTER, DELAYED: the answer comes at the deadline. */
     bool stall;
-    /** BEFORE, AFTER: the backend's submit() itself fails. The ops in front of this one in its batch
-     *  are done and answered; it and all behind it have no answer, and are done (AFTER) or not
-     *  (BEFORE). */
+    /** BEFORE, AFTER: the backend's submit() itself fails. The ops in front of this one in its
+     *  batch are done and answered; it and all behind it have no answer, and are done (AFTER) or
+     *  not (BEFORE). */
     bool whole;
     /** The first one that is hit, of those that match this fault, from 1. */
     uint64_t nth;

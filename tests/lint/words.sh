@@ -50,9 +50,10 @@ exec perl -CSD -e '
       while (my $line = <$in>) {
           chomp $line;
           my ($any, $text) = $code ? comment($line, \$inside) : (1, $line);
-          # Messages and help, too.
+          # Messages and help, too. Except a member of the JSON in cli/doctor.c: its older name.
           say_so($file, $., "the word \"$1\"")
-              if $code && $line =~ /"[^"]*\b(whoever|mend(?:s|ed|ing)?)\b/i;
+              if $code && $line =~ /"[^"]*\b(whoever|mend(?:s|ed|ing)?)\b/i
+                  && !($file =~ /\bcli\/doctor\.c$/ && $line =~ /"[^"]*\\"mend\\":"/);
           next unless $any;
           say_so($file, $., "a comment beyond column 100") if $code && length($line) > 100;
           $text =~ s/`[^`]*`//g;

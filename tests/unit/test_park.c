@@ -106,8 +106,7 @@ static bool sleep_once(int turn)
     if (!idem__parker_init(&here))
         return false;
     atomic_store(&place, &here);
-    bool woken =
-        idem__park(&here, turn % 2 ? UINT64_MAX : idem_monotonic_ms() + PATIENT_MS);
+    bool woken = idem__park(&here, turn % 2 ? UINT64_MAX : idem_monotonic_ms() + PATIENT_MS);
     idem__parker_destroy(&here);
     memset(&here, turn, sizeof here);
     return woken;

@@ -22,7 +22,7 @@ typedef struct {
     idem_backend base;
     int fd; /* readable: something is to be received */
     idem_op *ops[OPS_MAX];
-    size_t count; /* in flight, abandoned ones as NULL */
+    size_t count;   /* in flight, abandoned ones as NULL */
     size_t answers; /* of these so many may be given back */
     bool dropped;
     uint64_t progress;
@@ -205,8 +205,8 @@ static void set_up(void)
     take_most = OPS_MAX;
     connect_code = IDEM_OK;
     atomic_store(&overlapped, 0);
-    ck_assert_int_eq(
-        idem__pool_init(&pool, &fake_ops, &config, IDEM_ROLE_ANY, CONNECTIONS, NULL), IDEM_OK);
+    ck_assert_int_eq(idem__pool_init(&pool, &fake_ops, &config, IDEM_ROLE_ANY, CONNECTIONS, NULL),
+                     IDEM_OK);
 }
 
 static void tear_down(void)
@@ -396,8 +396,8 @@ START_TEST(callers_are_not_held_back_behind_a_waiting_scan)
     idem__connection *connection;
     begin(&before, 1, LONG_MS, 1);
     await_in_flight(0, 1);
-    ck_assert_int_eq(
-        idem__pool_enter(&pool, idem__clock_deadline(LONG_MS), &connection, NULL), IDEM_OK);
+    ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(LONG_MS), &connection, NULL),
+                     IDEM_OK);
     begin(&meanwhile, 2, LONG_MS, 1);
     await_in_flight(0, 2); /* the scan has the other connection */
     answer(0, 2);
@@ -416,8 +416,8 @@ static void *scan(void *argument)
 {
     scanner *me = argument;
     idem__connection *connection;
-    ck_assert_int_eq(
-        idem__pool_enter(&pool, idem__clock_deadline(LONG_MS), &connection, NULL), IDEM_OK);
+    ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(LONG_MS), &connection, NULL),
+                     IDEM_OK);
     atomic_store(&me->entered, true);
     idem__pool_leave(&pool, connection);
     return NULL;

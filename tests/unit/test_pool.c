@@ -247,7 +247,8 @@ START_TEST(a_lane_can_be_entered_alone)
     idem__connection *second = NULL;
     idem_op op;
     make_pool(&pool, IDEM_ROLE_ANY, 1, 0);
-    ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(100), &connection, NULL), IDEM_OK);
+    ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(100), &connection, NULL),
+                     IDEM_OK);
     ck_assert(connection->backend && !idem__pool_is_idle(&pool));
     ck_assert_int_eq(idem__pool_enter(&pool, idem__clock_deadline(30), &second, NULL),
                      IDEM_ERR_UNAVAILABLE);
