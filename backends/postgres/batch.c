@@ -49,9 +49,10 @@ static void give_all(const flight *from)
 }
 
 /* Inside a caller's transaction nothing is repeated: by then it may be another one. */
-static void fail(const idem__postgres *self, idem_op *op, bool may_be_made,
+static void fail(idem__postgres *self, idem_op *op, bool may_be_made,
                  const idem__postgres_fault *fault)
 {
+    self->no_memory = self->no_memory || fault->error.code == IDEM_ERR_NO_MEMORY;
     bool permanent = fault->permanent || self->nested;
     if (self->nested && self->broken)
         idem_op_fail(op, true, fault->error.code,

@@ -182,7 +182,10 @@ static void judge_clock(const examination *at, int64_t before_ms, int64_t after_
 static int submit(const examination *at, idem_op *op, uint64_t deadline_ms, bool *goes_on,
                   idem__postgres_fault *fault)
 {
+    at->self->no_memory = false;
     idem__postgres_batch_run(at->self, &op, 1, deadline_ms);
+    if (op->error.code == IDEM_ERR_UNCERTAIN && at->self->no_memory)
+        op->error.code = IDEM_ERR_NO_MEMORY; /* that says more of this process than of the server */
     *goes_on = op->error.code == IDEM_OK && op->applied;
     idem_record_clear(&op->found);
     if (op->error.code && (!op->permanent || op->error.code == IDEM_ERR_NO_MEMORY))

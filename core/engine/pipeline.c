@@ -623,7 +623,7 @@ static bool work(idem__pool *pool, idem__waiter *waiter)
     }
     if (!connection->unsent || connection->busy)
         return false;
-    /* Not to receive: the answer that it would read may be the receiver's, which sleeps in poll(). */
+    /* Not to receive: the answer may be that of the receiver, which sleeps in poll(). */
     (void)pthread_mutex_unlock(&pool->lock);
     poll_until(connection, waiter, true);
     send_assigned(connection, waiter);

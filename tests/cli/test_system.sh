@@ -94,7 +94,7 @@ done
 told 69 'Not a directory' 'unset IDEM_STORE; HOME="$dir/kept.db" "$idem" begin a'
 told 69 'symbolic links' 'unset IDEM_STORE; HOME="$dir/loop1" "$idem" begin a'
 told 69 'too long' 'unset IDEM_STORE; HOME="$dir/$name" "$idem" begin a'
-told 69 'start it, or correct the URL' '"$idem" begin a --store "redis+unix://$dir/none.sock?timeout=50ms"'
+told 69 'start it, or correct the URL' '"$idem" begin a --store "redis+unix://$dir/none.sock?timeout=700ms"'
 
 scene 'the size of files is limited: what is stored stays, and what is new is refused'
 told 69 'ulimit -f' 'ulimit -f 0; exec "$idem" begin a --store "sqlite://$dir/limited.db"'

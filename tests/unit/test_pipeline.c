@@ -32,7 +32,7 @@ static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER;
 static fake *fakes[16];
 static size_t opened;
 static size_t connects;
-static size_t take_most; /* by one send */
+static size_t take_most; /* in flight on one connection */
 static size_t sends;
 static size_t drops;
 static size_t received; /* answers that were given back */
@@ -98,7 +98,8 @@ static size_t fake_send(idem_backend *backend, idem_op *const *ops, size_t count
 {
     fake *self = (fake *)backend;
     enter();
-    size_t taken = count < take_most ? count : take_most;
+    size_t room = take_most > self->count ? take_most - self->count : 0;
+    size_t taken = count < room ? count : room;
     for (size_t i = 0; i < taken; i++)
         self->ops[self->count++] = ops[i];
     sends++;
