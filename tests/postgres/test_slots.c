@@ -358,6 +358,7 @@ START_TEST(a_warning_is_of_one_transaction)
     pg_do(&server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     pg_do(&server, "SELECT pg_reload_conf()");
     pg_await(&server, "SELECT (current_setting('synchronous_standby_names') = 'nobody')::int", 1);
+    wait_ms(200); /* the session that is open has been told as well, and nothing shows that */
     send_one(&items[0], "first");
     send_one(&items[1], "second");
     pg_await(&server, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", 1);

@@ -424,6 +424,14 @@ static void *scan(void *argument)
     return NULL;
 }
 
+static bool is_draining(size_t index)
+{
+    (void)pthread_mutex_lock(&pool.lock);
+    bool draining = pool.connections[index].draining;
+    (void)pthread_mutex_unlock(&pool.lock);
+    return draining;
+}
+
 /* All connections have something in flight: one is emptied for it, the other takes what comes. */
 START_TEST(a_scan_has_its_turn_under_load)
 {
@@ -437,9 +445,9 @@ START_TEST(a_scan_has_its_turn_under_load)
     }
     ck_assert_uint_eq(opened, 2);
     ck_assert_int_eq(pthread_create(&one.thread, NULL, scan, &one), 0);
-    while (!pool.connections[0].draining && !pool.connections[1].draining)
+    while (!is_draining(0) && !is_draining(1))
         idem__clock_sleep_until(idem_monotonic_ms() + 1);
-    size_t kept = pool.connections[0].draining ? 1 : 0;
+    size_t kept = is_draining(0) ? 1 : 0;
     size_t before = in_flight(kept);
     begin(&all[18], 19, LONG_MS, 1);
     begin(&all[19], 20, LONG_MS, 1);
