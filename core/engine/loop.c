@@ -36,6 +36,8 @@ static void step_all(idem_async *async, idem__flight *const *flights, size_t cou
 {
     idem__flight_state states[IDEM_BATCH_MAX];
     idem_op *ops[IDEM_BATCH_MAX];
+    if (count == 0)
+        return;
     for (size_t i = 0; i < count; i++)
         ops[i] = &flights[i]->call->op;
     idem__verify_found(ops, count, true);
