@@ -35,14 +35,11 @@
 static void step_all(idem_async *async, idem__flight *const *flights, size_t count)
 {
     idem__flight_state states[IDEM_BATCH_MAX];
-    idem_op *ops[IDEM_BATCH_MAX];
-    if (count == 0)
-        return;
-    for (size_t i = 0; i < count; i++)
-        ops[i] = &flights[i]->call->op;
-    idem__verify_found(ops, count, true);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        idem_op *op = &flights[i]->call->op;
+        idem__verify_found(&op, 1, true);
         states[i] = idem__queue_step(async->store, flights[i]);
+    }
     idem__inside_lock(&async->lock);
     for (size_t i = 0; i < count; i++) {
         idem__timers_unset(&async->timers, &flights[i]->timer);
