@@ -249,8 +249,7 @@ static void do_begin(world *w, caller *who)
 static void check_change(caller *who, int expected, int rc, const idem_error *error)
 {
     HOLDS(rc == expected && error->code == rc);
-    who->lost = rc != IDEM_OK &&
-                (who->lost || rc == IDEM_ERR_LOST || rc == IDEM_ERR_NOT_FOUND);
+    who->lost = rc != IDEM_OK && (who->lost || rc == IDEM_ERR_LOST || rc == IDEM_ERR_NOT_FOUND);
     HOLDS(idem_claim_lost(who->claim) == who->lost);
     who->reinstates = who->reinstates && !who->lost;
     if (rc)
