@@ -23,7 +23,7 @@ static uint64_t earliest(void)
 
 START_TEST(an_empty_heap_has_nothing_due)
 {
-    idem__timers none = {NULL};
+    idem__timers none = {.first = NULL};
     ck_assert_uint_eq(idem__timers_next_ms(&none), UINT64_MAX);
     ck_assert_ptr_null(idem__timers_take_due(&none, UINT64_MAX));
 }
@@ -53,7 +53,7 @@ END_TEST
 
 START_TEST(what_is_not_due_stays)
 {
-    idem__timers some = {NULL};
+    idem__timers some = {.first = NULL};
     idem__timer one = {0};
     idem__timers_set(&some, &one, 50);
     ck_assert_ptr_null(idem__timers_take_due(&some, 49));
