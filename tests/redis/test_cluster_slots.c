@@ -256,6 +256,36 @@ START_TEST(a_cluster_that_says_nothing_is_given_up_by_the_deadline)
 }
 END_TEST
 
+static int submit_all(uint64_t deadline_ms)
+{
+    idem_op *pointers[OPS];
+    for (unsigned i = 0; i < OPS; i++)
+        pointers[i] = &ops[i];
+    err = (idem_error){0};
+    return table->submit(backend, pointers, OPS, deadline_ms, &err);
+}
+
+/* What wraps a backend has nothing but this. */
+START_TEST(a_batch_for_a_caller_that_waits_is_whole_by_its_deadline)
+{
+    make_ops(IDEM_OP_INSERT);
+    ck_assert_int_eq(submit_all(idem_monotonic_ms() + ANSWER_MS), IDEM_OK);
+    for (unsigned i = 0; i < OPS; i++)
+        ck_assert_msg(ops[i].applied, "%s", ops[i].error.message);
+    make_ops(IDEM_OP_GET);
+    ck_assert_int_eq(submit_all(idem_monotonic_ms() + ANSWER_MS), IDEM_OK);
+    for (unsigned i = 0; i < OPS; i++)
+        ck_assert_uint_eq(ops[i].found.version, i + 1);
+    clear_ops();
+    ck_assert_int_eq(kill(cluster.nodes[0].pid, SIGSTOP), 0);
+    make_ops(IDEM_OP_GET);
+    ck_assert_int_eq(submit_all(idem_monotonic_ms() + 300), IDEM_OK);
+    ck_assert_int_eq(kill(cluster.nodes[0].pid, SIGCONT), 0);
+    for (unsigned i = 0; i < OPS; i++)
+        ck_assert(ops[i].has_found || ops[i].error.code == IDEM_ERR_UNAVAILABLE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redis cluster slots");
@@ -267,6 +297,7 @@ int main(void)
     ADD_HERE(suite, a_node_that_says_nothing_holds_up_nobody_else, 2);
     ADD_HERE(suite, what_is_dropped_is_given_back_and_a_connect_makes_it_good, 1);
     ADD_HERE(suite, a_connection_at_rest_that_ends_is_noticed, 1);
+    ADD_HERE(suite, a_batch_for_a_caller_that_waits_is_whole_by_its_deadline, 1);
     ADD_HERE(suite, a_cluster_that_says_nothing_is_given_up_by_the_deadline, 1);
     return run_suite(suite);
 }
