@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public calls of idem/async.h: submitting, dispatching, closing. The queue is in queue.c, a
- * call on its way in job.c. Callbacks are run here alone, with no lock held.
+ * The public calls of idem/async.h: submitting, dispatching, closing. The queue is in
+ * engine/async_queue.c. Callbacks are run here alone, with no lock held.
  */
 #include <idem/async.h>
 
