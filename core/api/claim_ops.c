@@ -116,14 +116,15 @@ static void settle(const idem__change *change, idem__claim_news *news)
     idem_claim *claim = change->claim;
     int code = change->call.code;
     bool lost = code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND;
-    bool changed = code == IDEM_OK || code == IDEM_ERR_UNCERTAIN; /* or it may have been */
+    /* Or it may have been, by an earlier try whose reply was lost. */
+    bool changed = code == IDEM_OK || code == IDEM_ERR_UNCERTAIN || change->call.doubt;
     if (lost)
         atomic_store(&claim->lost, true);
     else if (code == IDEM_OK && change->call.kind != IDEM__CALL_RELEASE) /* the store says so */
         atomic_store(&claim->lost, false);
     claim->ending = false;
     claim->given_back = claim->given_back && changed;
-    claim->in_doubt = claim->in_doubt || (change->ends && code == IDEM_ERR_UNCERTAIN);
+    claim->in_doubt = claim->in_doubt || (change->ends && changed && code != IDEM_OK);
     claim->generation += changed;
     /* What was ended, or may have been, or is another's, stays as it is: nothing puts it back. */
     if (lost || (change->ends && changed))

@@ -339,15 +339,15 @@ static void settle_claim(caller *who, const task *ended)
     idem__call_kind kind = ended->call.kind;
     bool ends = kind == IDEM__CALL_COMPLETE || kind == IDEM__CALL_RELEASE;
     bool lost = code == IDEM_ERR_LOST || code == IDEM_ERR_NOT_FOUND;
-    bool changed = code == IDEM_OK || code == IDEM_ERR_UNCERTAIN;
+    bool changed = code == IDEM_OK || code == IDEM_ERR_UNCERTAIN || ended->call.doubt;
     idem_claim *claim = ended->claim;
     claim->ending = false;
     claim->given_back = claim->given_back && changed;
-    claim->in_doubt = claim->in_doubt || (ends && code == IDEM_ERR_UNCERTAIN);
+    claim->in_doubt = claim->in_doubt || (ends && changed && code != IDEM_OK);
     claim->generation += changed;
     if (lost || (ends && code == IDEM_OK))
         claim->kept = false;
-    if (lost || (ends && (code == IDEM_OK || code == IDEM_ERR_UNCERTAIN)))
+    if (lost || (ends && changed))
         ended->claim->reinstate = false;
     if (code == IDEM_OK && !ends) {
         idem__claim_news news;
