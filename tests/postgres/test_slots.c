@@ -384,8 +384,8 @@ START_TEST(a_deadline_cancels_nothing)
     pg_await(&server, "SELECT (current_setting('synchronous_standby_names') = 'nobody')::int", 1);
     assert_in_the_end(rc == IDEM_ERR_UNCERTAIN, {
         idem_outcome out;
-        rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .timeout_ms = limit_ms), &out,
-                        &err);
+        rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .timeout_ms = limit_ms + 400),
+                        &out, &err);
     });
     wait_ms(100); /* a cancel would have come through by then */
     ck_assert_int_eq(pg_number(&server, "SELECT count(*) FROM idem_record WHERE key = '" KEY "'"),
