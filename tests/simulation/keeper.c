@@ -28,8 +28,8 @@ static bool is_own_end(const world *made, const task *done)
            memcmp(seen->token, claim->token, IDEM_TOKEN_SIZE) == 0;
 }
 
-/* The owner is told that its claim is lost: wrong if the complete of this claim is what was found. One
-   of an earlier claim of the same caller, put back late, is another's. */
+/* The owner is told that its claim is lost: wrong if what was found is a complete that was asked for on
+   this very claim. One on an earlier claim of the same caller, which came late, is another's. */
 static void tell_lost(world *made, const caller *who, const task *done)
 {
     const owner_end *end = &made->completed[done->key];
@@ -37,7 +37,7 @@ static void tell_lost(world *made, const caller *who, const task *done)
     made->counts->situations[SAW_KEPT_LOST]++;
     atomic_store(&done->claim->lost, true);
     if (found->state == COMPLETED && end->version != 0 && found->version == end->version &&
-        end->caller == who->number &&
+        end->caller == who->number && (done->claim->ending || done->claim->in_doubt) &&
         memcmp(found->token, done->claim->token, IDEM_TOKEN_SIZE) == 0)
         world_breach(made, BREACH_KEEPALIVE,
                      "caller %zu is told that k%zu is lost, which it "
