@@ -61,7 +61,7 @@ abidw --headers-dir "$headers" --drop-private-types --exported-interfaces-only -
   --no-comp-dir-path --no-corpus-path --no-elf-needed --type-id-style hash "$library" >"$work/now.abi"
 if [ "$update" = yes ]; then
   mkdir -p -- "$(dirname -- "$baseline")"
-  cat -- "$work/now.abi" >"$baseline"
+  sed "s|$root/||g" "$work/now.abi" >"$baseline" # where it was built is nobody's business
   echo "abi.sh: wrote $baseline"
   exit 0
 fi
