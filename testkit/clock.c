@@ -5,9 +5,10 @@
  *
  * A thread is at rest when it waits for a later point and has looked at what it waits for since the
  * last step or round: it may have been woken without having run yet. Two rounds of looks are made,
- * since the one that was woken may wake another. A thread of the test that has not touched the clock
- * for BUSY_MS of real time is somewhere else, and is not waited for. A thread of the library, and one
- * that waits in it, come back: only one that is held up, by a lock or a server, takes LOST_MS.
+ * since the one that was woken may wake another. A thread of the test that has not touched the
+ * clock for BUSY_MS of real time is somewhere else, and is not waited for. A thread of the library,
+ * and one that waits in it, come back: only one that is held up, by a lock or a server, takes
+ * LOST_MS.
  *
  * `lock` guards everything but the present, which is read without it. Nothing else is called under
  * it.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Delayed ops, on copies of their bytes: the caller has gone on long before they are carried out. */
+/* Delayed ops, on copies of their bytes: the caller has gone on long before they are carried out.
+   */
 #include "delayed.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ops that are carried out later than they were answered, as requests that were long on their way. */
+/* Ops that are carried out later than they were answered, as requests that were long on their way.
+   */
 #ifndef IDEM_TESTKIT_DELAYED_H
 #define IDEM_TESTKIT_DELAYED_H
 

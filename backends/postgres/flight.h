@@ -42,7 +42,7 @@ void idem__postgres_flight_give(idem__postgres *self, idem_op *op);
  *  `traffic.done`. */
 void idem__postgres_flight_settle(idem__postgres *self, uint64_t deadline_ms);
 
-/** Frees what is kept for flights; none is under way, or nobody waits for its ops any more. */
+/** Frees what is kept for flights; none is under way, or no caller waits for its ops. */
 void idem__postgres_flight_clear(idem__postgres *self);
 
 /* Slots of the table of operations. */

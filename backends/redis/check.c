@@ -2,7 +2,7 @@
 /*
  * Settings of a server that could lose records or run work twice, and whether a claim can be made
  * and completed there, which is tried. Everything is asked in one pipeline; what a server will not
- * tell (managed ones forbid CONFIG) is a finding of its own, since nobody has looked at it then.
+ * tell (managed ones forbid CONFIG) is a finding of its own, since it was not looked at.
  * INFO tells some of it too. No setting is changed.
  */
 #include "check.h"

@@ -27,7 +27,7 @@ void idem__redis_suspect_tls(const idem__redis *self, uint64_t deadline_ms,
                              idem__redis_fault *fault);
 
 /** Makes the connection usable for the call that begins: opens it if it is not open, or if the
- *  server has closed it, or has sent what nobody asked for. Abandoned requests are forgotten, and
+ *  server has closed it, or has sent an unasked answer. Abandoned requests are forgotten, and
  *  their connection is closed. */
 int idem__redis_ready(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fault);
 

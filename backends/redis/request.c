@@ -4,7 +4,7 @@
  * fails.
  *
  * The first inserts of a connection are sent as the script PROVE, which refuses where this user
- * could not complete or release what it claims; so nobody is told New in vain. From then on SET
+ * could not complete or release what it claims; so no caller is told New in vain. From then on SET
  * does it.
  */
 #include "request.h"

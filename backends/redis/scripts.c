@@ -5,7 +5,7 @@
  * a test asks a server whether they are right.
  *
  * Errors of the commands inside are handed on as they are; PROVE names the command that a user
- * lacks. Nothing expires and nobody writes while a script runs, so a text and its PTTL belong
+ * lacks. Nothing expires or is written while a script runs, so a text and its PTTL belong
  * together.
  *
  * PROVE tries what complete and release need before a connection's first claim. DEL is asked about,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking sentinels for the master, at every connect. Nobody is told of a failover: the master that
- * was demoted ends its connections or answers READONLY, and the connection that follows is led to
- * the new one. Whether that is a master is for the greeting to see (ROLE): a sentinel may lie
+ * Asking sentinels for the master, at every connect. Clients are not told of a failover: the master
+ * that was demoted ends its connections or answers READONLY, and the connection that follows is led
+ * to the new one. Whether that is a master is for the greeting to see (ROLE): a sentinel may lie
  * behind.
  *
  * Each question is a connection of its own and one pipeline: the other sentinels, and the master.
@@ -159,7 +159,7 @@ static void learn(const redisReply *fields, idem__redis_places *others)
                                strtoull(port->str, NULL, 10));
 }
 
-/* A user who may not ask for the others can do without. */
+/* The list is optional: a user without the right to ask for it is served all the same. */
 static int take_others(const idem__redis *asker, const redisReply *reply,
                        idem__redis_places *others, idem__redis_fault *fault)
 {

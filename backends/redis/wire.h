@@ -59,8 +59,8 @@ int idem__redis_wire_open(idem__redis_wire *wire, int fd, idem__redis_fault *fau
 /** Closes it without a word to the server. */
 void idem__redis_wire_close(idem__redis_wire *wire);
 
-/** Looks whether the server has closed it, or has sent what nobody asked for, while no answer is
- *  due.
+/** Looks whether the server has closed it, or has sent an answer that was not asked for, while no
+ *  answer is due.
  *  @return IDEM_OK: neither; IDEM_ERR_UNAVAILABLE */
 int idem__redis_wire_quiet(idem__redis_wire *wire, idem__redis_fault *fault);
 

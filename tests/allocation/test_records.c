@@ -45,7 +45,7 @@ static void judge_forget(trial *t, int rc)
     expect_begin(t, OTHER_TOKEN, IDEM_NEW, 1);
 }
 
-/* -------------------------------------------------------------------------------- scan and purge */
+/* ------------------------------------------------------------------------------ scan and purge */
 
 #define MORE 3u
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No call is a point of cancellation. Forty threads are cancelled at random in begin, complete, submit,
- * cancel and dispatch, while the process forks: each ends behind its call, and every later call, and
- * a fork, works.
+ * No call is a point of cancellation. Forty threads are cancelled at random in begin, complete,
+ * submit, cancel and dispatch, while the process forks: each ends behind its call, and every later
+ * call, and a fork, works.
  */
 #include "loop.h"
 #include "place.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Options, callers and the time that they take. Callers are threads of this process, or processes of
- * their own. Each first completes its share of the records, then warms up with some keys of the kind
- * that is measured; all begin together, and the time counts from the first to begin until the last
- * has ended. What they have to say to each other is on a board of shared memory.
+ * Options, callers and the time that they take. Callers are threads of this process, or processes
+ * of their own. Each first completes its share of the records, then warms up with some keys of the
+ * kind that is measured; all begin together, and the time counts from the first to begin until the
+ * last has ended. What they have to say to each other is on a board of shared memory.
  */
 #include "harness.h"
 

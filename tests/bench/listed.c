@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Replays while another thread lists the whole store, over and over: what a scan holds others up for. With
+/* Replays while another thread lists the whole store, over and over: what a scan holds others up
+   for. With
    --latency the 99th percentile shows it too. */
 #include "harness.h"
 

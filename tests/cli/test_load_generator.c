@@ -97,7 +97,7 @@ static int run(cli_load_plan plan, size_t (*how)(void *, uint64_t, size_t), cli_
 
 static cli_load_result result;
 
-/* --------------------------------------------------------------------------------------- how much */
+/* ------------------------------------------------------------------------------------ how much */
 
 static const struct {
     cli_load_plan plan;
@@ -160,7 +160,7 @@ START_TEST(a_warm_up_is_not_counted)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------- at what rate */
+/* -------------------------------------------------------------------------------- at what rate */
 
 START_TEST(a_rate_is_not_exceeded)
 {
@@ -196,7 +196,7 @@ START_TEST(a_stall_counts_for_all_that_had_to_wait)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------- what ends it */
+/* -------------------------------------------------------------------------------- what ends it */
 
 static size_t fail_all(void *worker, uint64_t first, size_t step_ops)
 {

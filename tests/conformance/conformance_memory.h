@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the suite's programs on memory share: memory://NAME, shared by the handles of one process. */
+/* What the suite's programs on memory share: memory://NAME, shared by the handles of one process.
+   */
 #ifndef IDEM_TESTS_CONFORMANCE_MEMORY_H
 #define IDEM_TESTS_CONFORMANCE_MEMORY_H
 

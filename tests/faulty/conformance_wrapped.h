@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The suite through the faulty backend without faults: it passes as on the inner backend itself, and
-   the wrapper has seen what was done. */
+/* The suite through the faulty backend without faults: it passes as on the inner backend itself,
+   and the wrapper has seen what was done. */
 #ifndef IDEM_TESTS_CONFORMANCE_WRAPPED_H
 #define IDEM_TESTS_CONFORMANCE_WRAPPED_H
 

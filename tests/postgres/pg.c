@@ -388,7 +388,8 @@ void pg_start_standby(pg_server *self, const pg_server *primary, const char *nam
 void pg_again(pg_server *self, const char *const *options)
 {
     pg_stop(self, SIGINT);
-    /* The sessions of a server that was killed end by themselves, and hold its memory until then. */
+    /* The sessions of a server that was killed end by themselves, and hold its memory until then.
+       */
     for (int i = 0; i < 100; i++) {
         if (launch(self, options))
             return;

@@ -32,8 +32,8 @@ void pg_require(void);
  *  @param options  words for the server's command line, NULL at the end; may be NULL */
 void pg_start(pg_server *self, const char *const *options);
 
-/** Writes files for a server with TLS into its folder, as its user: what certificates.sh makes. Then it
- *  is started again with ssl = on. @param script  tests/redis/certificates.sh */
+/** Writes files for a server with TLS into its folder, as its user: what certificates.sh makes.
+ *  Then it is started again with ssl = on. @param script  tests/redis/certificates.sh */
 void pg_use_tls(pg_server *self, const char *script);
 
 /** Has it started by another program, such as faketime: words, NULL at the end. Static. */

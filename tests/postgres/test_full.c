@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk that is full, for real: the table is in a tablespace on a file system of some megabytes, in a
- * mount namespace of the test's own. The server's log of writes is elsewhere, as it should be.
+ * A disk that is full, for real: the table is in a tablespace on a file system of some megabytes,
+ * in a mount namespace of the test's own. The server's log of writes is elsewhere, as it should be.
  */
 #define _GNU_SOURCE /* unshare() */
 #include "pg_test.h"

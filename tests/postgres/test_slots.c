@@ -182,7 +182,8 @@ START_TEST(a_batch_is_sent_while_another_is_out)
 }
 END_TEST
 
-/* The one that waits for a lock in vain is refused; the one behind it is a transaction of its own. */
+/* The one that waits for a lock in vain is refused; the one behind it is a transaction of its own.
+   */
 START_TEST(a_refusal_is_of_one_transaction)
 {
     idem_op *done[ROOM];
@@ -416,7 +417,8 @@ START_TEST(a_key_that_was_taken_for_new_is_looked_up)
 }
 END_TEST
 
-/* What a statement waits for may take longer than a record lives: the time is that of the moment. */
+/* What a statement waits for may take longer than a record lives: the time is that of the moment.
+   */
 START_TEST(what_has_expired_behind_a_lock_is_absent)
 {
     idem_op *done[ROOM];

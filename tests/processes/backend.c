@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A SQLite file in the run's folder, a redis-server of the run's own, one with replicas and sentinels,
- * a cluster, or a pair of PostgreSQL servers. Sentinels and clusters fail over now and then: by
- * command, and by a stop that lasts too long. A cluster's slots are moved besides, which may lose
- * nothing. Of PostgreSQL's pair
- * again and again the primary is killed, the standby promoted, and the old one made its standby. It is
- * synchronous, and nothing is lost; or it is not, and is cut off for a while before the primary is
- * killed: then what was acknowledged meanwhile is lost, and the checker has to find it.
+ * A SQLite file in the run's folder, a redis-server of the run's own, one with replicas and
+ * sentinels, a cluster, or a pair of PostgreSQL servers. Sentinels and clusters fail over now and
+ * then: by command, and by a stop that lasts too long. A cluster's slots are moved besides, which
+ * may lose nothing. Of PostgreSQL's pair
+ * again and again the primary is killed, the standby promoted, and the old one made its standby. It
+ * is synchronous, and nothing is lost; or it is not, and is cut off for a while before the primary
+ * is killed: then what was acknowledged meanwhile is lost, and the checker has to find it.
  */
 #include "backend.h"
 

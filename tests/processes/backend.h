@@ -22,8 +22,8 @@ typedef struct {
 /** Does harm to the store that it has to survive, from time to time: a failover where there are
  *  replicas. @return false: nothing was due */
 bool backend_disturb(backend_window *window);
-/** Lets the next thing befall the backend, where something does: a primary is killed and its standby
- *  promoted. Called again and again. */
+/** Lets the next thing befall the backend, where something does: a primary is killed and its
+ *  standby promoted. Called again and again. */
 void backend_tend(uint64_t now_us);
 
 /** How often it did. */

@@ -7,41 +7,46 @@
  * What is known of a call is an interval [start, end] on the one clock of the machine: whatever the
  * call did to its key, it did at one moment in there. A call without an answer (its process was
  * killed), or with the answer "uncertain", was done at any moment from its start on, or never: a
- * request may lie in a server's socket when its sender is long dead. Of two calls with intervals that
- * touch nothing is known of the order. A violation is noted only where every order that the intervals
- * allow is against the guarantee; so a history that a right store can produce is never refused. Stamps
- * are whole microseconds, rounded down, and "before" is strict: rounding blurs an order but never
- * turns it round.
+ * request may lie in a server's socket when its sender is long dead. Of two calls with intervals
+ * that touch nothing is known of the order. A violation is noted only where every order that the
+ * intervals allow is against the guarantee; so a history that a right store can produce is never
+ * refused. Stamps are whole microseconds, rounded down, and "before" is strict: rounding blurs an
+ * order but never turns it round.
  *
  * 1. What is certainly live (judge_life.c). The backend starts a lease at a moment m in the call's
  *    [s, e], and its end is m + lease. As m is not known, the claim is certainly live in
- *    [e, s + lease], cut where its own caller starts to complete, release or renew it. Both clocks count
- *    the same seconds, but the backends' in whole milliseconds: the difference of two of its readings
- *    can be 1 ms too large, so the end is taken `grain` earlier. For a server that keeps time by the
- *    wall clock the grain grows by what that clock was moved against ours during the run (the driver
- *    measures it). Only a caller's first begin gives a lease: one that finds its own token changes
- *    nothing. In that span no call that lies wholly inside may show the key held by somebody else, in
- *    doubt, completed, or gone, and the owner must not be turned away.
+ *    [e, s + lease], cut where its own caller starts to complete, release or renew it. Both clocks
+ *    count the same seconds, but the backends' in whole milliseconds: the difference of two of its
+ *    readings can be 1 ms too large, so the end is taken `grain` earlier. For a server that keeps
+ *    time by the wall clock the grain grows by what that clock was moved against ours during the
+ *    run (the driver measures it). Only a caller's first begin gives a lease: one that finds its
+ *    own token changes nothing. In that span no call that lies wholly inside may show the key held
+ *    by somebody else, in doubt, completed, or gone, and the owner must not be turned away.
  *
- * 2. Completion (judge_completion.c). Nothing here forgets a key, and retention (24 h) is longer than
- *    any run. So from the end of the first answer that shows a key completed, be it a complete's "ok" or
- *    a begin's "completed", each begin that starts later must be told "completed"; all are told the same
- *    bytes; these were sent by a complete that was not refused and had started by then; if a complete
- *    was answered "ok", then these are its bytes; and no two callers' completes are ok.
+ * 2. Completion (judge_completion.c). Nothing here forgets a key, and retention (24 h) is longer
+ * than
+ *    any run. So from the end of the first answer that shows a key completed, be it a complete's
+ *    "ok" or a begin's "completed", each begin that starts later must be told "completed"; all are
+ *    told the same bytes; these were sent by a complete that was not refused and had started by
+ *    then; if a complete was answered "ok", then these are its bytes; and no two callers' completes
+ *    are ok.
  *
- * 3. Losing (judge_claims.c). A token holds a key from one of its begins on, without a gap, until the
- *    record changes hands; it can come to hold it again only by another begin. So a call c by token T
- *    that is answered "ok" must have a begin b of T, b not known to have failed, such that no event
- *    strictly between b and c shows that somebody else held the key (that one's "new", or "ok" to a
- *    complete, renew or checkpoint) or that T did not ("lost", "not found", T's own release). If each b
- *    has such an event, the call was let through after its claim was lost. Releases are answered "ok"
- *    in any case: one that fails this test cannot have removed anything, and then a record that is gone
- *    (a "not found", an attempt that starts again) is a violation, unless another release explains it.
+ * 3. Losing (judge_claims.c). A token holds a key from one of its begins on, without a gap, until
+ * the
+ *    record changes hands; it can come to hold it again only by another begin. So a call c by token
+ *    T that is answered "ok" must have a begin b of T, b not known to have failed, such that no
+ *    event strictly between b and c shows that somebody else held the key (that one's "new", or
+ *    "ok" to a complete, renew or checkpoint) or that T did not ("lost", "not found", T's own
+ *    release). If each b has such an event, the call was let through after its claim was lost.
+ *    Releases are answered "ok" in any case: one that fails this test cannot have removed anything,
+ *    and then a record that is gone (a "not found", an attempt that starts again) is a violation,
+ *    unless another release explains it.
  *
- * 4. Handing on (judge_attempts.c). While no release can have removed the record, attempts of different
- *    callers differ and rise with time, one at a time: each attempt below was somebody's, whose begin is
- *    known or has no answer. A checkpoint that was acknowledged before a begin started is what that begin
- *    is given, or one whose call does not lie before it.
+ * 4. Handing on (judge_attempts.c). While no release can have removed the record, attempts of
+ * different
+ *    callers differ and rise with time, one at a time: each attempt below was somebody's, whose
+ *    begin is known or has no answer. A checkpoint that was acknowledged before a begin started is
+ *    what that begin is given, or one whose call does not lie before it.
  *
  * 5. The ledger (judge_effects.c). Each effect bears token and attempt of a "new" that was answered
  *    before, and was booked before that caller set out to complete or release, and once. What was
@@ -50,9 +55,10 @@
  * Refusals must have a reason too: "lost" needs somebody who can have taken the key, "in progress"
  * somebody whose lease can be live: so a caller that died does not lock its key up.
  *
- * The rules are necessary conditions, each judged on its own, not a search for one order that explains
- * all answers: a violation that shows only in the combination of several overlapping calls can pass.
- * What the runs need is in the rules, since the calls of a key overlap seldom and its keys are many.
+ * The rules are necessary conditions, each judged on its own, not a search for one order that
+ * explains all answers: a violation that shows only in the combination of several overlapping calls
+ * can pass. What the runs need is in the rules, since the calls of a key overlap seldom and its
+ * keys are many.
  */
 #include "judge.h"
 

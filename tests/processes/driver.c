@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver of a run: makes a store, lets worker processes loose on a few of its keys while it kills,
- * stops and continues them, and has the checker judge what they wrote down. With a breakage the workers
- * go past the library's guards, and the run succeeds only if the checker finds what that breaks: so the
- * whole chain is seen to fail.
+ * The driver of a run: makes a store, lets worker processes loose on a few of its keys while it
+ * kills, stops and continues them, and has the checker judge what they wrote down. With a breakage
+ * the workers go past the library's guards, and the run succeeds only if the checker finds what
+ * that breaks: so the whole chain is seen to fail.
  *
  * A run in which too little happened goes on for as long again, and in the end fails. Its seed is
  * printed; it decides what befalls whom and what workers do, though not how their calls meet.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sentinels greet each other every other second; where they can be told to hurry (Redis 7), they do.
- * How often they ask a replica must stay: one that has not answered for three such periods is not
- * promoted.
+ * Sentinels greet each other every other second; where they can be told to hurry (Redis 7), they
+ * do. How often they ask a replica must stay: one that has not answered for three such periods is
+ * not promoted.
  */
 #include "sentinel_set.h"
 

@@ -177,7 +177,7 @@ START_TEST(one_ops_error_is_its_own)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------- a connection that ends */
+/* ---------------------------------------------------------------------- a connection that ends */
 
 START_TEST(what_was_answered_stays_and_what_was_sent_is_uncertain)
 {

@@ -10,7 +10,7 @@
 
 #define BIG (8u << 20)
 
-/* ---------------------------------------------------------------------------------- with ops in flight */
+/* -------------------------------------------------------------------------- with ops in flight */
 
 START_TEST(a_dropped_connection_gives_all_back)
 {
@@ -204,7 +204,7 @@ START_TEST(a_reply_ahead_of_what_is_sent_again_is_not_its_answer)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ at rest */
+/* ------------------------------------------------------------------------------------- at rest */
 
 /* A reply that nobody asked for, or the end: nothing was sent yet, and so nothing is uncertain. */
 START_TEST(a_connection_that_was_spoilt_at_rest_is_replaced)

@@ -29,7 +29,7 @@ ssize_t __wrap_recv(int fd, void *data, size_t len, int flags)
     return __real_recv(fd, data, len, flags);
 }
 
-/* -------------------------------------------------------------------------------------- in flight */
+/* ----------------------------------------------------------------------------------- in flight */
 
 START_TEST(several_batches_are_in_flight_and_answered_in_order)
 {
@@ -217,7 +217,7 @@ START_TEST(a_batch_costs_one_send_and_one_receive)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- abandoned */
+/* ----------------------------------------------------------------------------------- abandoned */
 
 START_TEST(an_abandoned_op_takes_nothing_from_the_others)
 {

@@ -48,7 +48,7 @@ static void assert_refused_at_once(int port, const char *rest, const char *says)
     ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 4000);
 }
 
-/* ------------------------------------------------------------------------------- false sentinels */
+/* ----------------------------------------------------------------------------- false sentinels */
 
 /* Answers each question with the same address, or with nothing at all. */
 typedef struct {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The sentinels that a store knows: what is asked first, what is learned, and that it does not grow. */
+/* The sentinels that a store knows: what is asked first, what is learned, and that it does not
+   grow. */
 #include <redis/sentinel_list.h>
 
 #include <runner.h>

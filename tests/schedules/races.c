@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two callers, A through `one` and B through `other`, and the step at which the one comes in between
- * the other's read and his write. In each comment the steps stand in their order in time.
+ * Two callers, A through `one` and B through `other`, and the step at which the one comes in
+ * between the other's read and his write. In each comment the steps stand in their order in time.
  */
 #include "schedules.h"
 
@@ -54,7 +54,7 @@ static void b_begins(idem_op_kind write, meanwhile *what, idem_outcome_kind expe
     ck_assert_int_eq(b.kind, expected);
 }
 
-/* --------------------------------------------------------------- a live claim taken for an orphan */
+/* ------------------------------------------------------------ a live claim taken for an orphan */
 
 /* A begins; its lease runs out; B reads the expired record; A renews; B takes over what it read. */
 START_TEST(a_claim_that_was_renewed_after_it_was_read_is_not_taken_for_an_orphan)
@@ -76,8 +76,9 @@ static void a_renews_and_its_reply_is_lost(void)
     ck_assert_uint_eq(faulty_hits(lost), 1);
 }
 
-/* A begins; its lease runs out; B reads; A renews, its reply is lost, and it renews again; B takes over
-   what it read. With a version that a repeat used again, or that began anew, B might succeed. */
+/* A begins; its lease runs out; B reads; A renews, its reply is lost, and it renews again; B takes
+   over what it read. With a version that a repeat used again, or that began anew, B might succeed.
+   */
 START_TEST(a_claim_whose_renewal_was_sent_twice_is_not_taken_for_an_orphan)
 {
     meanwhile renewal = {.act = a_renews_and_its_reply_is_lost};
@@ -88,8 +89,8 @@ START_TEST(a_claim_whose_renewal_was_sent_twice_is_not_taken_for_an_orphan)
 }
 END_TEST
 
-/* A begins; its lease runs out; B reads; A, whose first answer was lost, begins again with its token
-   and renews; B takes over what it read. */
+/* A begins; its lease runs out; B reads; A, whose first answer was lost, begins again with its
+   token and renews; B takes over what it read. */
 static uint8_t a_token[IDEM_TOKEN_SIZE];
 
 static void a_begins_again_and_renews(void)
@@ -112,7 +113,7 @@ START_TEST(a_claim_that_was_begun_again_and_renewed_is_not_taken_for_an_orphan)
 }
 END_TEST
 
-/* -------------------------------------------- a late owner overwriting the result of the new one */
+/* ------------------------------------------ a late owner overwriting the result of the new one */
 
 /* A begins; its lease runs out; A sends its response; B takes over and completes; A's response
    arrives. */
@@ -155,8 +156,8 @@ START_TEST(a_late_owner_does_not_touch_the_claim_of_the_new_one)
 }
 END_TEST
 
-/* A begins and renews, and the renewal is long on its way; A renews again; the lease runs out; B takes
-   over; the first renewal arrives. */
+/* A begins and renews, and the renewal is long on its way; A renews again; the lease runs out; B
+   takes over; the first renewal arrives. */
 START_TEST(a_renewal_that_was_long_on_its_way_does_not_take_the_claim_back)
 {
     idem_record record;
@@ -179,7 +180,8 @@ END_TEST
 
 /* ---------------------------------------- an expired claim run again while its owner completes */
 
-/* A begins; its lease runs out; B reads the expired record; A completes; B takes over what it read. */
+/* A begins; its lease runs out; B reads the expired record; A completes; B takes over what it read.
+   */
 START_TEST(an_expired_claim_is_not_run_again_while_its_owner_completes)
 {
     meanwhile completion = {.act = a_completes};
@@ -190,10 +192,10 @@ START_TEST(an_expired_claim_is_not_run_again_while_its_owner_completes)
 }
 END_TEST
 
-/* ------------------------------------------- New for a key that was gone between refusal and look */
+/* ---------------------------------------- New for a key that was gone between refusal and look */
 
-/* A begins; its lease runs out; B reads the expired record; A's record goes; B takes over what it read,
-   finds nothing, and claims the key by an insert: exactly one caller holds it afterwards. */
+/* A begins; its lease runs out; B reads the expired record; A's record goes; B takes over what it
+   read, finds nothing, and claims the key by an insert: exactly one caller holds it afterwards. */
 static void gone_in_between(void (*go)(void))
 {
     meanwhile going = {.act = go};

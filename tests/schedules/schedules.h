@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Schedules in the conformance suite's frame: `one` and `other` are two handles on one store, through
- * the faulty backend, and something can be made to happen right in front of an operation.
+ * Schedules in the conformance suite's frame: `one` and `other` are two handles on one store,
+ * through the faulty backend, and something can be made to happen right in front of an operation.
  */
 #ifndef IDEM_TESTS_SCHEDULES_H
 #define IDEM_TESTS_SCHEDULES_H

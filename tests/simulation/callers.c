@@ -2,8 +2,8 @@
 /*
  * What callers do: they begin, work, complete, renew, leave checkpoints, release, come back with
  * an old token, take up each other's claims, look, forget, crash. They know no more than a
- * program that uses the library: an idem_claim, made and updated as core/api/begin.c and core/api/claim_ops.c
- * do it, and the tokens they remember.
+ * program that uses the library: an idem_claim, made and updated as core/api/begin.c and
+ * core/api/claim_ops.c do it, and the tokens they remember.
  */
 #include "store.h"
 #include "world.h"
@@ -331,8 +331,8 @@ static void take_claim(world *made, caller *who, const task *ended)
     who->responses[ended->key].len = 0;
 }
 
-/* As core/api/claim_ops.c does after complete, renew, checkpoint and release. A claim that has ended is
-   dropped by most callers; some go on and use it again. */
+/* As core/api/claim_ops.c does after complete, renew, checkpoint and release. A claim that has
+   ended is dropped by most callers; some go on and use it again. */
 static void settle_claim(caller *who, const task *ended)
 {
     int code = ended->call.code;

@@ -28,8 +28,9 @@ static bool is_own_end(const world *made, const task *done)
            memcmp(seen->token, claim->token, IDEM_TOKEN_SIZE) == 0;
 }
 
-/* The owner is told that its claim is lost: wrong if what was found is a complete that was asked for on
-   this very claim. One on an earlier claim of the same caller, which came late, is another's. */
+/* The owner is told that its claim is lost: wrong if what was found is a complete that was asked
+   for on this very claim. One on an earlier claim of the same caller, which came late, is
+   another's. */
 static void tell_lost(world *made, const caller *who, const task *done)
 {
     const owner_end *end = &made->completed[done->key];

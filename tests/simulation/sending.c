@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stands in core/engine/call.c's place: it stamps, sends, takes answers, pauses, repeats and gives
- * up as the driver does, but one operation at each step, so that all callers' operations mix in
- * every order, and with a store between that loses and delays. Where the driver reads a clock or
+ * What stands in core/engine/call.c's place: it stamps, sends, takes answers, pauses, repeats and
+ * gives up as the driver does, but one operation at each step, so that all callers' operations mix
+ * in every order, and with a store between that loses and delays. Where the driver reads a clock or
  * waits, a word of the history decides.
  *
  * A batch travels on one connection: once it broke, no reply of the rest arrives, and each of

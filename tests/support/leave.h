@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a child of fork() leaves a test: without the parent's handlers, but counted where coverage is. */
+/* How a child of fork() leaves a test: without the parent's handlers, but counted where coverage
+   is. */
 #ifndef IDEM_TESTS_LEAVE_H
 #define IDEM_TESTS_LEAVE_H
 

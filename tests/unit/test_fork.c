@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Handlers for fork() that can't be registered: no store is opened without them, and the next open tries
-   again. What they do is in the conformance suite and in the schedules. */
+/* Handlers for fork() that can't be registered: no store is opened without them, and the next open
+   tries again. What they do is in the conformance suite and in the schedules. */
 #include <idem/idem.h>
 
 #include "runner.h"
@@ -13,7 +13,8 @@
 static int failures_left;
 static int registrations;
 
-/* A fork while the handlers are registered: before they are, or when they are but nobody knows yet. */
+/* A fork while the handlers are registered: before they are, or when they are but nobody knows yet.
+   */
 typedef enum { NEVER, BEFORE, BEHIND } moment;
 static moment forks;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many kept claims. What one of them costs does not grow with the others: counted in pairs that the heap
- * compares and in times that the keeper's thread is woken. Renewals are spread, and travel in full
- * batches.
+ * Many kept claims. What one of them costs does not grow with the others: counted in pairs that the
+ * heap compares and in times that the keeper's thread is woken. Renewals are spread, and travel in
+ * full batches.
  */
 #include "registry.h"
 #include "runner.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A renewal that meets its owner's own calls, step by step: a backend on the memory one loses replies
- * and holds them back when the test wants it. What a renewal finds of its owner's end is no loss, and an
- * answer that comes late does not undo what the owner knows by then.
+ * A renewal that meets its owner's own calls, step by step: a backend on the memory one loses
+ * replies and holds them back when the test wants it. What a renewal finds of its owner's end is no
+ * loss, and an answer that comes late does not undo what the owner knows by then.
  */
 #include <idem/async.h>
 #include <idem/backend.h>
@@ -209,7 +209,7 @@ static void assert_no_loss(const idem_claim *claim)
     ck_assert_uint_eq(lost_events, 0);
 }
 
-/* --------------------------------------------------------------------------- the owner's own end */
+/* ------------------------------------------------------------------------- the owner's own end */
 
 START_TEST(a_completion_in_doubt_that_landed_is_no_loss)
 {
@@ -309,8 +309,8 @@ START_TEST(a_late_answer_does_not_undo_a_newer_lease)
 }
 END_TEST
 
-/* Another process has made the lease short: the renewal that finds that out is followed by others in
-   time. */
+/* Another process has made the lease short: the renewal that finds that out is followed by others
+   in time. */
 START_TEST(a_lease_that_another_process_has_made_short_is_kept)
 {
     idem_outcome out;

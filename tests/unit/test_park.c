@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sleeping and being woken: a wake may come first, signals wake nobody, a place may be gone as soon as its sleeper
-   was woken. */
+/* Sleeping and being woken: a wake may come first, signals wake nobody, a place may be gone as soon
+   as its sleeper was woken. */
 #include <park.h>
 
 #include <idem/backend.h>

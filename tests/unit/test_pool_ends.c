@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool when something ends: threads that are cancelled with others' operations in hand, deadlines
- * in a crowd, and processes that fork. Whoever waits gets his answer, and his own.
+ * The pool when something ends: threads that are cancelled with others' operations in hand,
+ * deadlines in a crowd, and processes that fork. Whoever waits gets his answer, and his own.
  */
 #include "pool_fixture.h"
 #include "sanitized.h"
@@ -243,7 +243,8 @@ START_TEST(a_child_has_none_of_those_who_wait_and_the_parent_all)
 }
 END_TEST
 
-/* All who wait for a connection come while it is frozen, and nobody comes afterwards to take them along. */
+/* All who wait for a connection come while it is frozen, and nobody comes afterwards to take them
+   along. */
 START_TEST(those_who_queued_before_a_fork_are_called_after_it)
 {
     idem__pool pool;

@@ -240,8 +240,8 @@ START_TEST(a_reader_that_was_overtaken_is_told_to_begin_again)
 }
 END_TEST
 
-/* Holds the write lock in a thread, on a connection of its own, and ends after a while, or when it is
-   told. */
+/* Holds the write lock in a thread, on a connection of its own, and ends after a while, or when it
+   is told. */
 typedef struct {
     pthread_t thread;
     sqlite3 *connection;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several callers' operations in one pipeline, as core hands them to the backend, with the
- * connection cut after every byte of it and of its replies. Each operation has an answer of its own,
- * and each answer is true: done, or not done because of what is there, or UNAVAILABLE and the key is
- * as it was, or UNCERTAIN and it is as it was or as it should be; a read leaves no doubt. Sent again,
- * each is done or finds its own earlier write. Handed over as one batch, and as two of which the
- * second is sent before the first is answered.
+ * connection cut after every byte of it and of its replies. Each operation has an answer of its
+ * own, and each answer is true: done, or not done because of what is there, or UNAVAILABLE and the
+ * key is as it was, or UNCERTAIN and it is as it was or as it should be; a read leaves no doubt.
+ * Sent again, each is done or finds its own earlier write. Handed over as one batch, and as two of
+ * which the second is sent before the first is answered.
  */
 #include "options.h"
 #include "relay.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least that claims, completes and replays in PostgreSQL: libpq, one connection for each caller,
- * one prepared statement for each key, in binary, with the table and the records of the library. A
- * batch is one transaction in one pipeline.
+ * The least that claims, completes and replays in PostgreSQL: libpq, one connection for each
+ * caller, one prepared statement for each key, in binary, with the table and the records of the
+ * library. A batch is one transaction in one pipeline.
  */
 #include "texts.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least program that opens the file of a store and reads the response of one key, as `idem run` does to replay.
+ * The least program that opens the file of a store and reads the response of one key, as `idem run`
+ * does to replay.
  *
  *   one_row URL KEY
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least that lets many callers share a few sockets: a queue, four sockets, and whoever finds one free sends
- * for all who wait. It yields a few times before it sleeps for the answer. There are no deadlines, no checks
- * and no records made; one caller alone is a socket that is polled. What the machine allows a library that does
- * the same for claims, this shows.
+ * The least that lets many callers share a few sockets: a queue, four sockets, and whoever finds
+ * one free sends for all who wait. It yields a few times before it sleeps for the answer. There are
+ * no deadlines, no checks and no records made; one caller alone is a socket that is polled. What
+ * the machine allows a library that does the same for claims, this shows.
  */
 #include "connection.h"
 #include "texts.h"
@@ -156,7 +156,8 @@ static size_t take_socket(const caller *self)
     return free_one;
 }
 
-/* Sends for all who wait, by a socket that was found free. The lock is held before, and open afterwards. */
+/* Sends for all who wait, by a socket that was found free. The lock is held before, and open
+   afterwards. */
 static void lead(queue *shared, size_t which)
 {
     batch all;

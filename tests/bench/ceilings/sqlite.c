@@ -2,7 +2,8 @@
 /*
  * The least that claims, completes and replays in SQLite: prepared statements on the library's own
  * table, which the library makes, one connection for each caller. A claim or a completion alone is
- * one statement in a transaction of its own. A replay reads all columns of the record, and checks none.
+ * one statement in a transaction of its own. A replay reads all columns of the record, and checks
+ * none.
  */
 #include "../harness.h"
 

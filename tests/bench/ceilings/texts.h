@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The texts of records that a ceiling sends to a server. They are made once; of each only the version and the token
-   are written anew. */
+/* The texts of records that a ceiling sends to a server. They are made once; of each only the
+   version and the token are written anew. */
 #ifndef IDEM_BENCH_TEXTS_H
 #define IDEM_BENCH_TEXTS_H
 
