@@ -157,7 +157,8 @@ void idem__redis_cluster_drop(idem_backend *backend);
 void idem__redis_cluster_turn(idem__redis_cluster *self, bool all);
 /** Takes ops that are done, as many as there is room for. */
 size_t idem__redis_cluster_give_back(idem__redis_cluster *self, idem_op **done, size_t room);
-/** Ends all that is in flight. What was not sent was not carried out; what was sent is uncertain. */
+/** Ends all that is in flight. What was not sent was not carried out; what was sent is
+ *  uncertain. */
 void idem__redis_cluster_give_up(idem__redis_cluster *self);
 /* cluster_submit.c: a whole batch. */
 int idem__redis_cluster_submit(idem_backend *backend, idem_op *const *ops, size_t count,
