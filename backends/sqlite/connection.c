@@ -81,6 +81,7 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     char answer[IDEM__SQLITE_PRAGMA_SIZE];
     bool normal = self->config->values[IDEM__SQLITE_SYNCHRONOUS].number == 1;
+    int lock = SQLITE_LOCK_NONE;
     if (self->in_memory)
         return IDEM_OK;
     int rc = idem__sqlite_pragma(
@@ -105,6 +106,9 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
                                       self->name);
     /* A connection that has just set the mode has no lock on the file yet. It must have one
        before the log's index is touched: the last of the others would delete the index under it. */
+    if (sqlite3_file_control(self->db, "main", SQLITE_FCNTL_LOCKSTATE, &lock) == SQLITE_OK &&
+        lock >= SQLITE_LOCK_SHARED)
+        return IDEM_OK;
     return idem__sqlite_pragma(self, "PRAGMA main.schema_version", answer, fault);
 }
 
@@ -149,7 +153,7 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
         idem__sqlite_disconnect(self);
         return rc;
     }
-    idem__sqlite_origin_note(self);
+    idem__sqlite_origin_note(self, false);
     memset(&self->content, 0, sizeof self->content);
     return idem__sqlite_place_look(self, fault);
 }
