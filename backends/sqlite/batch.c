@@ -164,7 +164,7 @@ static bool run_alone(idem__sqlite *self, idem_op *op, idem__sqlite_fault *fault
 {
     idem__sqlite_now now = idem__sqlite_clock_now(self);
     if (!self->noted)
-        idem__sqlite_origin_note(self, true);
+        idem__sqlite_origin_note(self);
     *rc = carry_out(self, op, &now, fault);
     return *rc || op->kind != IDEM_OP_INSERT || op->applied || op->has_found || op->error.code;
 }

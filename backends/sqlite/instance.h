@@ -51,6 +51,7 @@ typedef struct idem__sqlite {
     bool no_wait;      /**< locks are not waited for */
     bool named;        /**< `name_at` is known */
     bool noted;        /**< file and log say that they belong together; see origin.c */
+    bool note_due;     /**< they have to, since something is in the log */
     int64_t name_at;   /**< stands for the file's name; see guard.c */
     char name[IDEM__SQLITE_NAME_SIZE]; /**< the database in messages */
 

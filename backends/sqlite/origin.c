@@ -128,6 +128,7 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
     char text[NOTE_SIZE];
     char quoted[IDEM_QUOTE_SIZE];
     self->noted = true;
+    self->note_due = false;
     if (!find(self, &is))
         return IDEM_OK;
     if (is.has_content && log_is_anothers(&is))
@@ -137,6 +138,7 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
             "after a restore remove the old -wal and -shm, then open it again",
             self->name);
     self->noted = false;
+    self->note_due = is.has_content;
     const char *elsewhere = is.has_content ? NULL : log_elsewhere(&is, self->name_at, text);
     if (!elsewhere)
         return IDEM_OK;
@@ -147,11 +149,11 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
         self->name, idem_quote(idem_str(elsewhere), quoted));
 }
 
-void idem__sqlite_origin_note(idem__sqlite *self, bool changes)
+void idem__sqlite_origin_note(idem__sqlite *self)
 {
     origin is;
     char text[NOTE_SIZE];
-    if (self->noted || !find(self, &is) || !is.has_log || !(changes || is.has_content))
+    if (self->noted || !find(self, &is) || !is.has_log)
         return;
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%" PRIx64, is.file_inode,
                    is.log_inode, is.born_ns);
@@ -195,9 +197,9 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
     return IDEM_OK;
 }
 
-void idem__sqlite_origin_note(idem__sqlite *self, bool changes)
+void idem__sqlite_origin_note(idem__sqlite *self)
 {
-    (void)self, (void)changes;
+    (void)self;
 }
 
 void idem__sqlite_origin_disown(const idem__sqlite *self)

@@ -32,7 +32,7 @@ int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault
     if (rc)
         return rc;
     if (write && !self->noted)
-        idem__sqlite_origin_note(self, true);
+        idem__sqlite_origin_note(self);
     int code = idem__sqlite_run(self, self->nested ? IDEM__SQLITE_SAVEPOINT : which);
     return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }
