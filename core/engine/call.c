@@ -246,8 +246,8 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }
-    /* Another call of the batch took longer than all of this one's time. A look that is sent too late
-       could claim the key for nobody, so the key is in progress, as was seen last. */
+    /* Another call of the batch took longer than all of this one's time. A look that is sent too
+       late could claim the key for nobody, so the key is in progress, as was seen last. */
     if (now >= call->wait_until_ms + call->timeout_ms)
         return be_done(store, call);
     start_look(store, call);

@@ -181,8 +181,8 @@ static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms, rene
         one->claim = claim;
         one->bytes = idem__claim_hold(claim, &one->held);
         one->generation = claim->generation;
-        /* One thread renews all. So a renewal that is not answered takes no longer than the shortest
-           lease can spare, which is renewed at a third, waits, and then has its own time. */
+        /* One thread renews all. So a renewal that is not answered takes no longer than the
+           shortest lease can spare, which is renewed at a third, waits, and has its own time. */
         one->limit_ms = least(least(claim->held.lease_ms / 3, keeper->shortest_ms / SPARED),
                               keeper->store->timeout_ms);
         claim->renewing = true;
