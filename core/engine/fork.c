@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork() with open stores. Before it, everything is brought to rest, which may take as long as the
- * slowest call, so no lock is held meanwhile: then no connection is in use, and all locks are held, so that the child finds them in a known state; backends close or lock what
- * must not be shared. After it, both sides open up again. Threads that were waiting are the
- * parent's; the child has none of them, and no keepalive thread. A fork in a signal handler that
- * has interrupted a call of its own thread is let pass without all that; its child can't use the
- * stores.
+ * fork() with open stores. Before it, everything is brought to rest. That may take as long as the
+ * slowest call, so no lock is held meanwhile. Then no connection is in use, and all locks are held,
+ * so that the child finds them in a known state; backends close or lock what must not be shared.
+ * After it, both sides open up again. Threads that were waiting are the parent's; the child has none
+ * of them, and no keepalive thread. A fork in a signal handler that has interrupted a call of its
+ * own thread is let pass without all that; its child can't use the stores.
  *
- * Lock order: the list of stores, a loop's `io`, their queues of submitted calls, the keepalive, the registry,
- * each store's writers, its readers, a backend's own.
+ * Lock order: the list of stores, a loop's `io`, their queues of submitted calls, the keepalive, the
+ * registry, each store's writers, its readers, a backend's own.
  */
 #include "fork.h"
 
@@ -32,8 +32,8 @@ static pthread_cond_t forked; /* made with the handlers */
 static bool forking;
 static idem_store *stores;
 
-/* The process that registers the handlers at this moment: in the child of a fork() that happened
-   meanwhile, that is another one, and of no more meaning. */
+/* The pid of the process that is registering the handlers. In a child that was forked meanwhile the
+   value is stale. */
 static _Atomic pid_t registering;
 static atomic_bool registered;
 
@@ -43,9 +43,9 @@ static int cancel_state;
 /* The fork that is under way is let pass: see inside.h. */
 static _Thread_local bool passed;
 
-/* How often prepare() has run without its other half. More than once: the handlers are registered
-   twice, as may happen in the child of a fork during their registration; or a signal handler has
-   forked during a fork. Only the outermost pair does something. */
+/* Counts the calls of prepare() whose other half has not run yet. It exceeds 1 if the handlers were
+   registered twice, as in the child of a fork during their registration, or if a signal handler
+   forks during a fork. Only the outermost pair acts. */
 static _Thread_local unsigned prepared;
 
 /* ------------------------------------------------------------------------------------ the list */

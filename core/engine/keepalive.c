@@ -246,9 +246,9 @@ static size_t choose_lost(renewal *batch, size_t count)
     return chosen;
 }
 
-/* Removes what was put back under a claim whose owner has given the key back meanwhile, or is about
-   to: the owner's own remove may have come too early. Only what was written here is removed: under
-   the same token the owner may hold the key again. */
+/* The owner has released the claim while this renewal put the record back. The owner's remove may
+   have come first. So the keeper removes what it wrote, by its version alone: the owner may hold
+   the key again under the same token. */
 static void take_back(idem__keeper *keeper, const renewal *one)
 {
     idem__call call;

@@ -4,15 +4,15 @@
  * a backend that is entered by one thread at a time, and in pipeline.c for one that sends and
  * receives apart. A concurrent backend is called directly.
  *
- * One lock guards it all but the waiters' own words. It is never held while a backend is at work,
- * nor while waiters are told. `busy` of a connection is held in its place.
+ * One lock guards it all but the waiters' own words. It is not held while waiters are told, nor
+ * while a backend is at work, but for `abandon` and `drop`, which only note something. `busy` of a connection is held in its place.
  *
  * No call returns after its deadline: a waiter leaves wherever it is. No thread in here can be
  * cancelled: its stack holds what others work on.
  *
- * Invariant, whenever the lock is open: if something can be begun and a waiter is queued, then the
- * first one was woken, or is looking. A new caller may get the connection first; its batch then
- * includes that waiter.
+ * Invariant, whenever the lock is open: if a connection can be used and the queue is not empty, the
+ * head was woken or is running. A new caller may get the connection first; its batch then includes
+ * the head.
  */
 #include "pool.h"
 
@@ -136,8 +136,8 @@ static void vacate(idem__connection *connection)
     idem__cancel_restore(cancel_state);
 }
 
-/* Takes a connection, so that no fork() happens while it is opened or closed. @return false: another
-   thread's fork() took until the deadline */
+/* Takes a connection, so that no fork() happens while it is opened or closed. @return false:
+   another thread's fork() took until the deadline */
 static bool occupy(idem__connection *connection, uint64_t deadline_ms)
 {
     idem__pool *pool = connection->pool;
