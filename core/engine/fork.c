@@ -3,12 +3,12 @@
  * fork() with open stores. Before it, everything is brought to rest. That may take as long as the
  * slowest call, so no lock is held meanwhile. Then no connection is in use, and all locks are held,
  * so that the child finds them in a known state; backends close or lock what must not be shared.
- * After it, both sides open up again. Threads that were waiting are the parent's; the child has none
- * of them, and no keepalive thread. A fork in a signal handler that has interrupted a call of its
- * own thread is let pass without all that; its child can't use the stores.
+ * After it, both sides open up again. Threads that were waiting are the parent's; the child has
+ * none of them, and no keepalive thread. A fork in a signal handler that has interrupted a call of
+ * its own thread is let pass without all that; its child can't use the stores.
  *
- * Lock order: the list of stores, a loop's `io`, their queues of submitted calls, the keepalive, the
- * registry, each store's writers, its readers, a backend's own.
+ * Lock order: the list of stores, a loop's `io`, their queues of submitted calls, the keepalive,
+ * the registry, each store's writers, its readers, a backend's own.
  */
 #include "fork.h"
 

@@ -5,7 +5,8 @@
  * receives apart. A concurrent backend is called directly.
  *
  * One lock guards it all but the waiters' own words. It is not held while waiters are told, nor
- * while a backend is at work, but for `abandon` and `drop`, which only note something. `busy` of a connection is held in its place.
+ * while a backend is at work, but for `abandon` and `drop`, which only note something. `busy` of a
+ * connection is held in its place.
  *
  * No call returns after its deadline: a waiter leaves wherever it is. No thread in here can be
  * cancelled: its stack holds what others work on.
