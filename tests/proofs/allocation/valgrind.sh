@@ -63,7 +63,7 @@ run_conformance() {
 run_allocation() {
   for name in begin claims many records; do
     export IDEM_ALLOCATION_STEP=29
-    check "allocation_$name" "$build/allocation/allocation_$name"
+    check "allocation_$name" "$build/proofs/allocation/allocation_$name"
   done
 }
 
