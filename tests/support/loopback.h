@@ -12,6 +12,9 @@ int loopback_listen(int backlog, int *port);
 /** Connects to a port of 127.0.0.1; what is sent there leaves at once. @return the socket, or -1 */
 int loopback_dial(int port);
 
+/** A port that nobody listens at for now; -1: errno tells. */
+int loopback_free_port(void);
+
 /** Makes small pieces leave at once (TCP_NODELAY), each as a packet of its own. */
 void loopback_send_at_once(int fd);
 

@@ -44,6 +44,15 @@ int loopback_dial(int port)
     return -1;
 }
 
+int loopback_free_port(void)
+{
+    int port = -1;
+    int fd = loopback_listen(1, &port);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0 ? port : -1;
+}
+
 void loopback_send_at_once(int fd)
 {
     int one = 1;
