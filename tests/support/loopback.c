@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets of the loopback interface, as proxies and false servers need them. */
+/* Sockets of the loopback interface and of the file system, as relays and false servers need them. */
 #include "loopback.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static struct sockaddr_in address_of(int port)
@@ -42,6 +44,38 @@ int loopback_dial(int port)
     if (fd >= 0)
         (void)close(fd);
     return -1;
+}
+
+/* @param use  bind() or connect() */
+static int socket_at(const char *path, int (*use)(int, const struct sockaddr *, socklen_t))
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (strlen(path) >= sizeof address.sun_path)
+        errno = ENAMETOOLONG;
+    else
+        memcpy(address.sun_path, path, strlen(path));
+    if (fd >= 0 && address.sun_path[0] &&
+        use(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+int loopback_listen_path(int backlog, const char *path)
+{
+    int fd = socket_at(path, bind);
+    if (fd >= 0 && listen(fd, backlog) == 0)
+        return fd;
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+int loopback_dial_path(const char *path)
+{
+    return socket_at(path, connect);
 }
 
 int loopback_free_port(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TCP on the loopback interface, for what the tests put between the library and a server. */
+/* Sockets of this machine, for what the tests put between the library and a server. */
 #ifndef IDEM_TESTS_LOOPBACK_H
 #define IDEM_TESTS_LOOPBACK_H
 
@@ -14,6 +14,10 @@ int loopback_dial(int port);
 
 /** A port that nobody listens at for now; -1: errno tells. */
 int loopback_free_port(void);
+
+/** The same with a unix socket at a path, which is not there yet. */
+int loopback_listen_path(int backlog, const char *path);
+int loopback_dial_path(const char *path);
 
 /** Makes small pieces leave at once (TCP_NODELAY), each as a packet of its own. */
 void loopback_send_at_once(int fd);

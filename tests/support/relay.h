@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A relay between the library and a server, in a thread of the test. It knows nothing of commands:
- * it passes bytes on, and after exactly so many of them does what networks do.
+ * The relay: it stands between a client and a server, in a thread of its own, and passes bytes on. After
+ * exactly so many of them it does what networks do; it delivers them in other pieces, or later; or
+ * it hands them to a hook that knows what they say.
  */
 #ifndef IDEM_TESTS_RELAY_H
 #define IDEM_TESTS_RELAY_H
@@ -26,9 +27,24 @@ typedef enum {
 } relay_pace;
 
 typedef struct relay relay;
+typedef struct relay_link relay_link;
+
+typedef struct {
+    int port; /* of the server, on this machine; the relay takes a free one */
+    /** In place of ports, unix sockets: the relay's own, and the server's. */
+    const char *path;
+    const char *target;
+    uint64_t seed;     /* for random lengths */
+    uint64_t delay_ns; /* each chunk arrives so much later */
+    /** Takes what has come from a client: nothing is passed on that it does not pass on, and it asks
+     *  the server for what it answers. Called without the relay's lock: no faults and no pace then. */
+    void (*take)(void *user, relay *self, relay_link *at, const char *data, size_t len);
+    void *user;
+} relay_options;
 
 /** Starts a relay in front of a port of this machine. `seed` is for random lengths. */
 relay *relay_start(int port, uint64_t seed);
+relay *relay_start_with(const relay_options *options);
 void relay_stop(relay *self);
 
 /** Where it listens, on 127.0.0.1. */
@@ -49,5 +65,19 @@ void relay_lead_to(relay *self, int port);
 
 /** How many connections there have been. */
 int relay_connections(relay *self);
+
+/* For a hook. */
+
+/** The socket that leads this way. */
+int relay_link_socket(const relay_link *at, relay_way way);
+
+/** What the hook keeps of a link: NULL at first, freed with free() when the link ends. */
+void **relay_link_state(relay_link *at);
+
+/** Whether more is to come: it has not ended, and is not stalled. */
+bool relay_link_serves(const relay_link *at);
+
+/** Does it to the link, at once. */
+void relay_link_fault(relay *self, relay_link *at, relay_fault fault);
 
 #endif
