@@ -101,18 +101,6 @@ static void *open_soon(void *argument)
     return NULL;
 }
 
-static void open_store(int row)
-{
-    char url[PLACE_URL_SIZE];
-    char name[32];
-    idem_error err;
-    (void)snprintf(name, sizeof name, "batches-%ld-%d", (long)getpid(), row);
-    place_url(url, sizeof url, "faulty+", name);
-    size_t len = strlen(url);
-    (void)snprintf(url + len, sizeof url - len, "timeout=60s&lease=10m");
-    ck_assert_msg(idem_open(url, &store, &err) == IDEM_OK, "%s", err.message);
-}
-
 /* Fails the op that is the third of those behind the gate, and then ten in a hundred. */
 static void add_faults(const fault *with)
 {
@@ -150,7 +138,7 @@ START_TEST(every_caller_gets_his_own_answer)
     pthread_t opener;
     int numbers[THREADS];
     uint64_t injected = 0;
-    open_store(_i);
+    store = place_open("faulty+", "batches", _i, "timeout=60s&lease=10m");
     add_faults(&faults[_i]);
     atomic_store(&wrong, 0);
     for (size_t i = 0; i < THREADS * ROUNDS; i++)

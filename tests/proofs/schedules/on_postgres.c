@@ -12,23 +12,15 @@ static void fresh(void)
     drop_table();
 }
 
-static int open_store(const char *params, const idem_options *options, idem_store **store,
-                      idem_error *error)
-{
-    return open_with_params(url, params, options, store, error);
-}
-
 int main(void)
 {
     static const conformance_backend backend = {
         .name = "schedules on postgresql",
         .lacks = PG_LACKS | CONFORMANCE_UNREACHABLE,
         .fresh = fresh,
-        .open = open_store,
-        .cleanup = nothing,
     };
     pg_require();
     pg_start(&server, NULL);
     (void)snprintf(url, sizeof url, WRAPPED_BY "%s", server.url);
-    return schedules_main(&backend);
+    return schedules_main(conformance_at(&backend, url, NULL));
 }

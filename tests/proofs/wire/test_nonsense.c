@@ -9,6 +9,7 @@
  * not asked for.
  */
 #include "fake.h"
+#include "store_test.h"
 #include "lateness.h"
 
 #include <idem/backend.h>
@@ -115,19 +116,6 @@ static long resident_kib(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
 }
 
-static int ignore_record(const idem_record *record, void *user)
-{
-    (void)record;
-    (void)user;
-    return 0;
-}
-
-static void ignore_finding(void *user, const idem_finding *finding)
-{
-    (void)user;
-    (void)finding;
-}
-
 static int make_call(idem_store *store, int which, idem_error *error)
 {
     static const uint8_t token[IDEM_TOKEN_SIZE] = "0123456789abcdef";
@@ -165,15 +153,11 @@ static int make_call(idem_store *store, int which, idem_error *error)
 
 static idem_store *open_fake(fake *at)
 {
-    char url[100];
-    idem_store *store = NULL;
-    idem_error error;
-    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d?timeout=%llums", fake_port(at),
-                   (unsigned long long)TIMEOUT_MS);
-    for (int i = 0; i < 20 && idem_open(url, &store, &error) != IDEM_OK; i++)
-        continue; /* on a busy machine */
-    ck_assert_msg(store != NULL, "%s", error.message);
-    return store;
+    char url[40];
+    char params[40];
+    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d", fake_port(at));
+    (void)snprintf(params, sizeof params, "timeout=%llums", (unsigned long long)TIMEOUT_MS);
+    return open_hasty(url, params, NULL);
 }
 
 typedef struct {

@@ -7,6 +7,7 @@
 #include "lateness.h"
 #include "load.h"
 #include "options.h"
+#include "store_test.h"
 
 #include <idem/backend.h>
 
@@ -21,19 +22,6 @@
 static server redis;
 static test_options options;
 static idem_store *store;
-
-static int ignore_record(const idem_record *record, void *user)
-{
-    (void)record;
-    (void)user;
-    return 0;
-}
-
-static void ignore_finding(void *user, const idem_finding *finding)
-{
-    (void)user;
-    (void)finding;
-}
 
 /* --------------------------------------------------------------------------------- the calls */
 
@@ -169,16 +157,6 @@ static void *call_all(void *user)
 
 /* ---------------------------------------------------------------------------------- the tests */
 
-static void open_store(void)
-{
-    char url[SERVER_URL_SIZE + 40];
-    (void)snprintf(url, sizeof url, "%s?timeout=%llums", redis.url, (unsigned long long)TIMEOUT_MS);
-    idem_error error;
-    for (int i = 0; i < 20 && idem_open(url, &store, &error) != IDEM_OK; i++)
-        continue; /* on a busy machine */
-    ck_assert_msg(store != NULL, "%s", error.message);
-}
-
 /* Sound again: the claim is this caller's if nobody released it, and completes. */
 static void go_on(caller *self)
 {
@@ -223,7 +201,9 @@ static void run_stopped(unsigned threads)
     unsigned long calls = 0;
     server_do(&redis, "FLUSHALL");
     lateness_watch();
-    open_store();
+    char params[40];
+    (void)snprintf(params, sizeof params, "timeout=%llums", (unsigned long long)TIMEOUT_MS);
+    store = open_hasty(redis.url, params, NULL);
     for (unsigned i = 0; i < threads; i++)
         claim_key(&callers[i], i);
     ck_assert_int_eq(kill(redis.pid, SIGSTOP), 0);
