@@ -12,6 +12,8 @@
  *   same call made again, after the fault, says and stores what it does without faults.
  *
  * The runs of one call are spread over processes, one for each fault, since they mostly wait.
+ *
+ *   faulty_faults_BACKEND [--stride N]    one pair in N of a call and a fault: each call, each fault
  */
 #include "acts.h"
 #include "faulty.h"
@@ -23,6 +25,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,6 +109,7 @@ typedef struct {
 } figures;
 
 static figures *total;
+static size_t stride = 1;
 static unsigned failures; /* of this process */
 
 static void expect(bool holds, const run *of, const char *format, ...)
@@ -384,9 +388,9 @@ START_TEST(a_call_with_any_fault)
 {
     pid_t children[FAULTS];
     unsigned failed = 0;
-    for (size_t i = 0; i < FAULTS; i++)
+    for (size_t i = (size_t)_i % stride; i < FAULTS; i += stride)
         children[i] = start(&acts[_i], &faults[i]);
-    for (size_t i = 0; i < FAULTS; i++) {
+    for (size_t i = (size_t)_i % stride; i < FAULTS; i += stride) {
         int status = -1;
         ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
         failed += status != 0;
@@ -395,9 +399,13 @@ START_TEST(a_call_with_any_fault)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
     idem_error err;
+    if (argc == 3 && strcmp(argv[1], "--stride") == 0)
+        stride = strtoul(argv[2], NULL, 10);
+    if (stride < 1 || stride > FAULTS)
+        return EXIT_FAILURE;
     total = mmap(NULL, sizeof *total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (total == MAP_FAILED)
         return EXIT_FAILURE;
