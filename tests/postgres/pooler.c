@@ -40,13 +40,13 @@ static void write_settings(const char *path, const pg_server *server, const char
     FILE *file = fopen(path, "w");
     if (!file)
         abort();
-    (void)fprintf(
-        file,
-        "[databases]\n* = host=%s port=%d user=postgres\n[pgbouncer]\n"
-        "listen_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
-        "auth_type = any\npool_mode = %s\ndefault_pool_size = 3\n"
-        "max_client_conn = 200\nserver_login_retry = 1\nlogfile = \nignore_startup_parameters = extra_float_digits\n",
-        server->folder, server->port, port, mode);
+    (void)fprintf(file,
+                  "[databases]\n* = host=%s port=%d user=postgres\n[pgbouncer]\n"
+                  "listen_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
+                  "auth_type = any\npool_mode = %s\ndefault_pool_size = 3\n"
+                  "max_client_conn = 200\nserver_login_retry = 1\nlogfile = "
+                  "\nignore_startup_parameters = extra_float_digits\n",
+                  server->folder, server->port, port, mode);
     (void)fclose(file);
 }
 
