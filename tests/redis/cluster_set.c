@@ -376,7 +376,7 @@ static bool try_epoch(const cluster_set *self, size_t node)
         while (cluster_is_master(self, i) && epoch_of(self, node, i) != epoch) {
             if (tries++ == TRIES || !cluster_is_master(self, node))
                 return false;
-            pause_ms(1);
+            child_pause_ms(1);
         }
     }
     return true;

@@ -215,7 +215,7 @@ void server_do(const server *self, const char *format, ...)
 bool server_may(const server *self, const char *format, ...)
 {
     va_list arguments;
-    redisContext *context = connect_to(self);
+    redisContext *context = connect_to(&self->process);
     va_start(arguments, format);
     redisReply *reply =
         context && context->err == 0 ? redisvCommand(context, format, arguments) : NULL;

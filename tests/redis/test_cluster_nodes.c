@@ -58,7 +58,7 @@ START_TEST(a_cluster_without_slots_says_what_is_missing)
     server node;
     (void)snprintf(bus, sizeof bus, "%d", loopback_free_port());
     server_start(&node, options);
-    assert_code(IDEM_ERR_UNAVAILABLE, try_url("redis+cluster", node.port, "?timeout=500ms"));
+    assert_code(IDEM_ERR_UNAVAILABLE, try_url("redis+cluster", node.port, "?timeout=1500ms"));
     assert_says("no node has a slot");
     server_remove(&node);
 }
