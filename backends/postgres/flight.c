@@ -170,6 +170,7 @@ static void pump(idem__postgres *self)
 static void land(idem__postgres *self)
 {
     idem__postgres_flight *flight = pop(&self->traffic.wire);
+    self->progress++;
     self->pipe = &flight->pipe;
     self->oldest = self->traffic.wire.first ? &self->traffic.wire.first->pipe : &self->own;
     idem__postgres_batch_land(flight);

@@ -28,12 +28,22 @@ static uint64_t lock_ms(uint64_t deadline_ms)
     return half_ms < IDEM__POSTGRES_LOCK_MS ? half_ms : IDEM__POSTGRES_LOCK_MS;
 }
 
-static int send(idem__postgres *self, idem__postgres_sql which, const char *text,
-                uint64_t deadline_ms, size_t *count, idem__postgres_fault *fault)
+static int send(idem__postgres *self, idem__postgres_sql which, uint64_t deadline_ms, size_t *count,
+                idem__postgres_fault *fault)
 {
+    int rc = idem__postgres_wire_send(self, which, NULL, deadline_ms, fault);
+    *count += rc == IDEM_OK;
+    return rc;
+}
+
+/* What is told how long to wait for locks. */
+static int send_lock(idem__postgres *self, idem__postgres_sql which, uint64_t wait_ms,
+                     uint64_t deadline_ms, size_t *count, idem__postgres_fault *fault)
+{
+    char text[24];
     idem__postgres_params params = {0};
-    if (text)
-        idem__postgres_param_text(&params, text);
+    idem__postgres_lock_text(wait_ms, text);
+    idem__postgres_param_text(&params, text);
     int rc = idem__postgres_wire_send(self, which, &params, deadline_ms, fault);
     *count += rc == IDEM_OK;
     return rc;
@@ -42,26 +52,27 @@ static int send(idem__postgres *self, idem__postgres_sql which, const char *text
 int idem__postgres_frame_open(idem__postgres *self, idem__postgres_frame frame, bool changes,
                               uint64_t deadline_ms, size_t *count, idem__postgres_fault *fault)
 {
-    char text[24];
     uint64_t wait_ms = lock_ms(deadline_ms);
     *count = 0;
-    idem__postgres_lock_text(wait_ms, text);
     int rc = idem__postgres_wire_begin(self, fault);
     if (rc)
         return rc;
     switch (frame) {
     case IDEM__POSTGRES_OWN:
-        rc = send(self, IDEM__POSTGRES_BEGIN, NULL, deadline_ms, count, fault);
-        return rc ? rc : send(self, IDEM__POSTGRES_SETTINGS, text, deadline_ms, count, fault);
+        rc = send(self, IDEM__POSTGRES_BEGIN, deadline_ms, count, fault);
+        return rc ? rc
+                  : send_lock(self, IDEM__POSTGRES_SETTINGS, wait_ms, deadline_ms, count, fault);
     case IDEM__POSTGRES_NESTED:
-        rc = send(self, IDEM__POSTGRES_SAVEPOINT, NULL, deadline_ms, count, fault);
-        return rc ? rc : send(self, IDEM__POSTGRES_SHORTER_LOCK, text, deadline_ms, count, fault);
+        rc = send(self, IDEM__POSTGRES_SAVEPOINT, deadline_ms, count, fault);
+        return rc ? rc
+                  : send_lock(self, IDEM__POSTGRES_SHORTER_LOCK, wait_ms, deadline_ms, count,
+                              fault);
     case IDEM__POSTGRES_BARE:
     default:
         break;
     }
     bool no_wait = changes && !self->pooled && wait_ms < IDEM__POSTGRES_LOCK_MS;
-    return no_wait ? send(self, IDEM__POSTGRES_LOCAL_LOCK, text, deadline_ms, count, fault)
+    return no_wait ? send_lock(self, IDEM__POSTGRES_LOCAL_LOCK, wait_ms, deadline_ms, count, fault)
                    : IDEM_OK;
 }
 
@@ -72,11 +83,11 @@ int idem__postgres_frame_close(idem__postgres *self, idem__postgres_frame frame,
     int rc = IDEM_OK;
     if (frame == IDEM__POSTGRES_OWN) {
         self->pipe->committing = true; /* it may be carried out as soon as it has left */
-        rc = send(self, IDEM__POSTGRES_COMMIT, NULL, deadline_ms, &count, fault);
+        rc = send(self, IDEM__POSTGRES_COMMIT, deadline_ms, &count, fault);
     } else if (frame == IDEM__POSTGRES_NESTED) {
-        rc = send(self, IDEM__POSTGRES_CALLERS_LOCK, NULL, deadline_ms, &count, fault);
+        rc = send(self, IDEM__POSTGRES_CALLERS_LOCK, deadline_ms, &count, fault);
         if (rc == IDEM_OK)
-            rc = send(self, IDEM__POSTGRES_RELEASE, NULL, deadline_ms, &count, fault);
+            rc = send(self, IDEM__POSTGRES_RELEASE, deadline_ms, &count, fault);
     }
     return rc ? rc : idem__postgres_wire_sync(self, fault);
 }
@@ -99,11 +110,11 @@ int idem__postgres_frame_send_undo(idem__postgres *self, idem__postgres_frame fr
     size_t count = 0;
     int rc = idem__postgres_wire_begin(self, fault);
     if (rc == IDEM_OK && frame == IDEM__POSTGRES_OWN) {
-        rc = send(self, IDEM__POSTGRES_ROLLBACK, NULL, deadline_ms, &count, fault);
+        rc = send(self, IDEM__POSTGRES_ROLLBACK, deadline_ms, &count, fault);
     } else if (rc == IDEM_OK) {
-        rc = send(self, IDEM__POSTGRES_ROLLBACK_TO, NULL, deadline_ms, &count, fault);
+        rc = send(self, IDEM__POSTGRES_ROLLBACK_TO, deadline_ms, &count, fault);
         if (rc == IDEM_OK)
-            rc = send(self, IDEM__POSTGRES_RELEASE, NULL, deadline_ms, &count, fault);
+            rc = send(self, IDEM__POSTGRES_RELEASE, deadline_ms, &count, fault);
     }
     return rc ? rc : idem__postgres_wire_sync(self, fault);
 }

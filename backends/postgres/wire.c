@@ -26,7 +26,8 @@
 enum { EXPECT_STATEMENT = 1, EXPECT_END, EXPECT_PREPARE }; /* the last plus the statement */
 
 #define LARGE_BYTES 65536u
-#define TLS_READS   4u /* a record has up to 16 KiB, the room is 8 KiB at least */
+#define TLS_READS   4u    /* a record has up to 16 KiB, the room is 8 KiB at least */
+#define PEEK_US     1000u /* how finely the progress of a result is told */
 
 static const char *field(const idem__postgres *self, const PGresult *result, int which)
 {
@@ -163,7 +164,10 @@ static int push(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault
 
 static const char *name_of(idem__postgres_sql which, char name[16])
 {
-    (void)snprintf(name, 16, "idem%d", (int)which);
+    memcpy(name, "idem", 4);
+    name[4] = (char)('0' + which / 10);
+    name[5] = (char)('0' + which % 10);
+    name[6] = '\0';
     return name;
 }
 
@@ -268,14 +272,25 @@ void idem__postgres_wire_collect(idem__postgres *self, idem__postgres_pipeline *
         pipe->lost = true;
 }
 
+/* Looks whether bytes have come, before libpq takes them. That costs a third of a short read, so it
+   is done now and then: what lands quickly counts when it does. */
+static void note_progress(idem__postgres *self)
+{
+    char byte;
+    uint32_t now_us = idem__postgres_wire_now_us();
+    if (now_us - self->peeked_us < PEEK_US)
+        return;
+    self->peeked_us = now_us;
+    self->progress += recv(self->pq->PQsocket(self->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* Over TLS a part of what was read may be left in OpenSSL, where no poll() sees it: libpq reads as
    much as its buffer has room for, and a record of TLS may be larger. */
 bool idem__postgres_wire_read(idem__postgres *self)
 {
     const idem__pq *pq = self->pq;
     bool tls = pq->PQsslInUse(self->conn) != 0;
-    char byte;
-    self->progress += recv(pq->PQsocket(self->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    note_progress(self);
     for (unsigned reads = 0; reads < TLS_READS; reads++) {
         if (pq->PQconsumeInput(self->conn) == 0)
             return false;

@@ -32,13 +32,13 @@ static void write_settings(const child_process *self, const char *path, const ch
     FILE *file = fopen(path, "w");
     if (!file)
         child_fail(self, "its settings can't be written");
-    (void)fprintf(
-        file,
-        "[databases]\n* = host=%s port=%s user=postgres\n[pgbouncer]\n"
-        "listen_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
-        "auth_type = any\npool_mode = %s\ndefault_pool_size = 3\n"
-        "max_client_conn = 200\nlogfile = \nignore_startup_parameters = extra_float_digits\n",
-        options[0], options[1], self->port, options[2]);
+    (void)fprintf(file,
+                  "[databases]\n* = host=%s port=%s user=postgres\n[pgbouncer]\n"
+                  "listen_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
+                  "auth_type = any\npool_mode = %s\ndefault_pool_size = 3\n"
+                  "max_client_conn = 200\nserver_login_retry = 1\nlogfile = "
+                  "\nignore_startup_parameters = extra_float_digits\n",
+                  options[0], options[1], self->port, options[2]);
     (void)fclose(file);
 }
 

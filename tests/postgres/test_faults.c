@@ -187,6 +187,73 @@ START_TEST(a_server_that_is_killed_again_and_again_loses_nothing)
 }
 END_TEST
 
+/* -------------------------------------------------------------------------- killed in a batch */
+
+#define MANY 9
+
+typedef struct {
+    idem_outcome outcomes[MANY];
+    idem_error errors[MANY];
+    idem_error error;
+    int rc;
+} batch;
+
+static void *begin_them(void *user)
+{
+    static const char *const keys[MANY] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+    idem_request requests[MANY];
+    batch *self = user;
+    for (int i = 0; i < MANY; i++) {
+        idem_request_init(&requests[i]);
+        requests[i].key = idem_str(keys[i]);
+    }
+    self->rc = idem_begin_many(store, requests, MANY, self->outcomes, self->errors, &self->error);
+    return NULL;
+}
+
+/* In the middle of the rows, and of the commit; each once, by a server that waits there in its
+   first life alone. */
+static const char *const stages[] = {
+    "CREATE TRIGGER nap BEFORE INSERT ON idem_record FOR EACH ROW EXECUTE FUNCTION nap()",
+    "CREATE CONSTRAINT TRIGGER nap AFTER INSERT ON idem_record DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION nap()",
+};
+
+START_TEST(a_server_that_is_killed_in_the_middle_of_a_batch_loses_nothing)
+{
+    static const int ways[] = {SIGKILL, SIGQUIT};
+    static batch calls;
+    pthread_t thread;
+    pg_server mortal;
+    pg_start(&mortal, NULL);
+    calls = (batch){.rc = -1};
+    store = open_url(mortal.tcp_url, "timeout=60s");
+    pg_do(&mortal, "CREATE TABLE life AS SELECT pg_postmaster_start_time() AS began;"
+                   " CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                   " IF new.key = 'e' AND pg_postmaster_start_time() = (SELECT began FROM life)"
+                   " THEN PERFORM pg_sleep(60); END IF; RETURN new; END $$");
+    pg_do(&mortal, "%s", stages[_i]);
+    ck_assert_int_eq(pthread_create(&thread, NULL, begin_them, &calls), 0);
+    pg_await(&mortal,
+             "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND"
+             " application_name = 'libidem'",
+             1);
+    pg_stop(&mortal, ways[_i]);
+    pg_again(&mortal, NULL);
+    (void)pthread_join(thread, NULL);
+    ck_assert_msg(calls.rc == IDEM_OK, "%s", calls.error.message);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(calls.outcomes[i].kind, IDEM_NEW);
+        ck_assert_uint_eq(calls.outcomes[i].attempt, 1);
+        idem_outcome_clear(&calls.outcomes[i]);
+    }
+    ck_assert_int_eq(pg_number(&mortal, "SELECT count(*) FROM idem_record"), MANY);
+    idem_close(store);
+    store = NULL;
+    pg_remove(&mortal);
+}
+END_TEST
+
 int main(void)
 {
     pg_require();
@@ -197,5 +264,6 @@ int main(void)
     ADD_HERE(suite, a_server_that_says_nothing_more_is_left_at_the_deadline, 1);
     ADD_HERE(suite, bytes_that_come_one_by_one_are_the_same_bytes, 1);
     ADD_HERE(suite, a_server_that_is_killed_again_and_again_loses_nothing, 1);
+    ADD_HERE(suite, a_server_that_is_killed_in_the_middle_of_a_batch_loses_nothing, 2);
     return run_suite(suite);
 }

@@ -98,6 +98,68 @@ START_TEST(a_commit_that_is_not_replicated_is_uncertain_and_never_new)
 }
 END_TEST
 
+typedef struct {
+    int rc;
+    idem_outcome out;
+    idem_error error;
+    bool over;
+} patient;
+
+static void *begin_patiently(void *user)
+{
+    patient *self = user;
+    self->rc = idem_begin(store,
+                          IDEM_REQUEST(.key = idem_str(KEY), .token = token, .timeout_ms = 60000,
+                                       .lease_ms = LONG_MS),
+                          &self->out, &self->error);
+    __atomic_store_n(&self->over, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* Until the call waits for the standby; it must not be over. */
+static void await_the_wait(const patient *caller)
+{
+    static const char waits[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    for (int tries = 0; tries < 3000; tries++, wait_ms(10)) {
+        ck_assert(!__atomic_load_n(&caller->over, __ATOMIC_ACQUIRE));
+        if (pg_number(&primary, waits) > 0)
+            return;
+    }
+    ck_abort_msg("nothing waits for the standby");
+}
+
+/* The primary has committed, and goes down while it waits for its standby: with a warning, or
+   without a word. The call repeats, finds its own record, and waits for the standby again. */
+START_TEST(a_restart_during_the_wait_for_the_standby_acknowledges_nothing)
+{
+    static const int ways[] = {SIGINT, SIGKILL};
+    pthread_t thread;
+    static patient caller;
+    caller = (patient){.rc = -1};
+    pair(true);
+    store = open_url(primary.tcp_url, "timeout=60s");
+    complete(store, "before", "1");
+    pg_stop(&standby, SIGKILL);
+    ck_assert_int_eq(pthread_create(&thread, NULL, begin_patiently, &caller), 0);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        await_the_wait(&caller);
+        pg_stop(&primary, ways[i]);
+        pg_again(&primary, NULL);
+    }
+    await_the_wait(&caller);
+    ck_assert_int_eq(pg_number(&primary, "SELECT count(*) FROM idem_record WHERE key = '" KEY "'"),
+                     1);
+    pg_again(&standby, NULL);
+    (void)pthread_join(thread, NULL);
+    ck_assert_msg(caller.rc == IDEM_OK, "%s", caller.error.message);
+    ck_assert_int_eq(caller.out.kind, IDEM_NEW);
+    ck_assert_uint_eq(caller.out.attempt, 1);
+    idem_outcome_clear(&caller.out);
+    part();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------- under load */
 
 #define WORKERS 4
@@ -226,6 +288,7 @@ int main(void)
     pg_require();
     Suite *suite = suite_create("postgres replication");
     ADD_HERE(suite, a_commit_that_is_not_replicated_is_uncertain_and_never_new, 1);
+    ADD_HERE(suite, a_restart_during_the_wait_for_the_standby_acknowledges_nothing, 1);
     ADD_HERE(suite, nothing_that_was_acknowledged_is_lost_by_a_promotion_under_load, 1);
     ADD_HERE(suite, an_old_primary_that_goes_on_acknowledges_nothing, 1);
     ADD_HERE(suite, a_standby_alone_is_no_store_and_the_doctor_tells_how_it_follows, 1);

@@ -15,18 +15,42 @@
 
 #define BIG (8u << 20)
 
-int __real_SSL_connect(SSL *ssl);
-int __wrap_SSL_connect(SSL *ssl);
+void *__real_dlopen(const char *file, int mode);
+void *__wrap_dlopen(const char *file, int mode);
+void *__real_dlsym(void *library, const char *name);
+void *__wrap_dlsym(void *library, const char *name);
 
 static tls_server own;
 static atomic_int resumed;
 
-int __wrap_SSL_connect(SSL *ssl)
+static bool missing;           /* OpenSSL's library is */
+static const char *missing_in; /* a function that the library has not */
+static int (*connect_really)(SSL *ssl);
+
+void *__wrap_dlopen(const char *file, int mode)
 {
-    int rc = __real_SSL_connect(ssl);
+    return missing ? NULL : __real_dlopen(file, mode);
+}
+
+static int connect_and_count(SSL *ssl)
+{
+    int rc = connect_really(ssl);
     if (rc == 1 && SSL_session_reused(ssl))
         (void)atomic_fetch_add(&resumed, 1);
     return rc;
+}
+
+void *__wrap_dlsym(void *library, const char *name)
+{
+    int (*counted)(SSL * ssl) = connect_and_count;
+    void *found = __real_dlsym(library, name);
+    if (missing_in && strcmp(name, missing_in) == 0)
+        return NULL;
+    if (strcmp(name, "SSL_connect") != 0)
+        return found;
+    memcpy(&connect_really, &found, sizeof found);
+    memcpy(&found, &counted, sizeof found);
+    return found;
 }
 
 static idem_store *open_own(const char *params)
@@ -99,6 +123,24 @@ static tls_server *find_server(const char *certificate, const char *const *optio
 }
 
 /* What is wrong stays wrong: it is told at once. */
+/* The first of all: in one process the library is loaded once. */
+START_TEST(without_the_library_the_url_is_refused_until_it_is_there)
+{
+    missing = true;
+    ck_assert_ptr_null(try_at("localhost", 1, ""));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.message, "libssl"));
+    missing = false;
+    missing_in = "X509_get0_notAfter";
+    ck_assert_ptr_null(try_at("localhost", 1, ""));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.message, "install that one"));
+    missing_in = NULL;
+    ck_assert_ptr_null(try_at("localhost", 1, ""));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(who_is_not_trusted_is_told_why)
 {
     const tls_server *here = find_server(trials[_i].certificate, trials[_i].options);
@@ -373,6 +415,7 @@ int main(void)
     for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
         own = *find_server(trials[i].certificate, trials[i].options);
     own = *find_server("server", NULL);
+    ADD_RESET(suite, without_the_library_the_url_is_refused_until_it_is_there);
     ADD_ROWS(suite, who_is_not_trusted_is_told_why, trials);
     ADD_RESET(suite, a_plain_server_behind_the_port_is_told_apart);
     ADD_RESET(suite, a_tls_port_that_is_named_without_tls_is_told);
