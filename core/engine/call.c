@@ -15,8 +15,8 @@
 #define FIRST_PAUSE_MS      1u
 #define PAUSE_LIMIT_MS      100u
 #define FIRST_WAIT_PAUSE_MS 2u /* doubled before the first look */
-/* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
-   a try that is cut off says less than the error that is known. */
+/* A call with less time left than this is not repeated. The same goes for less than a quarter of
+   its timeout. The known error says more than a try that is cut off. */
 #define TOO_LATE_MS  20u
 #define SEEN_MS      3u   /* a look that another caller made is not asked about at once again */
 #define SILENCE_PART 3u   /* of a timeout, */
@@ -90,7 +90,7 @@ void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t 
     }
 }
 
-/* Sends operations by their ways: reads by a reader if all writers are busy. */
+/* Sends reads to a reader if no writer is free, and all else to the writers. */
 static void send(idem_store *store, idem_op *const *ops, size_t count, bool read_only,
                  uint64_t deadline_ms)
 {
@@ -132,34 +132,26 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
         send(store, writes, write_count, false, deadline_ms);
 }
 
-static void tell(idem_store *store, const idem__call *call, idem_event event)
-{
-    if (!store->on_event)
-        return;
-    event.key.data = (const char *)call->key.data + store->prefix.len;
-    event.key.len = call->key.len - store->prefix.len;
-    int cancel_state = idem__cancel_hold(); /* the hook may print */
-    store->on_event(store->event_user, &event);
-    idem__cancel_restore(cancel_state);
-}
-
 static void tell_retry(idem_store *store, const idem__call *call)
 {
     idem__stats_repeat(store, call, call->op.error.code);
-    tell(store, call,
-         (idem_event){.kind = IDEM_EVENT_RETRY,
-                      .code = call->op.error.code,
-                      .message = call->op.error.message});
+    idem__stats_tell(store, NULL,
+                     (idem_event){.kind = IDEM_EVENT_RETRY,
+                                  .code = call->op.error.code,
+                                  .key = idem__stats_key(store, call),
+                                  .message = call->op.error.message});
 }
 
 void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 {
     idem__stats_reinstated(store);
-    tell(store, call,
-         (idem_event){.kind = IDEM_EVENT_REINSTATED,
-                      .code = IDEM_ERR_NOT_FOUND,
-                      .message = "the store had lost the record of this claim, which was put back; "
-                                 "look why the store loses records"});
+    idem__stats_tell(
+        store, call,
+        (idem_event){.kind = IDEM_EVENT_REINSTATED,
+                     .code = IDEM_ERR_NOT_FOUND,
+                     .key = idem__stats_key(store, call),
+                     .message = "the store had lost the record of this claim, which was put back; "
+                                "look why the store loses records"});
 }
 
 /* ------------------------------------------------------------------------------------ one step */
@@ -254,6 +246,10 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }
+    /* Another call of the batch took longer than all of this one's time. A look that is sent too
+       late could claim the key for nobody, so the key is in progress, as was seen last. */
+    if (now >= call->wait_until_ms + call->timeout_ms)
+        return be_done(store, call);
     start_look(store, call);
     return IDEM__CALL_SEND;
 }
@@ -327,8 +323,8 @@ static void resume_due(idem_store *store, under_way *all)
 void idem__call_run(idem_store *store, idem__call *const *calls, size_t count)
 {
     under_way all;
-    /* A backend that is concurrent by itself is entered without others' operations in hand; one of
-       this process's memory is no point of cancellation. */
+    /* A concurrent in-process backend holds no other caller's operations and has no cancellation
+       point. */
     bool direct = store->in_process && idem__pool_is_concurrent(&store->writers);
     int cancel_state = direct ? 0 : idem__cancel_hold();
     all.ready_count = 0;

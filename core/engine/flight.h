@@ -17,15 +17,15 @@ typedef enum {
     IDEM__FLIGHT_DONE
 } idem__flight_state;
 
-/* It belongs to the thread that has it: SENT, to the one that carries it out; DONE and off its
-   list, to the one that dispatches; else to the queue, under the queue's lock. */
+/* A SENT flight belongs to the thread that carries it out. A DONE flight that is off its list
+   belongs to the dispatcher. The queue owns the rest, under its lock. */
 typedef struct idem__flight idem__flight;
 struct idem__flight {
     idem__call *call; /* part of what the flight is a part of */
     /** Takes the answer of a call that is done to where its owner gets it. */
     void (*finish)(idem_store *store, idem__flight *flight);
-    /** Tells the owner, and frees the flight. */
-    void (*tell)(idem__flight *flight);
+    /** Tells the store's hook and the owner, and frees the flight. No lock is held. */
+    void (*tell)(idem_store *store, idem__flight *flight);
     /** In the child of a fork(), with the keepalive's lock held: the call is the parent's. */
     void (*disown)(idem__flight *flight);
     /** Frees a flight whose owner is not told. */
