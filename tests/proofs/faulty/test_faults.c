@@ -397,15 +397,11 @@ END_TEST
 
 int main(void)
 {
-    idem_error err;
     total = mmap(NULL, sizeof *total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (total == MAP_FAILED)
         return EXIT_FAILURE;
     place_start();
-    if (faulty_register(&err)) {
-        (void)fprintf(stderr, "%s\n", err.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("faults");
     TCase *tcase = tcase_create("a_call_with_any_fault");
     tcase_set_timeout(tcase, 120);
