@@ -98,6 +98,22 @@ START_TEST(a_key_takes_anothers_place_and_never_its_answer)
 }
 END_TEST
 
+START_TEST(a_key_that_nobody_has_looked_at_was_not_seen)
+{
+    char name[16];
+    for (unsigned i = 0; i < 2000; i++) { /* every slot is taken */
+        (void)snprintf(name, sizeof name, "k%u", i);
+        idem__call call = found(name, 60000);
+        idem__watch_note(&store, &call, NOW);
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)snprintf(name, sizeof name, "other-%u", i);
+        idem__call call = found(name, 60000);
+        ck_assert(!idem__watch_was_seen(&store, &call, NOW));
+    }
+}
+END_TEST
+
 /* The end of a key whose place another has taken says nothing of that other one. */
 START_TEST(the_end_of_one_key_leaves_the_looks_of_others)
 {
@@ -143,6 +159,7 @@ int main(void)
     ADD_HERE(suite, a_look_counts_no_longer_than_the_lease, 1);
     ADD_HERE(suite, what_is_no_longer_in_progress_is_forgotten, sizeof ends / sizeof ends[0]);
     ADD_HERE(suite, a_key_takes_anothers_place_and_never_its_answer, 1);
+    ADD_HERE(suite, a_key_that_nobody_has_looked_at_was_not_seen, 1);
     ADD_HERE(suite, the_end_of_one_key_leaves_the_looks_of_others, 1);
     ADD_HERE(suite, the_more_wait_the_longer_is_the_pause_between_looks, 1);
     return run_suite(suite);
