@@ -6,7 +6,7 @@
  * hands, a thread of its own is started; it ends when the connection stands.
  *
  * A connection that owes an answer for a part of a call's time without a single byte is given up,
- * as in pipeline.c.
+ * as in silence.c.
  */
 #include "async_queue.h"
 #include "clock.h"

@@ -120,7 +120,7 @@ void idem__pool_thaw(idem__pool *pool);
 /** Takes a frozen pool at rest across a fork(): the lock is held from PREPARE on. */
 void idem__pool_fork(idem__pool *pool, idem_fork_phase phase);
 
-/* -------------------------------------------------------- among pool.c, lead.c, pipeline.c */
+/* -------------------------------------------------------- among pool.c, lead.c, pipeline.h */
 
 /** The lock is held for all of these, unless they say otherwise. */
 
@@ -142,21 +142,9 @@ void idem__pool_wake_head(idem__pool *pool);
 /** Takes a waiter through an exclusive backend. The lock is held before, and open afterwards. */
 void idem__lead_run(idem__pool *pool, idem__waiter *waiter);
 
-/** True if a connection takes operations at this moment. */
-bool idem__pipeline_can_send(idem__pool *pool);
-
-/** Ends the connection of an instance that has nothing in flight but what was abandoned, so that
- *  it can be used for a scan or taken across a fork(). `io` is held, or the connection is busy and
- *  nobody waits on it. */
-void idem__pipeline_quiesce(idem__connection *connection);
-
-/** Takes a waiter through a backend with send and receive, likewise. */
-void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter);
-
 /** Waits for a connection that this thread is alone on. @return NULL: none was free by the
  *  deadline. The lock is held before, and open afterwards */
 idem__connection *idem__lead_enter(idem__pool *pool, idem__waiter *waiter);
-idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter);
 
 /** Fails the ops that have no answer. `code` may have IDEM_PERMANENT added. No lock is needed. */
 void idem__pool_fail(idem_op *const *ops, size_t count, int code, const char *message);
