@@ -45,9 +45,10 @@ bool idem__pipeline_leave_connection(idem__connection *connection, idem__waiter 
         abandon(connection, waiter);
         idem__pipeline_suspect(connection, waiter);
         idem__wait_queue_remove(&connection->waiters, waiter);
+        idem__pipeline_leaves(connection, waiter, false);
         if (connection->receiver == waiter) {
             connection->receiver = NULL;
-            connection->held = false;
+            connection->held_until_ns = 0;
         }
         idem__pipeline_pass_on(connection);
         if (connection->unsent && connection->waiters.last)

@@ -39,6 +39,22 @@ void idem__pipeline_pass_on(idem__connection *connection);
 /** Wakes those that wait for a connection to change. The lock is held. */
 void idem__pipeline_after_change(idem__connection *connection);
 
+/* ------------------------------------------------------------------------- near.c */
+
+/** True if an answer is near, and nothing else is sent until it has come. The lock is held. */
+bool idem__pipeline_is_held(const idem__connection *connection);
+
+/** A batch is about to be sent, with which so many ops are in flight: times its answer, and holds
+ *  the connection if the server is near. The lock is held. */
+void idem__pipeline_sending(idem__connection *connection, idem__waiter *leader, size_t ops);
+
+/** A waiter leaves the connection: learns from it if it is the one that is timed. The lock is held.
+ *  @param answered  false: by its deadline, or since the connection is gone */
+void idem__pipeline_leaves(idem__connection *connection, const idem__waiter *waiter, bool answered);
+
+/** How the receiver waits before it sleeps. The lock is held. */
+idem__spin idem__pipeline_spin(const idem__connection *connection);
+
 /* ------------------------------------------------------------------------- send.c */
 
 /** True if an answer, or the turn to send, comes within microseconds. The lock is held. */

@@ -30,7 +30,6 @@ typedef struct idem__connection {
     idem__wait_queue waiters;
     size_t in_flight;          /* ops that the instance has */
     idem__waiter *receiver;    /* its thread receives, or is woken to do so; NULL: none */
-    bool held;                 /* the receiver spins: the answer is near, nothing else is sent */
     bool sending;              /* `busy` for a moment, to send */
     bool lost;                 /* the last one has failed; the next batch makes it anew */
     bool unsent;               /* bytes are left that the system did not take */
@@ -39,8 +38,12 @@ typedef struct idem__connection {
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */
-    idem__spin spin;           /* the receiver's, while it is held */
-    atomic_uint failed_spins;  /* what they have taught */
+    uint64_t held_until_ns;    /* an answer is near: nothing else is sent until it comes, or until
+                                  then; 0: not held */
+    idem__waiter *timed;       /* the one whose answer is timed; NULL: none is */
+    uint64_t timed_ns;         /* when it was sent */
+    uint64_t near_ns;          /* an answer that takes no longer is near */
+    unsigned far_answers;      /* in a row */
     uint64_t not_before_ms;    /* it could not be had, and is left alone until then */
 } idem__connection;
 

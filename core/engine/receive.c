@@ -18,6 +18,7 @@
 static void take_off(idem__connection *connection, idem__waiter *waiter, idem__wait_queue *done)
 {
     idem__wait_queue_remove(&connection->waiters, waiter);
+    idem__pipeline_leaves(connection, waiter, !connection->lost);
     waiter->connection = NULL;
     waiter->done = true;
     if (connection->receiver == waiter)
@@ -76,6 +77,7 @@ static size_t take_in(idem__connection *connection, const idem__waiter *waiter)
         if (count == 0 && rc == IDEM_OK)
             break;
         (void)pthread_mutex_lock(&pool->lock);
+        connection->lost = connection->lost || rc != IDEM_OK;
         settle(connection, ops, count, &done);
         if (rc && count < ROOM)
             settle_unsent(connection, &error, &done);
@@ -87,8 +89,7 @@ static size_t take_in(idem__connection *connection, const idem__waiter *waiter)
         idem_wants wants;
         idem__pipeline_note_progress(connection, &wants);
         (void)pthread_mutex_lock(&pool->lock);
-        connection->held = false;
-        connection->lost = connection->lost || rc != IDEM_OK;
+        connection->held_until_ns = 0;
         connection->unsent = rc == IDEM_OK && wants.write;
         idem__pipeline_pass_on(connection);
         idem__pipeline_after_change(connection);
@@ -122,26 +123,21 @@ void idem__pipeline_poll(idem__connection *connection, const idem__waiter *waite
         (void)poll(&one, 1, left > 60000 ? 60000 : (int)left);
 }
 
-static void spin_for_answer(idem__connection *connection, const idem__waiter *waiter,
-                            idem__spin spin)
+/* @return how many ops were given back, and one more if the connection is gone */
+static size_t spin_for_answer(idem__connection *connection, const idem__waiter *waiter,
+                              idem__spin spin)
 {
-    idem__pool *pool = connection->pool;
     size_t came = take_in(connection, waiter);
     while (came == 0 && !waiter->done && idem__spin_yield(&spin))
         came = take_in(connection, waiter);
-    idem__spin_end(&spin);
-    atomic_store(&connection->failed_spins, spin.failed_spins);
-    if (came > 0)
-        return;
-    (void)pthread_mutex_lock(&pool->lock);
-    connection->held = false;
-    idem__pool_wake_head(pool);
-    (void)pthread_mutex_unlock(&pool->lock);
+    return came;
 }
 
 /* Waits for something on the connection, and takes it in. The lock is open. */
-static void receive_once(idem__connection *connection, const idem__waiter *waiter)
+static void receive_once(idem__connection *connection, const idem__waiter *waiter, idem__spin spin)
 {
+    if (spin_for_answer(connection, waiter, spin) > 0 || waiter->done)
+        return;
     idem__pipeline_poll(connection, waiter, false);
     if (take_in(connection, waiter) == 0)
         idem__pipeline_drop_if_silent(connection, waiter);
@@ -158,18 +154,13 @@ static bool has_unsent_ops(const idem__connection *connection)
 void idem__pipeline_receive(idem__connection *connection, idem__waiter *waiter)
 {
     idem__pool *pool = connection->pool;
-    if (connection->held) {
-        idem__spin spin = connection->spin;
-        (void)pthread_mutex_unlock(&pool->lock);
-        spin_for_answer(connection, waiter, spin);
-        (void)pthread_mutex_lock(&pool->lock);
-    }
     while (!waiter->done) {
         bool more = has_unsent_ops(connection);
+        idem__spin spin = idem__pipeline_spin(connection);
         (void)pthread_mutex_unlock(&pool->lock);
         if (more)
             idem__pipeline_send_assigned(connection, waiter);
-        receive_once(connection, waiter);
+        receive_once(connection, waiter, spin);
         (void)pthread_mutex_lock(&pool->lock);
         if (!waiter->done && idem_monotonic_ms() >= waiter->deadline_ms)
             return;

@@ -34,7 +34,7 @@ static bool may_send(const idem__connection *connection)
 bool idem__pipeline_any_near(const idem__pool *pool)
 {
     for (size_t i = 0; i < pool->max; i++) {
-        if (pool->connections[i].held || pool->connections[i].sending)
+        if (pool->connections[i].sending || idem__pipeline_is_held(&pool->connections[i]))
             return true;
     }
     return false;
@@ -67,8 +67,9 @@ bool idem__pipeline_can_send(idem__pool *pool)
 
 /* -------------------------------------------------------------------------------------- sending */
 
-/* Moves waiters from the queue to the connection, up to a batch. The lock is held. */
-static void assign(idem__connection *connection)
+/* Moves waiters from the queue to the connection, up to a batch. The lock is held.
+   @return how many ops they have */
+static size_t assign(idem__connection *connection)
 {
     idem__wait_queue *queue = &connection->pool->queue;
     uint64_t now = idem_monotonic_ms();
@@ -82,6 +83,7 @@ static void assign(idem__connection *connection)
         count += waiter->count;
         idem__wait_queue_add(&connection->waiters, waiter);
     }
+    return count;
 }
 
 /* What is to be sent now, marked as sent. The lock is held. */
@@ -159,8 +161,6 @@ static int make_ready(idem__connection *connection, uint64_t deadline_ms, idem_e
    connection that owes answers. The lock is open. */
 static void settle_down(idem__connection *connection)
 {
-    if (connection->crowded)
-        idem__spin_pause(); /* those that were just told come back: they are let in first */
     (void)pthread_mutex_lock(&connection->io);
     if (connection->owed_ms > 0 &&
         idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
@@ -233,27 +233,37 @@ static bool prepare(idem__connection *connection, idem__waiter *leader)
     return rc == IDEM_OK;
 }
 
+/* Lets those that were just told come back with what they want next. The lock is held before and
+   after. @return false: the connection was lost meanwhile */
+static bool gather(idem__connection *connection)
+{
+    idem__pool *pool = connection->pool;
+    connection->sending = true;
+    if (!connection->crowded)
+        return true;
+    (void)pthread_mutex_unlock(&pool->lock);
+    idem__spin_pause();
+    (void)pthread_mutex_lock(&pool->lock);
+    return !connection->lost;
+}
+
 /* Sends as the one thread that does, on a connection that is free for it. The lock is held before
    and after. */
 void idem__pipeline_send(idem__connection *connection, idem__waiter *leader)
 {
     idem__pool *pool = connection->pool;
-    bool first = connection->waiters.count == 0;
     connection->busy = true;
-    if (first && !prepare(connection, leader)) {
+    if ((connection->waiters.count == 0 && !prepare(connection, leader)) || !gather(connection)) {
         connection->sending = false;
         idem__pool_release(connection);
         return;
     }
-    connection->sending = true;
-    assign(connection);
-    connection->crowded = connection->waiters.count > 1;
+    size_t before = connection->waiters.count;
+    size_t ops = assign(connection);
+    connection->crowded = connection->waiters.count > before + 1;
     if (!connection->receiver && leader->connection == connection)
         connection->receiver = leader;
-    connection->spin = (idem__spin){.failed_spins = atomic_load(&connection->failed_spins)};
-    connection->held =
-        first && connection->receiver == leader && idem__spin_begin(&connection->spin);
-    atomic_store(&connection->failed_spins, connection->spin.failed_spins);
+    idem__pipeline_sending(connection, leader, connection->in_flight + ops);
     (void)pthread_mutex_unlock(&pool->lock);
     idem__pipeline_send_assigned(connection, NULL);
     (void)pthread_mutex_lock(&pool->lock);
