@@ -12,9 +12,8 @@
 #include "store.h"
 #include "watch.h"
 
-#define FIRST_PAUSE_MS      1u
-#define PAUSE_LIMIT_MS      100u
-#define FIRST_WAIT_PAUSE_MS 2u /* doubled before the first look */
+#define FIRST_PAUSE_MS 1u
+#define PAUSE_LIMIT_MS 100u
 /* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
    a try that is cut off says less than the error that is known. */
 #define TOO_LATE_MS  20u
@@ -185,7 +184,7 @@ static void start_look(const idem_store *store, idem__call *call)
 static void set_look(idem_store *store, idem__call *call, uint64_t now)
 {
     if (call->wait_pause_ms == 0)
-        call->wait_pause_ms = FIRST_WAIT_PAUSE_MS;
+        call->wait_pause_ms = idem__watch_first_pause_ms(store);
     uint64_t pause = backoff(&call->wait_pause_ms, idem__watch_pause_limit_ms(store));
     if (pause > call->retry_after_ms + 1)
         pause = call->retry_after_ms + 1;
@@ -250,7 +249,11 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         return IDEM__CALL_SEND;
     }
     uint64_t now = idem_monotonic_ms();
-    if (now < call->wait_until_ms && idem__watch_was_seen(store, call, now)) {
+    idem__watch_answer answer =
+        now < call->wait_until_ms ? idem__watch_ask(store, call, now) : IDEM__WATCH_LOOK;
+    if (answer == IDEM__WATCH_CROWDED)
+        call->wait_pause_ms = idem__watch_pause_limit_ms(store);
+    if (answer != IDEM__WATCH_LOOK) {
         set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }
