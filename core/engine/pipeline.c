@@ -4,9 +4,9 @@
  * a connection, one at a time receives; both are threads of callers. A caller that has its own
  * answer hands the right to receive on to one that has not.
  *
- * A server on the same machine answers while the receiver still spins. So the connection is held
- * meanwhile: what comes gathers in the queue and goes out as one batch. Over a network the spin
- * ends first, or is not tried at all, and the next batch leaves at once. That adapts by itself.
+ * A server on the same machine answers within microseconds. So the connection is held meanwhile:
+ * what comes gathers in the queue and goes out as one batch. Over a network the next batch leaves
+ * at once. That adapts by itself (near.c).
  *
  * A caller whose deadline comes abandons its operations and leaves; the connection and everybody
  * else on it live on. A connection that has owed an answer for a part of a caller's time without a
