@@ -19,7 +19,7 @@
 #define NEAR_MAX_NS UINT64_C(500000) /* and with many as long as this */
 #define FAR_ANSWERS 4u               /* in a row: the server is far */
 
-static bool is_near(const idem__connection *connection)
+bool idem__pipeline_is_near(const idem__connection *connection)
 {
     return connection->far_answers < FAR_ANSWERS;
 }
@@ -40,7 +40,7 @@ void idem__pipeline_sending(idem__connection *connection, idem__waiter *leader, 
         connection->timed_ns = now_ns;
         connection->near_ns = near_ns;
     }
-    connection->held_until_ns = is_near(connection) ? now_ns + near_ns : 0;
+    connection->held_until_ns = idem__pipeline_is_near(connection) ? now_ns + near_ns : 0;
 }
 
 void idem__pipeline_leaves(idem__connection *connection, const idem__waiter *waiter, bool answered)
@@ -59,9 +59,9 @@ void idem__pipeline_leaves(idem__connection *connection, const idem__waiter *wai
 idem__spin idem__pipeline_spin(const idem__connection *connection)
 {
     idem__spin spin = {.until_ns = 0};
-    if (is_near(connection) && connection->near_ns > NEAR_NS)
+    if (idem__pipeline_is_near(connection) && connection->near_ns > NEAR_NS)
         spin.longer_ns = connection->near_ns - NEAR_NS;
-    else if (!is_near(connection))
+    else if (!idem__pipeline_is_near(connection))
         spin.until_ns = IDEM__SPIN_OVER;
     return spin;
 }

@@ -41,6 +41,9 @@ void idem__pipeline_after_change(idem__connection *connection);
 
 /* ------------------------------------------------------------------------- near.c */
 
+/** True if answers come within microseconds. The lock is held. */
+bool idem__pipeline_is_near(const idem__connection *connection);
+
 /** True if an answer is near, and nothing else is sent until it has come. The lock is held. */
 bool idem__pipeline_is_held(const idem__connection *connection);
 

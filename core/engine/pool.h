@@ -20,7 +20,7 @@ typedef struct idem__connection {
     idem_backend *backend; /* NULL: not open yet */
     idem_config config;    /* lives as long as the instance */
     bool busy;             /* one thread has it: to open, submit, send or close, or for a scan */
-    bool crowded;          /* its last batch had more than one caller */
+    size_t callers;        /* of its last batch */
     int cancel_state;      /* of the thread that is alone on it, from before */
 
     /* With send and receive. A waiter is on the list from the moment its batch is taken until its

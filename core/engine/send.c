@@ -11,6 +11,7 @@
 #include "probe.h"
 
 #define REST_MS       1000u /* before one that can't be had is tried again, beside others */
+#define BESIDE_MS     100u  /* for one that a caller could do without */
 #define IN_FLIGHT_MAX 1024u /* ops on one connection */
 #define SHARE         16u   /* with so many in flight another connection is opened, if allowed */
 
@@ -29,25 +30,62 @@ static bool may_send(const idem__connection *connection)
            connection->in_flight < IN_FLIGHT_MAX;
 }
 
-/* Its answer or its turn comes within microseconds. To go around it by another connection would
-   make two small batches of one. */
+static bool is_about_to(const idem__connection *connection)
+{
+    return connection->sending || idem__pipeline_is_held(connection);
+}
+
 bool idem__pipeline_any_near(const idem__pool *pool)
 {
     for (size_t i = 0; i < pool->max; i++) {
-        if (pool->connections[i].sending || idem__pipeline_is_held(&pool->connections[i]))
+        if (is_about_to(&pool->connections[i]))
             return true;
     }
     return false;
 }
 
+/* True if there are no more callers than connections: to a near server each goes by one of its own
+   then. Those that have just been told are on their way back, and count. */
+static bool are_few(const idem__pool *pool)
+{
+    size_t callers = pool->queue.count;
+    for (size_t i = 0; i < pool->max; i++) {
+        const idem__connection *one = &pool->connections[i];
+        callers += one->waiters.count;
+        if (is_about_to(one) && one->callers > pool->max)
+            return false;
+    }
+    return callers <= pool->max;
+}
+
+/* One that nobody waits on, to go around those whose answer is near. NULL: there is none. */
+static idem__connection *beside(idem__pool *pool)
+{
+    idem__connection *lost = NULL;
+    for (size_t i = 0; i < pool->max; i++) {
+        idem__connection *one = &pool->connections[i];
+        if (!is_at_rest(one))
+            continue;
+        if (!one->lost)
+            return one;
+        if (!lost && idem_monotonic_ms() >= one->not_before_ms)
+            lost = one;
+    }
+    return lost;
+}
+
 /* An open connection with little in flight, else one to open, else the one with the least. One that
-   could not be had is tried again after a while, unless there is no other. */
+   could not be had is tried again after a while, unless there is no other. Where an answer comes
+   within microseconds, what a crowd calls waits for it: by another connection it would be two small
+   batches instead of one. */
 idem__connection *idem__pipeline_to_send_on(idem__pool *pool)
 {
     idem__connection *least = NULL;
     idem__connection *lost = NULL;
-    if (pool->frozen || idem__pipeline_any_near(pool))
+    if (pool->frozen)
         return NULL;
+    if (idem__pipeline_any_near(pool))
+        return are_few(pool) ? beside(pool) : NULL;
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *one = &pool->connections[i];
         if (one->lost && is_at_rest(one) && (!lost || one->not_before_ms < lost->not_before_ms))
@@ -168,16 +206,16 @@ static void settle_down(idem__connection *connection)
     (void)pthread_mutex_unlock(&connection->io);
 }
 
-/* True if others can be served by another connection. The lock is held. */
-static bool has_another(const idem__connection *connection)
+/* One by which others can be served. The lock is held. @return NULL: there is none */
+static const idem__connection *another_one(const idem__connection *connection)
 {
     const idem__pool *pool = connection->pool;
     for (size_t i = 0; i < pool->max; i++) {
         const idem__connection *one = &pool->connections[i];
         if (one != connection && one->backend && !one->lost)
-            return true;
+            return one;
     }
-    return false;
+    return NULL;
 }
 
 /* What kept the connection from being made fails all that wait for it; that this caller had no more
@@ -191,7 +229,7 @@ static void fail_waiting(idem__connection *connection, idem__waiter *leader, int
     uint64_t now = idem_monotonic_ms();
     bool late = now + 1 >= leader->deadline_ms;
     connection->not_before_ms = now + REST_MS;
-    if (!late && has_another(connection))
+    if (!late && another_one(connection))
         return;
     for (idem__waiter *waiter = pool->queue.first, *next; waiter; waiter = next) {
         next = waiter->next;
@@ -206,6 +244,17 @@ static void fail_waiting(idem__connection *connection, idem__waiter *leader, int
     (void)pthread_mutex_unlock(&pool->lock);
     idem__wait_queue_finish(&done);
     (void)pthread_mutex_lock(&pool->lock);
+}
+
+/* By when one is to be made. A caller that could also use another one does not wait long for one of
+   its own: to a near server it is made at once, or not at all. The lock is held. */
+static uint64_t ready_by(const idem__connection *connection, const idem__waiter *leader)
+{
+    const idem__connection *another = another_one(connection);
+    uint64_t soon_ms = idem_monotonic_ms() + BESIDE_MS;
+    return another && idem__pipeline_is_near(another) && soon_ms < leader->deadline_ms
+               ? soon_ms
+               : leader->deadline_ms;
 }
 
 /* The connection is busy, and nobody waits on it. While one is made that was lost, the others are
@@ -223,8 +272,9 @@ static bool prepare(idem__connection *connection, idem__waiter *leader)
         connection->sending = false;
         connection->lost = true;
         idem__pool_wake_head(pool);
+        uint64_t by_ms = ready_by(connection, leader);
         (void)pthread_mutex_unlock(&pool->lock);
-        rc = make_ready(connection, leader->deadline_ms, &error);
+        rc = make_ready(connection, by_ms, &error);
         (void)pthread_mutex_lock(&pool->lock);
     }
     connection->lost = rc != IDEM_OK;
@@ -239,7 +289,7 @@ static bool gather(idem__connection *connection)
 {
     idem__pool *pool = connection->pool;
     connection->sending = true;
-    if (!connection->crowded)
+    if (connection->callers <= 1)
         return true;
     (void)pthread_mutex_unlock(&pool->lock);
     idem__spin_pause();
@@ -260,7 +310,7 @@ void idem__pipeline_send(idem__connection *connection, idem__waiter *leader)
     }
     size_t before = connection->waiters.count;
     size_t ops = assign(connection);
-    connection->crowded = connection->waiters.count > before + 1;
+    connection->callers = connection->waiters.count - before;
     if (!connection->receiver && leader->connection == connection)
         connection->receiver = leader;
     idem__pipeline_sending(connection, leader, connection->in_flight + ops);
