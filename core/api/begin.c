@@ -29,6 +29,18 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     idem__stats_start(store->timed, &begin->call);
 }
 
+/* And the first version with it, in one system call. */
+static int draw_token(const idem_store *store, idem__call *call, idem_error *error)
+{
+    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
+    int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
+    if (rc)
+        return rc;
+    memcpy(call->token, bits + 1, IDEM_TOKEN_SIZE);
+    call->first_version = bits[0];
+    return IDEM_OK;
+}
+
 static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
@@ -41,8 +53,7 @@ static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
     set_deadlines(store, begin, now);
     if (!request->token)
-        return idem__random_draw(store->pooled, call->token, IDEM_TOKEN_SIZE, call->deadline_ms,
-                                 error);
+        return draw_token(store, call, error);
     memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
     return IDEM_OK;
 }
