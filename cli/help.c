@@ -55,7 +55,7 @@ static void add_params_table(cli_text *text, const idem_param *params, size_t co
         (void)snprintf(head, sizeof head, "%s=%s", row->name,
                        row->type == IDEM_PARAM_CHOICE && row->choices ? row->choices
                                                                       : type_name(row->type));
-        cli_text_addf(text, "    %-28s", head);
+        cli_text_addf(text, "    %-27s ", head); /* a long name, too, ends before its help */
         cli_text_add(text, row->help ? row->help : "");
         if (row->fallback && *row->fallback)
             cli_text_addf(text, " (%s unless set)", row->fallback);

@@ -141,7 +141,7 @@ static size_t run_callbacks(idem_async *async, size_t limit)
         if (!flight)
             break;
         idem__inside_unlock(&async->lock);
-        flight->tell(flight);
+        flight->tell(async->store, flight);
         idem__inside_lock(&async->lock);
         count++;
     }

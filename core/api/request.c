@@ -35,17 +35,21 @@ static int make_change(idem_store *store, const idem__change_request *request, i
                        idem_error *error)
 {
     size_t len = request->text.len;
+    idem_bytes key = {NULL, 0}; /* the hook is told of it when the claim may be gone */
     /* By the exact clock: until it is sent, others may have their turns. */
     int rc = idem__change_make_at(store, request, idem_monotonic_ms(), &made->change, error);
-    if (rc || len == 0)
+    if (rc == IDEM_OK && store->on_event)
+        key = idem__stats_key(store, &made->change.call);
+    if (rc || len + key.len == 0)
         return rc;
-    made->text = malloc(len);
-    if (!made->text) {
+    made->memory = malloc(len + key.len);
+    if (!made->memory) {
         unmake(store, &made->change);
         return idem__error_no_memory(error);
     }
-    memcpy(made->text, request->text.data, len);
-    made->change.call.text = (idem_bytes){made->text, len};
+    char *at = made->memory;
+    made->change.call.text = (idem_bytes){copy_in(&at, request->text.data, len), len};
+    made->key = (idem_bytes){copy_in(&at, key.data, key.len), key.len};
     return IDEM_OK;
 }
 
@@ -75,6 +79,14 @@ static void finish(idem_store *store, idem__flight *flight)
         (void)idem__change_finish(store, &request->change, &request->error);
         let_go(request);
     }
+    for (size_t i = 0; i < request->events.count; i++) /* the claim may be gone when it is told */
+        request->events.list[i].key = request->key;
+}
+
+static void tell_hook(const idem_store *store, const idem__request *request)
+{
+    for (size_t i = 0; i < request->events.count; i++)
+        idem__stats_tell(store, NULL, request->events.list[i]);
 }
 
 static void free_request(idem__flight *flight)
@@ -86,13 +98,14 @@ static void free_request(idem__flight *flight)
         idem__begin_clear(&request->begin);
     else
         idem__change_abandon(&request->change);
-    free(request->text);
+    free(request->memory);
     free(request);
 }
 
-static void tell(idem__flight *flight)
+static void tell(idem_store *store, idem__flight *flight)
 {
     idem__request *request = of(flight);
+    tell_hook(store, request);
     if (request->begun)
         request->begun(request->user, &request->outcome, &request->error);
     else
@@ -116,6 +129,7 @@ static void disown(idem__flight *flight)
 static void start(idem__request *request, idem__call *call)
 {
     request->flight.call = call;
+    call->events = &request->events;
     request->flight.finish = finish;
     request->flight.tell = tell;
     request->flight.disown = disown;
@@ -138,6 +152,7 @@ static idem__request *copy_input(idem_request *read)
     read->size = sizeof *read;
     if (fits)
         read->key.data = copy_in(&at, read->key.data, key_len);
+    made->key = (idem_bytes){read->key.data, key_len};
     read->fingerprint.data = copy_in(&at, read->fingerprint.data, read->fingerprint.len);
     if (read->token)
         read->token = copy_in(&at, read->token, IDEM_TOKEN_SIZE);
@@ -207,6 +222,7 @@ void idem__request_drop(idem_store *store, idem__request *request)
     idem__flight *flight = &request->flight;
     idem__call_cancel(store, flight->call, "");
     finish(store, flight);
+    tell_hook(store, request);
     flight->state = IDEM__FLIGHT_DONE;
     free_request(flight);
 }

@@ -14,6 +14,8 @@ typedef struct idem__request {
     idem_async_begin_fn begun; /* a begin; else NULL */
     idem_async_change_fn changed;
     void *user;
+    idem_bytes key; /* as the caller named it: in `input`, or in `memory` */
+    idem__events events;
     idem_error error;
     idem_outcome outcome;
 
@@ -21,7 +23,7 @@ typedef struct idem__request {
         idem__begin begin;
         idem__change change;
     };
-    char *text;   /* of a change: the caller's, copied */
+    char *memory; /* of a change: the caller's text, and the key */
     char input[]; /* of a begin: key, fingerprint, token */
 } idem__request;
 

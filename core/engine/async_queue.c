@@ -111,6 +111,15 @@ void idem__queue_put(idem_async *async, idem__flight *flight)
     idem__workers_look_by(async, at_ms);
 }
 
+static idem__flight_state state_after(idem_store *store, idem__flight *flight, idem__call_next next)
+{
+    if (next == IDEM__CALL_DONE)
+        flight->finish(store, flight);
+    return next == IDEM__CALL_SEND   ? IDEM__FLIGHT_QUEUED
+           : next == IDEM__CALL_WAIT ? IDEM__FLIGHT_DELAYED
+                                     : IDEM__FLIGHT_DONE;
+}
+
 /* A call that may wait for its key is done as far as the protocol knows: it is asked to go on no
    further. */
 idem__flight_state idem__queue_step(idem_store *store, idem__flight *flight)
@@ -120,11 +129,7 @@ idem__flight_state idem__queue_step(idem_store *store, idem__flight *flight)
         idem__call_cancel(store, flight->call, "the call was cancelled before it was done");
         next = IDEM__CALL_DONE;
     }
-    if (next == IDEM__CALL_DONE)
-        flight->finish(store, flight);
-    return next == IDEM__CALL_SEND   ? IDEM__FLIGHT_QUEUED
-           : next == IDEM__CALL_WAIT ? IDEM__FLIGHT_DELAYED
-                                     : IDEM__FLIGHT_DONE;
+    return state_after(store, flight, next);
 }
 
 static bool is_same_class(uint64_t a_ms, uint64_t b_ms, uint64_t now)
@@ -173,8 +178,8 @@ static void expire(idem_async *async, idem__flight *flight)
 
 static void resume(idem_async *async, idem__flight *flight)
 {
-    bool waits = idem__call_resume(async->store, flight->call) == IDEM__CALL_WAIT;
-    flight->state = waits ? IDEM__FLIGHT_DELAYED : IDEM__FLIGHT_QUEUED;
+    idem__call_next next = idem__call_resume(async->store, flight->call);
+    flight->state = state_after(async->store, flight, next);
     idem__queue_put(async, flight);
 }
 

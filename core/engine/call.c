@@ -141,34 +141,26 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
         send(store, writes, write_count, false, deadline_ms);
 }
 
-static void tell(idem_store *store, const idem__call *call, idem_event event)
-{
-    if (!store->on_event)
-        return;
-    event.key.data = (const char *)call->key.data + store->prefix.len;
-    event.key.len = call->key.len - store->prefix.len;
-    int cancel_state = idem__cancel_hold(); /* the hook may print */
-    store->on_event(store->event_user, &event);
-    idem__cancel_restore(cancel_state);
-}
-
 static void tell_retry(idem_store *store, const idem__call *call)
 {
     idem__stats_repeat(store, call, call->op.error.code);
-    tell(store, call,
-         (idem_event){.kind = IDEM_EVENT_RETRY,
-                      .code = call->op.error.code,
-                      .message = call->op.error.message});
+    idem__stats_tell(store, NULL,
+                     (idem_event){.kind = IDEM_EVENT_RETRY,
+                                  .code = call->op.error.code,
+                                  .key = idem__stats_key(store, call),
+                                  .message = call->op.error.message});
 }
 
 void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 {
     idem__stats_reinstated(store);
-    tell(store, call,
-         (idem_event){.kind = IDEM_EVENT_REINSTATED,
-                      .code = IDEM_ERR_NOT_FOUND,
-                      .message = "the store had lost the record of this claim, which was put back; "
-                                 "look why the store loses records"});
+    idem__stats_tell(
+        store, call,
+        (idem_event){.kind = IDEM_EVENT_REINSTATED,
+                     .code = IDEM_ERR_NOT_FOUND,
+                     .key = idem__stats_key(store, call),
+                     .message = "the store had lost the record of this claim, which was put back; "
+                                "look why the store loses records"});
 }
 
 /* ------------------------------------------------------------------------------------ one step */
@@ -267,6 +259,10 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }
+    /* Another call of the batch took longer than all of this one's time. A look that is sent too late
+       could claim the key for nobody, so the key is in progress, as was seen last. */
+    if (now >= call->wait_until_ms + call->timeout_ms)
+        return be_done(store, call);
     start_look(store, call);
     return IDEM__CALL_SEND;
 }

@@ -24,8 +24,8 @@ struct idem__flight {
     idem__call *call; /* part of what the flight is a part of */
     /** Takes the answer of a call that is done to where its owner gets it. */
     void (*finish)(idem_store *store, idem__flight *flight);
-    /** Tells the owner, and frees the flight. */
-    void (*tell)(idem__flight *flight);
+    /** Tells the store's hook and the owner, and frees the flight. No lock is held. */
+    void (*tell)(idem_store *store, idem__flight *flight);
     /** In the child of a fork(), with the keepalive's lock held: the call is the parent's. */
     void (*disown)(idem__flight *flight);
     /** Frees a flight whose owner is not told. */

@@ -35,6 +35,8 @@
 #define ALONG 128u
 /* Renewals come up to this part of the interval early. */
 #define SPREAD 4u
+/* Of the shortest lease, the part that one renewal may take. */
+#define SPARED 4u
 /* The fraction of the golden ratio, of 2^32: its multiples are spread evenly at any time. */
 #define GOLDEN UINT32_C(0x9e3779b9)
 
@@ -59,6 +61,11 @@ int idem__keepalive_init(idem__keeper *keeper, idem_store *store, idem_error *er
     return IDEM_OK;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static uint64_t interval_ms(uint64_t lease_ms)
 {
     return lease_ms / 3 + 1;
@@ -72,23 +79,26 @@ static void set_due(idem__keeper *keeper, idem_claim *claim, uint64_t due_ms)
         (void)pthread_cond_broadcast(&keeper->changed);
 }
 
-/* The same for a lease that began at `since_ms`. */
-static void set_interval(idem__keeper *keeper, idem_claim *claim, uint64_t since_ms)
+/* The same for a lease of that age. It may be older than the clock, which begins at zero when the
+   machine does. */
+static void set_interval(idem__keeper *keeper, idem_claim *claim, uint64_t now, uint64_t age_ms)
 {
     uint64_t interval = interval_ms(claim->held.lease_ms);
+    uint64_t left = age_ms < interval ? interval - age_ms : 0;
     keeper->spread += GOLDEN;
     uint64_t early = interval / SPREAD * (keeper->spread >> 16) >> 16;
-    set_due(keeper, claim, since_ms + interval - early);
+    set_due(keeper, claim, now + left - least(early, left));
+    keeper->shortest_ms = least(keeper->shortest_ms, claim->held.lease_ms);
 }
 
 void idem__keepalive_add(idem__keeper *keeper, idem_claim *claim)
 {
-    /* A claim that was begun again as the same caller is of some age already. */
-    uint64_t interval = interval_ms(claim->held.lease_ms);
-    uint64_t age_ms = claim->held.age_ms < interval ? claim->held.age_ms : interval;
+    if (keeper->count == 0)
+        keeper->shortest_ms = UINT64_MAX;
     keeper->count += !claim->keeper;
     claim->keeper = keeper;
-    set_interval(keeper, claim, idem_monotonic_ms() - age_ms);
+    /* A claim that was begun again as the same caller is of some age already. */
+    set_interval(keeper, claim, idem_monotonic_ms(), claim->held.age_ms);
 }
 
 void idem__keepalive_hurry(idem_claim *claim)
@@ -150,6 +160,7 @@ struct idem__renewal {
     idem_record held;
     idem__claim_bytes *bytes;
     uint32_t generation; /* of the claim, when it was taken */
+    uint64_t limit_ms;   /* how long it may take */
     uint64_t sent_ms;
     idem__call call;
     idem__claim_news news; /* of a renewal that was carried out */
@@ -170,6 +181,10 @@ static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms, rene
         one->claim = claim;
         one->bytes = idem__claim_hold(claim, &one->held);
         one->generation = claim->generation;
+        /* One thread renews all. So a renewal that is not answered takes no longer than the shortest
+           lease can spare, which is renewed at a third, waits, and then has its own time. */
+        one->limit_ms = least(least(claim->held.lease_ms / 3, keeper->shortest_ms / SPARED),
+                              keeper->store->timeout_ms);
         claim->renewing = true;
         (void)atomic_fetch_add(&claim->refs, 1);
         idem__timers_set(&keeper->timers, timer, again_ms > until_ms ? again_ms : until_ms + 1);
@@ -189,14 +204,10 @@ static size_t take_batch(idem__keeper *keeper, uint64_t now)
     return count;
 }
 
-static void make_call(const idem__keeper *keeper, const renewal *one, idem__call_kind kind,
-                      uint64_t now, idem__call *call)
+static void make_call(const renewal *one, idem__call_kind kind, uint64_t now, idem__call *call)
 {
-    uint64_t limit_ms = one->held.lease_ms / 3;
-    if (limit_ms > keeper->store->timeout_ms)
-        limit_ms = keeper->store->timeout_ms;
     idem__call_init(call, kind, one->held.key);
-    idem__call_set_time(call, now, limit_ms);
+    idem__call_set_time(call, now, one->limit_ms);
     call->held = one->held;
 }
 
@@ -205,7 +216,7 @@ static void renew(idem__keeper *keeper, renewal *batch, size_t count, uint64_t n
     idem__call *calls[IDEM_BATCH_MAX];
     for (size_t i = 0; i < count; i++) {
         batch[i].sent_ms = now;
-        make_call(keeper, &batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
+        make_call(&batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
         batch[i].reinstates = false;
         calls[i] = &batch[i].call;
     }
@@ -247,7 +258,7 @@ static void take_back(idem__keeper *keeper, const renewal *one)
     idem__keepalive_unlock();
     if (!given_back || !(one->call.reinstated || one->call.doubt))
         return;
-    make_call(keeper, one, IDEM__CALL_RELEASE, idem_monotonic_ms(), &call);
+    make_call(one, IDEM__CALL_RELEASE, idem_monotonic_ms(), &call);
     call.held.version = one->call.code == IDEM_OK ? one->call.held.version : one->call.next.version;
     for (size_t i = 0; i < IDEM_TOKEN_SIZE; i++)
         call.held.token[i] ^= 0xff; /* nobody's: the call takes no other version for its own */
@@ -265,7 +276,7 @@ static void reinstate(idem__keeper *keeper, renewal *batch, size_t count)
             continue;
         idem__protocol_clear(&batch[i].call);
         batch[i].sent_ms = now;
-        make_call(keeper, &batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
+        make_call(&batch[i], IDEM__CALL_RENEW, now, &batch[i].call);
         batch[i].call.reinstate = true;
         calls[made++] = &batch[i].call;
     }
@@ -276,17 +287,13 @@ static void reinstate(idem__keeper *keeper, renewal *batch, size_t count)
     }
 }
 
-static void tell(idem__keeper *keeper, idem_event_kind kind, const renewal *done)
+static void tell(const idem__keeper *keeper, idem_event_kind kind, const renewal *done)
 {
-    idem_store *store = keeper->store;
-    if (!store->on_event)
-        return;
-    idem_bytes key = done->held.key;
-    key.data = (const char *)key.data + store->prefix.len;
-    key.len -= store->prefix.len;
-    idem_event event = {
-        .kind = kind, .code = done->call.code, .key = key, .message = done->call.error.message};
-    store->on_event(store->event_user, &event);
+    idem__stats_tell(keeper->store, NULL,
+                     (idem_event){.kind = kind,
+                                  .code = done->call.code,
+                                  .key = idem__stats_key(keeper->store, &done->call),
+                                  .message = done->call.error.message});
 }
 
 /* True if what a renewal has found is its owner's own end of the claim. Lock held. */
@@ -334,7 +341,8 @@ static int settle(renewal *done)
         return code == IDEM_OK ? 0 : IDEM_EVENT_RENEW_FAILED;
     if (code == IDEM_OK) {
         idem__claim_take_news(claim, &done->news);
-        set_interval(claim->keeper, claim, done->sent_ms);
+        uint64_t now = idem_monotonic_ms();
+        set_interval(claim->keeper, claim, now, now - done->sent_ms);
         return 0;
     }
     uint64_t retry_ms = claim->held.lease_ms / 10;

@@ -15,6 +15,7 @@ struct idem__keeper {
     pthread_cond_t changed;
     idem__timers timers;         /* of the claims to renew */
     size_t count;                /* of these claims */
+    uint64_t shortest_ms;        /* the shortest lease since there was no claim */
     uint64_t wakes_ms;           /* the thread sleeps until then; 0: it does not sleep */
     uint32_t spread;             /* where in its part of the interval the next renewal is put */
     struct idem__renewal *batch; /* the thread's */

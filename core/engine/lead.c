@@ -31,14 +31,16 @@ static bool is_same_class(const idem__waiter *a, const idem__waiter *b, uint64_t
     return a_left / SAME_CLASS <= b_left && b_left / SAME_CLASS <= a_left;
 }
 
-/* A connection for the waiter's owner to lead, if it is its turn. The lock is held. */
+/* A connection for the waiter's owner to lead, if it is its turn: that of the head, or of a waiter
+   whose batch includes the head. The lock is held. */
 static idem__connection *connection_for(idem__pool *pool, const idem__waiter *waiter)
 {
     const idem__waiter *first = pool->queue.first;
     if (!waiter->queued)
         return NULL;
     if (first != waiter &&
-        (waiter->alone || first->alone || !is_same_class(first, waiter, idem_monotonic_ms())))
+        (waiter->alone || first->alone || waiter->count + first->count > IDEM_BATCH_MAX ||
+         !is_same_class(first, waiter, idem_monotonic_ms())))
         return NULL;
     return idem__pool_free_connection(pool);
 }

@@ -132,6 +132,7 @@ static bool is_connecting(idem_async *async)
     loop->blocked = false;
     loop->sound = loop->rc == IDEM_OK;
     loop->heard_ms = idem_monotonic_ms();
+    loop->owed_ms = 0;
     if (loop->rc)
         fail_ready(async, loop->rc, loop->error.message);
     return false;
@@ -220,7 +221,6 @@ static void send_ready(idem_async *async)
     idem__flight *flights[IDEM_BATCH_MAX];
     idem__inside_lock(&async->lock);
     size_t left = async->frozen ? 0 : idem__queue_ready(&async->ways[0]);
-    loop->blocked = async->frozen;
     idem__inside_unlock(&async->lock);
     if (left == 0)
         return;
@@ -231,10 +231,10 @@ static void send_ready(idem_async *async)
         idem__inside_lock(&async->lock);
         size_t count = idem__queue_take(&async->ways[0], flights, room < left ? room : left);
         idem__inside_unlock(&async->lock);
-        left -= count;
+        left = count < left && count > 0 ? left - count : 0; /* others may have been cancelled */
         size_t stamped = stamp(async, flights, count);
         size_t taken = stamped ? send_some(async, flights, stamped) : 0;
-        loop->blocked = count == 0 || taken < stamped;
+        loop->blocked = room == 0 || taken < stamped;
     }
 }
 
@@ -258,15 +258,17 @@ static bool receive_some(idem_async *async)
     loop->in_flight -= count;
     loop->received += count;
     ops->wants(loop->backend, &wants);
-    if (wants.progress != loop->progress)
+    if (wants.progress != loop->progress) {
         loop->heard_ms = idem_monotonic_ms();
+        loop->owed_ms = 0;
+    }
     loop->progress = wants.progress;
     step_all(async, flights, count);
     if (rc && count < ROOM) {
         loop->sound = false;
         loop->watched = -1;
     }
-    return count == ROOM || (rc == IDEM_OK && wants.at_once && count > 0);
+    return count == ROOM || (rc == IDEM_OK && wants.at_once);
 }
 
 static void receive_all(idem_async *async)
@@ -280,6 +282,20 @@ static void receive_all(idem_async *async)
 }
 
 /* ----------------------------------------------------------------------------------------- time */
+
+/* A call has left without an answer, and nothing came since it was sent. Drops the connection if it
+   has owed an answer for too long: each of many calls may have less time than that. */
+static void suspect(idem_async *async, const idem__flight *flight, uint64_t now)
+{
+    idem__loop *loop = &async->loop;
+    if (!loop->sound || loop->heard_ms > flight->sent_ms)
+        return;
+    if (!loop->owed_ms || flight->sent_ms < loop->owed_ms)
+        loop->owed_ms = flight->sent_ms;
+    uint64_t limit_ms = loop->in_flight == 0 ? ALONE_MS : idem__call_silence_ms(0);
+    if (now >= loop->owed_ms + limit_ms)
+        async->store->ops.drop(loop->backend);
+}
 
 void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
 {
@@ -295,9 +311,7 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
     async->store->ops.abandon(loop->backend, op);
     op->owner = NULL;
     loop->in_flight--;
-    if (loop->in_flight == 0 && loop->heard_ms < flight->sent_ms &&
-        now >= flight->sent_ms + ALONE_MS)
-        async->store->ops.drop(loop->backend);
+    suspect(async, flight, now);
     idem_op_fail(op, false, op->kind == IDEM_OP_GET ? IDEM_ERR_UNAVAILABLE : IDEM_ERR_UNCERTAIN,
                  "the store did not answer by the deadline%s",
                  op->kind == IDEM_OP_GET ? "" : "; the change may have been made");
@@ -356,7 +370,7 @@ bool idem__loop_has_work(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     return loop->more || loop->due_left || loop->ended ||
-           (!loop->blocked && idem__queue_ready(&async->ways[0]) > 0);
+           (!loop->blocked && !async->frozen && idem__queue_ready(&async->ways[0]) > 0);
 }
 
 static void watch_socket(idem__loop *loop, const idem_wants *wants)
@@ -397,6 +411,7 @@ void idem__loop_arm(idem_async *async)
     idem__inside_lock(&loop->io);
     if (!is_connecting(async) && loop->backend) {
         async->store->ops.wants(loop->backend, &wants);
+        loop->more = loop->more || (loop->sound && wants.at_once);
         watch_socket(loop, &wants);
     }
     arm_timer(async);

@@ -7,6 +7,7 @@
  */
 #include "stats.h"
 
+#include "cancel.h"
 #include "clock.h"
 #include "store.h"
 
@@ -84,13 +85,20 @@ static idem_call_kind kind_of(idem__call_kind kind)
     return kind > IDEM__CALL_SETTLE ? IDEM_CALL_FORGET : (idem_call_kind)kind;
 }
 
-static void tell(const idem_store *store, idem_event event)
+void idem__stats_tell(const idem_store *store, const idem__call *call, idem_event event)
 {
-    event.kind = IDEM_EVENT_CALL;
+    if (!store->on_event)
+        return;
+    if (call && call->events) {
+        call->events->list[call->events->count++] = event;
+        return;
+    }
+    int cancel_state = idem__cancel_hold(); /* the hook may print */
     store->on_event(store->event_user, &event);
+    idem__cancel_restore(cancel_state);
 }
 
-static idem_bytes key_of(const idem_store *store, const idem__call *call)
+idem_bytes idem__stats_key(const idem_store *store, const idem__call *call)
 {
     size_t skipped = store->prefix.len;
     return (idem_bytes){(const char *)call->key.data + skipped, call->key.len - skipped};
@@ -106,13 +114,15 @@ static void tell_call(const idem_store *store, const idem__call *call, uint64_t 
 {
     idem_call_kind kind = kind_of(call->kind);
     bool begun = kind == IDEM_CALL_BEGIN && call->code == IDEM_OK;
-    tell(store, (idem_event){.code = call->code,
-                             .key = key_of(store, call),
-                             .message = call->code ? call->error.message : "",
-                             .call = kind,
-                             .outcome = begun ? call->outcome : (idem_outcome_kind)0,
-                             .attempt = attempt_of(call),
-                             .duration_us = us});
+    idem__stats_tell(store, call,
+                     (idem_event){.kind = IDEM_EVENT_CALL,
+                                  .code = call->code,
+                                  .key = idem__stats_key(store, call),
+                                  .message = call->code ? call->error.message : "",
+                                  .call = kind,
+                                  .outcome = begun ? call->outcome : (idem_outcome_kind)0,
+                                  .attempt = attempt_of(call),
+                                  .duration_us = us});
 }
 
 static inline size_t result_of(const idem__call *call)
@@ -162,8 +172,11 @@ int idem__stats_count_refused(idem_store *store, idem__call_kind kind, int code)
 {
     add(&stripe_of(store)->results[kind_of(kind)][code_index(code)], 1);
     if (store->observe_calls)
-        tell(store,
-             (idem_event){.code = code, .message = idem_strerror(code), .call = kind_of(kind)});
+        idem__stats_tell(store, NULL,
+                         (idem_event){.kind = IDEM_EVENT_CALL,
+                                      .code = code,
+                                      .message = idem_strerror(code),
+                                      .call = kind_of(kind)});
     return code;
 }
 
@@ -182,12 +195,14 @@ int idem__stats_whole(idem_store *store, idem_call_kind kind, uint64_t started_n
     if (started_ns)
         add_latency(store, kind, us);
     if (store->observe_calls)
-        tell(store, (idem_event){.code = code,
-                                 .message = !code   ? ""
-                                            : error ? error->message
-                                                    : idem_strerror(code),
-                                 .call = kind,
-                                 .duration_us = us});
+        idem__stats_tell(store, NULL,
+                         (idem_event){.kind = IDEM_EVENT_CALL,
+                                      .code = code,
+                                      .message = !code   ? ""
+                                                 : error ? error->message
+                                                         : idem_strerror(code),
+                                      .call = kind,
+                                      .duration_us = us});
     return code;
 }
 

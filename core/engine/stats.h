@@ -52,6 +52,13 @@ static inline void idem__stats_start(bool timed, idem__call *call)
         call->started_ns = idem__clock_ns();
 }
 
+/** Tells the store's hook, if there is one, or notes it for later: see idem__call.events.
+ *  @param call  whose event it is, if that may be noted; else NULL */
+void idem__stats_tell(const idem_store *store, const idem__call *call, idem_event event);
+
+/** A call's key as its caller named it. */
+idem_bytes idem__stats_key(const idem_store *store, const idem__call *call);
+
 /** A call has its answer, which is still in it. */
 void idem__stats_end(idem_store *store, const idem__call *call);
 

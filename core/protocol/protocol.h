@@ -39,6 +39,13 @@ typedef enum {
  *  protocol. What stands in front of `next` is zero
  *  where it is not filled in; what follows is made by the protocol when it is needed. */
 typedef struct idem__call idem__call;
+
+/** What the hook is to be told of a call, once nothing is held that the hook might wait for. */
+typedef struct {
+    idem_event list[2]; /**< IDEM_EVENT_REINSTATED, IDEM_EVENT_CALL */
+    size_t count;
+} idem__events;
+
 struct idem__call {
     /* the question */
     idem__call_kind kind;
@@ -70,6 +77,7 @@ struct idem__call {
     uint64_t wait_pause_ms; /**< the last one between two looks */
     void (*done)(idem__call *call, void *user); /**< called once it is done; may be NULL */
     void *user;
+    idem__events *events; /**< where its end is noted; NULL: the hook is told of it at once */
 
     /* the answer */
     int code;                  /**< IDEM_OK, or why the call failed: then see `error` */

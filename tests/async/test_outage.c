@@ -39,12 +39,16 @@ static void tear_down(void)
     server_remove(&redis);
 }
 
-static void submit_all(const char *name)
+static void submit_all(const char *name, uint64_t timeout_ms)
 {
     for (int i = 0; i < CALLS; i++) {
         char key[32];
         (void)snprintf(key, sizeof key, "%s-%d", name, i);
-        (void)loop_begin(async, key, &told[i]);
+        ck_assert_int_eq(idem_async_begin(async,
+                                          IDEM_REQUEST(.key = idem_str(key), .lease_ms = LONG_MS,
+                                                       .timeout_ms = timeout_ms),
+                                          on_begun, &told[i], NULL, NULL),
+                         IDEM_OK);
     }
 }
 
@@ -68,7 +72,7 @@ static unsigned await_failures(void)
 
 static void expect_it_goes_on(void)
 {
-    submit_all("afterwards");
+    submit_all("afterwards", PROMPT_MS);
     loop_until_idle(async);
     for (int i = 0; i < CALLS; i++) {
         assert_told(told[i], IDEM_OK);
@@ -81,7 +85,7 @@ START_TEST(a_server_that_is_gone_is_told_to_every_call)
 {
     idem_outcome held = loop_claim(async, "held");
     server_kill(&redis);
-    submit_all("gone");
+    submit_all("gone", TIMEOUT_MS);
     (void)await_failures();
     server_again(&redis, NULL);
     expect_it_goes_on();
@@ -93,7 +97,7 @@ START_TEST(a_server_that_does_not_answer_leaves_a_doubt)
 {
     idem_outcome held = loop_claim(async, "held");
     ck_assert_int_eq(kill(redis.pid, SIGSTOP), 0);
-    submit_all("silent");
+    submit_all("silent", TIMEOUT_MS);
     ck_assert_uint_ge(await_failures(), 1);
     ck_assert_int_eq(kill(redis.pid, SIGCONT), 0);
     expect_it_goes_on();
@@ -106,7 +110,7 @@ START_TEST(close_is_bounded_by_the_deadlines_of_what_is_at_the_server)
 {
     idem_outcome held = loop_claim(async, "held");
     ck_assert_int_eq(kill(redis.pid, SIGSTOP), 0);
-    submit_all("closed");
+    submit_all("closed", TIMEOUT_MS);
     uint64_t began = idem_monotonic_ms();
     idem_async_close(async);
     async = NULL;

@@ -3,7 +3,7 @@
 # The command line itself: help, version, backends, and what is said to wrong usage.
 . "$(dirname "$0")/helper.sh"
 
-commands='run begin complete renew checkpoint release get settle forget ls purge doctor bench backends version help'
+commands='run begin complete renew checkpoint release get settle forget ls watch purge doctor bench backends version help'
 
 scene 'help lists every command, and those only that there are'
 for ask in 'help' '--help'; do
@@ -44,6 +44,7 @@ same out first
 
 scene 'backends'
 expect 0 backends
+! grep -E '=(text|count|size|duration|choice)[^ ]' out || fail 'a parameter runs into its help'
 for word in memory sqlite lease= ttl= prefix= max_response= timeout= synchronous=; do
     out_has "$word"
 done

@@ -312,6 +312,28 @@ START_TEST(a_thread_that_is_cancelled_ends_behind_its_batch)
 }
 END_TEST
 
+/* Another call of the batch may take longer than one has that waits for its key. */
+START_TEST(a_look_whose_time_is_over_is_not_sent)
+{
+    idem_outcome other;
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("waits")), &other, &err),
+                     IDEM_OK);
+    memset(&seen, 0, sizeof seen);
+    seen.only = "slow";
+    seen.answers[0] = REFUSED;
+    seen.last = STALLED;
+    requests[0] = *IDEM_REQUEST(.key = idem_str("slow"), .timeout_ms = 1500);
+    requests[1] = *IDEM_REQUEST(.key = idem_str("waits"), .timeout_ms = 300, .wait_ms = 100);
+    ck_assert_int_ne(idem_begin_many(store, requests, 2, outcomes, errors, &err), IDEM_OK);
+    ck_assert_int_eq(errors[0].code, IDEM_ERR_UNAVAILABLE);
+    ck_assert_msg(errors[1].code == IDEM_OK, "%s", errors[1].message);
+    ck_assert_int_eq(outcomes[1].kind, IDEM_IN_PROGRESS);
+    for (size_t i = 0; i < seen.count; i++) /* each batch had time left */
+        ck_assert_uint_gt(seen.left_ms[i], 0);
+    idem_outcome_clear(&other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("many");
@@ -325,6 +347,7 @@ int main(void)
     tcase_add_loop_test(batches, an_item_that_is_refused_for_good_has_its_own_error, 0, 2);
     tcase_add_loop_test(batches, a_store_that_is_gone_fails_every_item, 0, 2);
     tcase_add_test(batches, a_short_deadline_does_not_fail_those_beside_it);
+    tcase_add_test(batches, a_look_whose_time_is_over_is_not_sent);
     tcase_add_test(batches, a_thread_that_is_cancelled_ends_behind_its_batch);
     suite_add_tcase(suite, batches);
     return run_suite(suite);

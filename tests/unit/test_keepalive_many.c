@@ -4,6 +4,7 @@
  * heap compares and in times that the keeper's thread is woken. Renewals are spread, and travel in
  * full batches.
  */
+#include "clock.h"
 #include "registry.h"
 #include "runner.h"
 #include "store.h"
@@ -35,6 +36,28 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *cond)
     return __real_pthread_cond_broadcast(cond);
 }
 
+/* While `stuck`, a batch with the first claim in it takes all its time and fails. */
+static atomic_bool stuck;
+static atomic_bool short_renewed;
+
+static bool is_named(const idem_op *op, const char *name)
+{
+    return op->key.len == strlen(name) && memcmp(op->key.data, name, op->key.len) == 0;
+}
+
+static bool is_held_up(idem_op *const *ops, size_t count, uint64_t deadline_ms)
+{
+    bool held_up = false;
+    for (size_t i = 0; i < count; i++)
+        held_up = held_up || is_named(ops[i], "key-0");
+    if (!held_up || !atomic_load(&stuck))
+        return false;
+    idem__clock_sleep_until(deadline_ms);
+    for (size_t i = 0; i < count; i++)
+        idem_op_fail(ops[i], true, IDEM_ERR_UNAVAILABLE, "held up");
+    return true;
+}
+
 static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
                   idem_error *error)
 {
@@ -44,6 +67,12 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
         if (count > atomic_load(&largest_batch))
             atomic_store(&largest_batch, (unsigned)count);
         (void)atomic_fetch_add(&renewals, (unsigned)count);
+        if (is_held_up(ops, count, deadline_ms))
+            return IDEM_OK;
+        for (size_t i = 0; i < count; i++) {
+            if (is_named(ops[i], "short"))
+                atomic_store(&short_renewed, true);
+        }
     }
     return memory->submit(backend, ops, count, deadline_ms, error);
 }
@@ -154,11 +183,88 @@ START_TEST(what_is_due_together_travels_together)
 }
 END_TEST
 
+/* One thread renews both. */
+START_TEST(a_renewal_that_is_not_answered_lets_no_shorter_lease_run_out)
+{
+    enum { SHORT_MS = 6000 };
+    idem_outcome out;
+    open_with(1);
+    /* The short one is not so near that it is taken along. */
+    ck_assert_int_eq(idem_renew(store, claims[0], HOUR_MS / 12, NULL), IDEM_OK);
+    ck_assert_int_eq(idem_begin(store,
+                                IDEM_REQUEST(.key = idem_str("short"), .lease_ms = SHORT_MS,
+                                             .flags = IDEM_KEEPALIVE),
+                                &out, NULL),
+                     IDEM_OK);
+    uint64_t ends_ms = idem_monotonic_ms() + SHORT_MS;
+    atomic_store(&stuck, true);
+    idem__keepalive_lock();
+    idem__keepalive_hurry(claims[0]);
+    idem__keepalive_unlock();
+    while (!atomic_load(&short_renewed) && idem_monotonic_ms() < ends_ms)
+        idem__clock_sleep_until(idem_monotonic_ms() + 5);
+    ck_assert(atomic_load(&short_renewed));
+    ck_assert(!idem_claim_lost(out.claim));
+    atomic_store(&stuck, false);
+    idem_outcome_clear(&out);
+    close_with(1);
+}
+END_TEST
+
+static uint64_t soon_after_boot(void)
+{
+    return 60000;
+}
+
+static int64_t any_time(void)
+{
+    return INT64_C(1700000000000);
+}
+
+static void no_wait(uint64_t until_ms)
+{
+    (void)until_ms;
+}
+
+static void no_wake(bool woken)
+{
+    (void)woken;
+}
+
+static void no_thread(void)
+{
+}
+
+/* The machine was started anew meanwhile, and its monotonic clock with it. */
+START_TEST(a_claim_that_is_older_than_the_clock_is_due_at_once)
+{
+    static const idem_time_source source = {.size = sizeof source,
+                                            .monotonic_ms = soon_after_boot,
+                                            .wall_ms = any_time,
+                                            .waits = no_wait,
+                                            .goes_on = no_wake,
+                                            .thread_starts = no_thread};
+    idem_time_source_set(&source);
+    open_with(1);
+    idem__keepalive_lock();
+    for (int i = 0; i < 100; i++) {
+        claims[0]->held.age_ms = HOUR_MS / 3 + (uint64_t)i * 1000;
+        idem__keepalive_add(&store->keeper, claims[0]);
+        ck_assert_uint_le(claims[0]->timer.at_ms, soon_after_boot() + 1);
+    }
+    idem__keepalive_unlock();
+    close_with(1);
+    idem_time_source_set(NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keepalive_many");
     ADD(suite, a_claim_among_many_costs_what_one_of_few_does);
     ADD(suite, renewals_of_claims_made_at_once_are_spread);
     ADD(suite, what_is_due_together_travels_together);
+    ADD(suite, a_renewal_that_is_not_answered_lets_no_shorter_lease_run_out);
+    ADD(suite, a_claim_that_is_older_than_the_clock_is_due_at_once);
     return run_suite(suite);
 }

@@ -158,6 +158,32 @@ START_TEST(one_with_little_time_is_in_no_batch_of_those_with_much)
 }
 END_TEST
 
+/* The head was woken, and does not run yet, while others come and go. */
+START_TEST(a_batch_that_has_no_room_for_the_head_does_not_pass_it)
+{
+    static const uint64_t number = 7;
+    static crowd later;
+    idem__pool pool;
+    idem__waiter head;
+    idem_op op = {.kind = IDEM_OP_GET, .key = {&number, sizeof number}};
+    idem_op *ops[] = {&op};
+    make_pool(&pool, IDEM_ROLE_ANY, 1, 0);
+    ck_assert_int_eq(idem__waiter_init(&head, ops, 1, idem__clock_deadline(600)), IDEM_OK);
+    idem__wait_queue_add(&pool.queue, &head);
+    head.queued = true;
+    later = (crowd){.pool = &pool, .count = IDEM_BATCH_MAX, .timeout_ms = 300};
+    (void)ask_many(&later);
+    ck_assert_int_eq(later.ops[0].error.code, IDEM_ERR_UNAVAILABLE);
+    ck_assert(head.queued && !op.has_found);
+    later = (crowd){.pool = &pool, .count = IDEM_BATCH_MAX - 1, .timeout_ms = 600};
+    (void)ask_many(&later);
+    ck_assert(later.ops[0].error.code == IDEM_OK && op.has_found);
+    ck_assert(idem__waiter_is_done(&head));
+    idem__waiter_destroy(&head);
+    end_pool(&pool);
+}
+END_TEST
+
 static void *hold_connection(void *argument)
 {
     idem_op op;
@@ -300,6 +326,7 @@ int main(void)
     ADD(suite, one_with_little_time_is_in_no_batch_of_those_with_much);
     ADD(suite, who_leaves_the_queue_does_not_break_it);
     ADD(suite, who_wants_a_lane_alone_waits_in_the_same_queue);
+    ADD(suite, a_batch_that_has_no_room_for_the_head_does_not_pass_it);
     ADD(suite, a_caller_leaves_the_queue_at_its_deadline);
     ADD(suite, readers_may_be_refused);
     ADD(suite, a_lane_that_cannot_be_opened_fails_its_ops_and_is_tried_again);
