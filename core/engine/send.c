@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending on connections that send and receive apart: which connection a batch goes out on, who
- * belongs to it, and what there is to do before, if the connection is new or was lost.
+ * Sending on connections that send and receive apart: which connection a batch goes out on, which
+ * callers belong to it, and what there is to do before, if the connection is new or was lost.
  */
 #include "pipeline.h"
 
@@ -178,7 +178,7 @@ void idem__pipeline_send_assigned(idem__connection *connection, const idem__wait
     (void)pthread_mutex_unlock(&connection->io);
 }
 
-/* ------------------------------------------------------------------------- before a batch is sent */
+/* ----------------------------------------------------------------------- before a batch is sent */
 
 /* Opens the connection, or makes sure that it stands. It is busy, nobody waits on it, the lock is
    open. @param deadline_ms  0: only looks whether it stands */

@@ -6,7 +6,8 @@
  * themselves when they are due.
  *
  * Pauses begin short and grow. So of a crowd that has just come, more would look than a server
- * should be asked to: beyond a rate a look is left out, and the call pauses as long as it ever would.
+ * should be asked to: beyond a rate a look is left out, and the call pauses as long as it ever
+ * would.
  */
 #include "watch.h"
 
