@@ -73,9 +73,8 @@ static void wait(idem__pool *pool, idem__waiter *waiter)
     idem__connection *connection = waiter->connection;
     uint64_t silent_ms = connection ? idem__pipeline_silent_at(connection, waiter) : UINT64_MAX;
     uint64_t until_ms = idem__pipeline_earlier(waiter->deadline_ms, silent_ms);
-    bool near = idem__pipeline_any_near(pool);
-    atomic_uint *spins = near ? &pool->failed_spins : NULL;
-    if (near && waiter->queued) /* a hold ends without a sign */
+    atomic_uint *spins = idem__pipeline_any_near(pool) ? &pool->failed_spins : NULL;
+    if (waiter->queued && idem__pipeline_any_held(pool)) /* a hold ends without a sign */
         until_ms = idem__pipeline_earlier(until_ms, idem_monotonic_ms() + 1);
     (void)pthread_mutex_unlock(&pool->lock);
     bool came = idem__waiter_wait(waiter, until_ms, spins);

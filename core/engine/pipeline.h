@@ -63,6 +63,9 @@ idem__spin idem__pipeline_spin(const idem__connection *connection);
 /** True if an answer, or the turn to send, comes within microseconds. The lock is held. */
 bool idem__pipeline_any_near(const idem__pool *pool);
 
+/** True if a connection is held, or was until a moment ago. The lock is held. */
+bool idem__pipeline_any_held(const idem__pool *pool);
+
 /** The connection that the next batch goes out on. The lock is held. @return NULL: none yet */
 idem__connection *idem__pipeline_to_send_on(idem__pool *pool);
 

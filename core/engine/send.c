@@ -44,6 +44,15 @@ bool idem__pipeline_any_near(const idem__pool *pool)
     return false;
 }
 
+bool idem__pipeline_any_held(const idem__pool *pool)
+{
+    for (size_t i = 0; i < pool->max; i++) {
+        if (pool->connections[i].held_until_ns > 0)
+            return true;
+    }
+    return false;
+}
+
 /* True if there are no more callers than connections: to a near server each goes by one of its own
    then. Those that have just been told are on their way back, and count. */
 static bool are_few(const idem__pool *pool)
@@ -310,10 +319,12 @@ void idem__pipeline_send(idem__connection *connection, idem__waiter *leader)
     }
     size_t before = connection->waiters.count;
     size_t ops = assign(connection);
-    connection->callers = connection->waiters.count - before;
     if (!connection->receiver && leader->connection == connection)
         connection->receiver = leader;
-    idem__pipeline_sending(connection, leader, connection->in_flight + ops);
+    if (ops > 0) { /* another connection may have taken them meanwhile */
+        connection->callers = connection->waiters.count - before;
+        idem__pipeline_sending(connection, leader, connection->in_flight + ops);
+    }
     (void)pthread_mutex_unlock(&pool->lock);
     idem__pipeline_send_assigned(connection, NULL);
     (void)pthread_mutex_lock(&pool->lock);
