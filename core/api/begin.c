@@ -36,8 +36,8 @@ static int draw_token(const idem_store *store, idem__call *call, idem_error *err
     int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
     if (rc)
         return rc;
-    memcpy(call->token, bits + 1, IDEM_TOKEN_SIZE);
-    call->first_version = bits[0];
+    memcpy(call->token, bits, IDEM_TOKEN_SIZE);
+    call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
     return IDEM_OK;
 }
 

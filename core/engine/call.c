@@ -65,14 +65,6 @@ uint64_t idem__call_repeat_at(uint64_t *pause_ms, uint64_t now, uint64_t deadlin
     return now + (pause < left_ms / 2 ? pause : left_ms / 2);
 }
 
-/* @return true if the call has one that was never used; it is used then */
-static bool take_version(idem__call *call, uint64_t *version)
-{
-    *version = call->first_version;
-    call->first_version = 0;
-    return *version != 0;
-}
-
 void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t count,
                       uint64_t deadline_ms)
 {
@@ -87,13 +79,12 @@ void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t 
                          : idem__random_draw(store->pooled, versions, writes * sizeof versions[0],
                                              deadline_ms, &error);
     for (size_t i = 0; i < count; i++) {
-        uint64_t version;
+        uint64_t first = calls[i]->first_version;
         if (!calls[i]->op.record)
             continue;
-        if (take_version(calls[i], &version))
-            idem__protocol_stamp(calls[i], version, wall_ms);
-        else if (rc == IDEM_OK)
-            idem__protocol_stamp(calls[i], versions[--writes], wall_ms);
+        calls[i]->first_version = 0; /* each is used once */
+        if (first || rc == IDEM_OK)
+            idem__protocol_stamp(calls[i], first ? first : versions[--writes], wall_ms);
         else
             idem_op_fail(&calls[i]->op, false, rc, "%s", error.message);
     }

@@ -17,17 +17,6 @@
 #define NEAR_NS     UINT64_C(120000) /* a near answer to one operation takes no longer */
 #define NEAR_OP_NS  UINT64_C(4000)   /* with each more in flight so much longer */
 #define NEAR_MAX_NS UINT64_C(500000) /* and with many as long as this */
-#define FAR_ANSWERS 4u               /* in a row: the server is far */
-
-bool idem__pipeline_is_near(const idem__connection *connection)
-{
-    return connection->far_answers < FAR_ANSWERS;
-}
-
-bool idem__pipeline_is_held(const idem__connection *connection)
-{
-    return connection->held_until_ns > 0 && idem__clock_ns() < connection->held_until_ns;
-}
 
 void idem__pipeline_sending(idem__connection *connection, idem__waiter *leader, size_t ops)
 {
@@ -40,7 +29,7 @@ void idem__pipeline_sending(idem__connection *connection, idem__waiter *leader, 
         connection->timed_ns = now_ns;
         connection->near_ns = near_ns;
     }
-    connection->held_until_ns = idem__pipeline_is_near(connection) ? now_ns + near_ns : 0;
+    connection->held_until_ns = connection->far_answers < IDEM__FAR ? now_ns + near_ns : 0;
 }
 
 void idem__pipeline_leaves(idem__connection *connection, const idem__waiter *waiter, bool answered)
@@ -52,16 +41,16 @@ void idem__pipeline_leaves(idem__connection *connection, const idem__waiter *wai
         return;
     if (idem__clock_ns() - connection->timed_ns <= connection->near_ns)
         connection->far_answers = 0;
-    else if (connection->far_answers < FAR_ANSWERS)
+    else if (connection->far_answers < IDEM__FAR)
         connection->far_answers++;
 }
 
 idem__spin idem__pipeline_spin(const idem__connection *connection)
 {
     idem__spin spin = {.until_ns = 0};
-    if (idem__pipeline_is_near(connection) && connection->near_ns > NEAR_NS)
-        spin.longer_ns = connection->near_ns - NEAR_NS;
-    else if (!idem__pipeline_is_near(connection))
+    if (connection->far_answers >= IDEM__FAR)
         spin.until_ns = IDEM__SPIN_OVER;
+    else if (connection->near_ns > NEAR_NS)
+        spin.longer_ns = connection->near_ns - NEAR_NS;
     return spin;
 }

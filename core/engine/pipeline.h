@@ -41,11 +41,7 @@ void idem__pipeline_after_change(idem__connection *connection);
 
 /* ------------------------------------------------------------------------- near.c */
 
-/** True if answers come within microseconds. The lock is held. */
-bool idem__pipeline_is_near(const idem__connection *connection);
-
-/** True if an answer is near, and nothing else is sent until it has come. The lock is held. */
-bool idem__pipeline_is_held(const idem__connection *connection);
+#define IDEM__FAR 4u /* far answers in a row: the server is far */
 
 /** A batch is about to be sent, with which so many ops are in flight: times its answer, and holds
  *  the connection if the server is near. The lock is held. */

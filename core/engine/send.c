@@ -32,7 +32,8 @@ static bool may_send(const idem__connection *connection)
 
 static bool is_about_to(const idem__connection *connection)
 {
-    return connection->sending || idem__pipeline_is_held(connection);
+    return connection->sending ||
+           (connection->held_until_ns > 0 && idem__clock_ns() < connection->held_until_ns);
 }
 
 bool idem__pipeline_any_near(const idem__pool *pool)
@@ -261,7 +262,7 @@ static uint64_t ready_by(const idem__connection *connection, const idem__waiter 
 {
     const idem__connection *another = another_one(connection);
     uint64_t soon_ms = idem_monotonic_ms() + BESIDE_MS;
-    return another && idem__pipeline_is_near(another) && soon_ms < leader->deadline_ms
+    return another && another->far_answers < IDEM__FAR && soon_ms < leader->deadline_ms
                ? soon_ms
                : leader->deadline_ms;
 }

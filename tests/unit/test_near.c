@@ -39,14 +39,14 @@ static bool spins(void)
 START_TEST(a_server_counts_as_near_until_it_was_far)
 {
     ck_assert(spins());
-    for (int i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < IDEM__FAR; i++) {
         ck_assert(spins());
         answer_after(SECOND_NS);
-        ck_assert((connection.held_until_ns > 0) == (i < 4));
+        ck_assert(connection.held_until_ns > 0);
     }
     ck_assert(!spins());
     idem__pipeline_sending(&connection, &waiter, 1);
-    ck_assert(!idem__pipeline_is_held(&connection));
+    ck_assert_uint_eq(connection.held_until_ns, 0);
 }
 END_TEST
 
@@ -98,7 +98,7 @@ START_TEST(only_one_answer_at_a_time_is_timed)
 }
 END_TEST
 
-START_TEST(a_hold_ends_by_itself_and_grows_with_what_is_in_flight)
+START_TEST(a_hold_grows_with_what_is_in_flight_and_is_bounded)
 {
     uint64_t before_ns = idem__clock_ns();
     idem__pipeline_sending(&connection, &waiter, 1);
@@ -106,9 +106,7 @@ START_TEST(a_hold_ends_by_itself_and_grows_with_what_is_in_flight)
     idem__pipeline_sending(&connection, &waiter, 1000);
     ck_assert_uint_gt(connection.held_until_ns, before_ns + 400000);
     ck_assert_uint_gt(few_ns, 0);
-    while (idem__clock_ns() < connection.held_until_ns) {
-    }
-    ck_assert(!idem__pipeline_is_held(&connection));
+    ck_assert_uint_lt(connection.held_until_ns, idem__clock_ns() + SECOND_NS);
 }
 END_TEST
 
@@ -122,7 +120,7 @@ int main(void)
     tcase_add_test(part, one_late_answer_among_others_means_nothing);
     tcase_add_test(part, a_caller_that_gives_up_teaches_nothing);
     tcase_add_test(part, only_one_answer_at_a_time_is_timed);
-    tcase_add_test(part, a_hold_ends_by_itself_and_grows_with_what_is_in_flight);
+    tcase_add_test(part, a_hold_grows_with_what_is_in_flight_and_is_bounded);
     suite_add_tcase(suite, part);
     return run_suite(suite);
 }
