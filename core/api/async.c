@@ -5,6 +5,7 @@
  */
 #include <idem/async.h>
 
+#include "clock.h"
 #include "error.h"
 #include "fork.h"
 #include "inside.h"
@@ -27,9 +28,14 @@ int idem_async_open(idem_store *store, idem_async **async, idem_error *error)
         free(made);
         return rc;
     }
-    idem__fork_add_async(made);
-    *async = made;
-    return IDEM_OK;
+    rc = idem__fork_add_async(made, idem__clock_deadline(store->timeout_ms), error);
+    if (rc == IDEM_OK) {
+        *async = made;
+        return rc;
+    }
+    idem__queue_destroy(made);
+    free(made);
+    return rc;
 }
 
 int idem_async_fd(const idem_async *async)

@@ -41,7 +41,7 @@ static int draw_token(const idem_store *store, idem__call *call, idem_error *err
     return IDEM_OK;
 }
 
-static int ask(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
+static int fill_call(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
@@ -65,22 +65,24 @@ static int check(const idem_store *store, const idem_request *request, idem__beg
     return rc ? rc : idem__call_key_check(begin->request.key, error);
 }
 
-/* All but the keepalive's thread, for a request that was checked. */
-static int prepare(idem_store *store, uint64_t now, idem__begin *begin, idem_error *error)
+/* Makes the claim object and the call. The request was checked. start_keeper() starts the
+   keepalive's thread. */
+static int make_call(idem_store *store, uint64_t now, idem__begin *begin, idem_error *error)
 {
     const idem_request *read = &begin->request;
     /* Before anything is sent: for a claim that was made there has to be an object. */
     int rc = idem__claim_new(store, read->key, read->fingerprint, &begin->claim, error);
     if (rc)
         return rc;
-    rc = ask(store, begin, now, error);
+    rc = fill_call(store, begin, now, error);
     if (rc)
         idem__claim_drop(begin->claim);
     return rc;
 }
 
-/* Before anything is sent that can make a claim, likewise. Drops the claim's object if it fails. */
-static int keep(idem_store *store, idem__begin *begin, idem_error *error)
+/* Starts the keepalive's thread if the caller asked for it. It must run before the first insert.
+   Frees the claim object on failure. */
+static int start_keeper(idem_store *store, idem__begin *begin, idem_error *error)
 {
     if (!(begin->request.flags & IDEM_KEEPALIVE))
         return IDEM_OK;
@@ -95,8 +97,9 @@ int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t
 {
     int rc = check(store, request, begin, error);
     if (rc == IDEM_OK)
-        rc = prepare(store, now, begin, error);
-    return idem__stats_refused(store, IDEM__CALL_BEGIN, rc ? rc : keep(store, begin, error));
+        rc = make_call(store, now, begin, error);
+    return idem__stats_refused(store, IDEM__CALL_BEGIN,
+                               rc ? rc : start_keeper(store, begin, error));
 }
 
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
@@ -107,7 +110,7 @@ int idem__begin_make(idem_store *store, const idem_request *request, idem__begin
 
 /* -------------------------------------------------------------------------------- to an outcome */
 
-/* Makes the claim that begin made the caller's. */
+/* Gives the new claim to the caller. */
 static idem_claim *hand_over(idem_store *store, idem__begin *begin)
 {
     idem_claim *claim = begin->claim;
@@ -167,20 +170,20 @@ void idem_outcome_clear(idem_outcome *outcome)
 
 /* ------------------------------------------------------------------------------------ the calls */
 
-/* Of an instant store nothing is repeated, so that nearly any deadline will do. */
+/* An in-process store repeats nothing. The coarse clock is exact enough for its deadline. */
 static uint64_t time_of_begin(const idem_store *store, const idem_request *request)
 {
     return store->in_process && request->wait_ms == 0 ? idem_monotonic_coarse_ms()
                                                       : idem_monotonic_ms();
 }
 
-/* @return as keep(); nothing has to be cleared then */
+/* @return as start_keeper(); nothing has to be cleared then */
 static int run_one(idem_store *store, idem__begin *begin, idem_error *error)
 {
     idem__call *call = &begin->call;
     if (idem__read_first_answers(store, begin))
         return IDEM_OK;
-    int rc = keep(store, begin, error);
+    int rc = start_keeper(store, begin, error);
     if (rc == IDEM_OK)
         idem__call_run(store, &call, 1);
     return rc;
@@ -200,7 +203,7 @@ int idem_begin(idem_store *store, const idem_request *request, idem_outcome *out
         return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
     if (idem__read_first_replay(store, &begin.request, outcome))
         return IDEM_OK;
-    rc = prepare(store, time_of_begin(store, &begin.request), &begin, error);
+    rc = make_call(store, time_of_begin(store, &begin.request), &begin, error);
     if (rc)
         return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
     rc = run_one(store, &begin, error);

@@ -88,7 +88,7 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
 int idem__change_make(idem_store *store, const idem__change_request *request, idem__change *change,
                       idem_error *error)
 {
-    /* Of an instant store nothing is repeated, so that nearly any deadline will do. */
+    /* An in-process store repeats nothing. The coarse clock is exact enough for its deadline. */
     bool instant = store && store->in_process;
     uint64_t now = instant ? idem_monotonic_coarse_ms() : idem_monotonic_ms();
     return idem__change_make_at(store, request, now, change, error);

@@ -96,6 +96,13 @@ destroy_writers:
     return rc;
 }
 
+static void destroy_pool(idem_store *store)
+{
+    idem__watch_destroy(&store->watch);
+    idem__pool_destroy(&store->readers);
+    idem__pool_destroy(&store->writers);
+}
+
 /* fork() knows the store as long as it may have an instance. */
 static void stop(idem_store *store)
 {
@@ -103,9 +110,7 @@ static void stop(idem_store *store)
     idem__pool_close(&store->readers);
     idem__pool_close(&store->writers);
     idem__fork_remove(store);
-    idem__watch_destroy(&store->watch);
-    idem__pool_destroy(&store->readers);
-    idem__pool_destroy(&store->writers);
+    destroy_pool(store);
 }
 
 static int try_to_open(idem_store *store, void *user, uint64_t deadline_ms, idem_error *error)
@@ -129,9 +134,15 @@ static int start(idem_store *store, const idem_config *config, idem_error *error
     int rc = make_pool(store, config, error);
     if (rc)
         return rc;
-    rc = idem__fork_add(store, error);
-    if (rc == IDEM_OK && !is_lazy(store))
-        rc = idem__repeat(store, &first, idem__clock_deadline(store->timeout_ms), error);
+    uint64_t deadline_ms = idem__clock_deadline(store->timeout_ms);
+    rc = idem__fork_add(store, deadline_ms, error);
+    if (rc) {
+        idem__keepalive_stop(&store->keeper);
+        destroy_pool(store);
+        return rc;
+    }
+    if (!is_lazy(store))
+        rc = idem__repeat(store, &first, deadline_ms, error);
     if (rc)
         stop(store);
     return rc;

@@ -12,10 +12,9 @@
 
 #include <stdlib.h>
 
-/* Where the last begins have found nothing, a look before the insert is most likely for nothing
-   too: after so few of them if the writers are free, when an insert of what is there costs little
-   more than the look would have; after so many if they are not, since it then waits for their
-   disk. */
+/* If the last begins were all of new keys, a get before the insert is wasted. With idle writers the
+   get is left out after FRESH_IF_IDLE such begins. With busy writers an insert has to wait, so
+   FRESH_IF_BUSY are needed. */
 #define FRESH_IF_IDLE 4u
 #define FRESH_IF_BUSY 64u
 

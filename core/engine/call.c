@@ -14,8 +14,8 @@
 
 #define FIRST_PAUSE_MS 1u
 #define PAUSE_LIMIT_MS 100u
-/* With less time left than that, or than a quarter of all it had, a call does not begin to repeat:
-   a try that is cut off says less than the error that is known. */
+/* A call with less time left than this is not repeated. The same goes for less than a quarter of
+   its timeout. The known error says more than a try that is cut off. */
 #define TOO_LATE_MS  20u
 #define SEEN_MS      3u   /* a look that another caller made is not asked about at once again */
 #define SILENCE_PART 3u   /* of a timeout, */
@@ -90,7 +90,7 @@ void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t 
     }
 }
 
-/* Sends operations by their ways: reads by a reader if all writers are busy. */
+/* Sends reads to a reader if no writer is free, and all else to the writers. */
 static void send(idem_store *store, idem_op *const *ops, size_t count, bool read_only,
                  uint64_t deadline_ms)
 {
@@ -250,8 +250,8 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }
-    /* Another call of the batch took longer than all of this one's time. A look that is sent too late
-       could claim the key for nobody, so the key is in progress, as was seen last. */
+    /* Another call of the batch took longer than all of this one's time. A look that is sent too
+       late could claim the key for nobody, so the key is in progress, as was seen last. */
     if (now >= call->wait_until_ms + call->timeout_ms)
         return be_done(store, call);
     start_look(store, call);
@@ -327,8 +327,8 @@ static void resume_due(idem_store *store, under_way *all)
 void idem__call_run(idem_store *store, idem__call *const *calls, size_t count)
 {
     under_way all;
-    /* A backend that is concurrent by itself is entered without others' operations in hand; one of
-       this process's memory is no point of cancellation. */
+    /* A concurrent in-process backend holds no other caller's operations and has no cancellation
+       point. */
     bool direct = store->in_process && idem__pool_is_concurrent(&store->writers);
     int cancel_state = direct ? 0 : idem__cancel_hold();
     all.ready_count = 0;

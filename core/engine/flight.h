@@ -17,8 +17,8 @@ typedef enum {
     IDEM__FLIGHT_DONE
 } idem__flight_state;
 
-/* It belongs to the thread that has it: SENT, to the one that carries it out; DONE and off its
-   list, to the one that dispatches; else to the queue, under the queue's lock. */
+/* A SENT flight belongs to the thread that carries it out. A DONE flight that is off its list
+   belongs to the dispatcher. The queue owns the rest, under its lock. */
 typedef struct idem__flight idem__flight;
 struct idem__flight {
     idem__call *call; /* part of what the flight is a part of */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork() with open stores. Before it, everything is brought to rest: no connection is in use, and
- * all locks are held, so that the child finds them in a known state; backends close or lock what
- * must not be shared. After it, both sides open up again. Threads that were waiting are the
- * parent's; the child has none of them, and no keepalive thread. A fork in a signal handler that
- * has interrupted a call of its own thread is let pass without all that; its child can't use the
- * stores.
+ * fork() with open stores. Before it, everything is brought to rest. That may take as long as the
+ * slowest call, so no lock is held meanwhile. Then no connection is in use, and all locks are held,
+ * so that the child finds them in a known state; backends close or lock what must not be shared.
+ * After it, both sides open up again. Threads that were waiting are the parent's; the child has
+ * none of them, and no keepalive thread. A fork in a signal handler that has interrupted a call of
+ * its own thread is let pass without all that; its child can't use the stores.
  *
- * Lock order: the list of stores, their queues of submitted calls, the keepalive, the registry,
- * each store's writers, its readers, a backend's own.
+ * Lock order: the list of stores, a loop's `io`, their queues of submitted calls, the keepalive,
+ * the registry, each store's writers, its readers, a backend's own.
  */
 #include "fork.h"
 
@@ -26,24 +26,51 @@
 
 #define QUICK_MS 20u /* a store that comes to rest within it is not waited for twice */
 
+/* The list is not changed while a thread forks. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t forked; /* made with the handlers */
+static bool forking;
 static idem_store *stores;
 
-/* The process that registers the handlers at this moment: in the child of a fork() that happened
-   meanwhile, that is another one, and of no more meaning. */
+/* The pid of the process that is registering the handlers. In a child that was forked meanwhile the
+   value is stale. */
 static _Atomic pid_t registering;
 static atomic_bool registered;
 
-/* Of the thread that forks, from before. Guarded by `list_lock`. */
+/* Of the thread that forks, from before. Its own while `forking`. */
 static int cancel_state;
 
 /* The fork that is under way is let pass: see inside.h. */
 static _Thread_local bool passed;
 
-/* How often prepare() has run without its other half. More than once: the handlers are registered
-   twice, as may happen in the child of a fork during their registration; or a signal handler has
-   forked during a fork. Only the outermost pair does something. */
+/* Counts the calls of prepare() whose other half has not run yet. It exceeds 1 if the handlers were
+   registered twice, as in the child of a fork during their registration, or if a signal handler
+   forks during a fork. Only the outermost pair acts. */
 static _Thread_local unsigned prepared;
+
+/* ------------------------------------------------------------------------------------ the list */
+
+/* Locks the list, when no thread forks. @return false: that took until the deadline */
+static bool lock_list(uint64_t deadline_ms)
+{
+    bool in_time = true;
+    int before = idem__cancel_hold(); /* a wait is a point of cancellation */
+    idem__inside_lock(&list_lock);
+    while (forking && in_time)
+        in_time = idem__clock_cond_wait(&forked, &list_lock, deadline_ms);
+    bool locked = !forking;
+    if (!locked)
+        idem__inside_unlock(&list_lock);
+    idem__cancel_restore(before);
+    return locked;
+}
+
+static int refuse(idem_error *error)
+{
+    return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                          "a fork() by another thread waits for calls that are under way; open it "
+                          "again later");
+}
 
 /* ---------------------------------------------------------------------------------------- rest */
 
@@ -111,9 +138,12 @@ static void prepare(void)
     if (passed)
         return;
     int before = idem__cancel_hold();
-    idem__inside_lock(&list_lock);
+    (void)lock_list(UINT64_MAX);
+    forking = true;
+    idem__inside_unlock(&list_lock);
     cancel_state = before;
     bring_all_to_rest();
+    idem__inside_lock(&list_lock);
     for (idem_store *store = stores; store; store = store->next)
         take_queues(store, IDEM_FORK_PREPARE);
     idem__keepalive_lock();
@@ -138,6 +168,11 @@ static void resume(idem_fork_phase phase)
     idem__registry_unlock();
     idem__keepalive_unlock();
     int before = cancel_state;
+    forking = false;
+    if (phase == IDEM_FORK_CHILD)
+        (void)idem__clock_cond_init(&forked); /* those that wait are the parent's */
+    else
+        (void)pthread_cond_broadcast(&forked);
     idem__inside_unlock(&list_lock);
     idem__cancel_restore(before);
 }
@@ -169,7 +204,8 @@ static int register_handlers(void)
             continue;
         }
         if (!atomic_load(&registered))
-            failed = pthread_atfork(prepare, resume_parent, resume_child);
+            failed = idem__clock_cond_init(&forked) ||
+                     pthread_atfork(prepare, resume_parent, resume_child);
         if (!failed)
             atomic_store(&registered, true);
         atomic_store(&registering, 0);
@@ -177,11 +213,12 @@ static int register_handlers(void)
     return failed;
 }
 
-int idem__fork_add(idem_store *store, idem_error *error)
+int idem__fork_add(idem_store *store, uint64_t deadline_ms, idem_error *error)
 {
     if (register_handlers())
         return idem__error_no_memory(error);
-    idem__inside_lock(&list_lock);
+    if (!lock_list(deadline_ms))
+        return refuse(error);
     store->next = stores;
     stores = store;
     idem__inside_unlock(&list_lock);
@@ -190,7 +227,7 @@ int idem__fork_add(idem_store *store, idem_error *error)
 
 void idem__fork_remove(idem_store *store)
 {
-    idem__inside_lock(&list_lock);
+    (void)lock_list(UINT64_MAX);
     idem_store **at = &stores;
     while (*at && *at != store)
         at = &(*at)->next;
@@ -199,17 +236,19 @@ void idem__fork_remove(idem_store *store)
     idem__inside_unlock(&list_lock);
 }
 
-void idem__fork_add_async(idem_async *async)
+int idem__fork_add_async(idem_async *async, uint64_t deadline_ms, idem_error *error)
 {
-    idem__inside_lock(&list_lock);
+    if (!lock_list(deadline_ms))
+        return refuse(error);
     async->next = async->store->asyncs;
     async->store->asyncs = async;
     idem__inside_unlock(&list_lock);
+    return IDEM_OK;
 }
 
 void idem__fork_remove_async(idem_async *async)
 {
-    idem__inside_lock(&list_lock);
+    (void)lock_list(UINT64_MAX);
     idem_async **at = &async->store->asyncs;
     while (*at != async)
         at = &(*at)->next;

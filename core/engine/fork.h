@@ -5,12 +5,14 @@
 
 #include <idem/async.h>
 
-/** Makes a store known to fork(). @return IDEM_ERR_INTERNAL */
-int idem__fork_add(idem_store *store, idem_error *error);
+/** Makes a store known to fork(). @return IDEM_ERR_NO_MEMORY; IDEM_ERR_UNAVAILABLE: another thread
+ *  was about to fork until the deadline */
+int idem__fork_add(idem_store *store, uint64_t deadline_ms, idem_error *error);
+/** Waits for a thread that is about to fork. */
 void idem__fork_remove(idem_store *store);
 
 /** The same for a queue on a store that is known. */
-void idem__fork_add_async(idem_async *async);
+int idem__fork_add_async(idem_async *async, uint64_t deadline_ms, idem_error *error);
 void idem__fork_remove_async(idem_async *async);
 
 #endif

@@ -181,8 +181,8 @@ static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms, rene
         one->claim = claim;
         one->bytes = idem__claim_hold(claim, &one->held);
         one->generation = claim->generation;
-        /* One thread renews all. So a renewal that is not answered takes no longer than the shortest
-           lease can spare, which is renewed at a third, waits, and then has its own time. */
+        /* One thread renews all. So a renewal that is not answered takes no longer than the
+           shortest lease can spare, which is renewed at a third, waits, and has its own time. */
         one->limit_ms = least(least(claim->held.lease_ms / 3, keeper->shortest_ms / SPARED),
                               keeper->store->timeout_ms);
         claim->renewing = true;
@@ -246,9 +246,9 @@ static size_t choose_lost(renewal *batch, size_t count)
     return chosen;
 }
 
-/* Removes what was put back under a claim whose owner has given the key back meanwhile, or is about
-   to: the owner's own remove may have come too early. Only what was written here is removed: under
-   the same token the owner may hold the key again. */
+/* The owner has released the claim while this renewal put the record back. The owner's remove may
+   have come first. So the keeper removes what it wrote, by its version alone: the owner may hold
+   the key again under the same token. */
 static void take_back(idem__keeper *keeper, const renewal *one)
 {
     idem__call call;

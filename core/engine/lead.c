@@ -5,8 +5,8 @@
  * first, carries the batch out without the lock, and tells the others. The scheme is that of
  * RocksDB's write thread.
  *
- * A batch ends by the earliest deadline in it. So a leader takes only waiters that have about as
- * much time left as it has itself: one in a hurry does not cut short the others' time.
+ * A batch ends at its earliest deadline. So a leader takes only waiters whose remaining time is
+ * within a factor of SAME_CLASS of its own.
  */
 #include "clock.h"
 #include "error.h"
@@ -118,8 +118,8 @@ static bool run_batch(idem__connection *connection, const batch *taken)
     return true;
 }
 
-/* Leads one batch. Where one connection serves a crowd, those that were just told are let in first:
-   they are on their way with what they want next. The lock is open before and after. */
+/* Leads one batch. If the last batch had several callers, the leader yields once: the callers that
+   were just answered can then join. The lock is open before and after. */
 static void lead(idem__connection *connection, idem__waiter *leader)
 {
     idem__pool *pool = connection->pool;

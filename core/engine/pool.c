@@ -4,15 +4,16 @@
  * a backend that is entered by one thread at a time, and in pipeline.h for one that sends and
  * receives apart. A concurrent backend is called directly.
  *
- * One lock guards it all but the waiters' own words. It is never held while a backend is at work,
- * nor while waiters are told. `busy` of a connection is held in its place.
+ * One lock guards it all but the waiters' own words. It is not held while waiters are told, nor
+ * while a backend is at work, but for `abandon` and `drop`, which only note something. `busy` of a
+ * connection is held in its place.
  *
  * No call returns after its deadline: a waiter leaves wherever it is. No thread in here can be
  * cancelled: its stack holds what others work on.
  *
- * Invariant, whenever the lock is open: if something can be begun and a waiter is queued, then the
- * first one was woken, or is looking. A new caller may get the connection first; its batch then
- * includes that waiter.
+ * Invariant, whenever the lock is open: if a connection can be used and the queue is not empty, the
+ * head was woken or is running. A new caller may get the connection first; its batch then includes
+ * the head.
  */
 #include "pool.h"
 
@@ -137,18 +138,27 @@ static void vacate(idem__connection *connection)
     idem__cancel_restore(cancel_state);
 }
 
-/* Takes a connection, so that no fork() happens while it is opened or closed. */
-static void occupy(idem__connection *connection)
+/* Takes a connection, so that no fork() happens while it is opened or closed. @return false:
+   another thread's fork() took until the deadline */
+static bool occupy(idem__connection *connection, uint64_t deadline_ms)
 {
     idem__pool *pool = connection->pool;
+    bool in_time = true;
     int cancel_state = idem__cancel_hold();
     idem__inside_enter();
     (void)pthread_mutex_lock(&pool->lock);
-    while (pool->frozen || !is_at_rest(connection))
-        (void)pthread_cond_wait(&pool->changed, &pool->lock);
-    connection->busy = true;
-    connection->cancel_state = cancel_state;
+    while (in_time && (pool->frozen || !is_at_rest(connection)))
+        in_time = idem__clock_cond_wait(&pool->changed, &pool->lock, deadline_ms);
+    if (in_time) {
+        connection->busy = true;
+        connection->cancel_state = cancel_state;
+    }
     (void)pthread_mutex_unlock(&pool->lock);
+    if (!in_time) {
+        idem__inside_leave();
+        idem__cancel_restore(cancel_state);
+    }
+    return in_time;
 }
 
 int idem__pool_open(idem__pool *pool, uint64_t deadline_ms, idem_error *error)
@@ -156,7 +166,10 @@ int idem__pool_open(idem__pool *pool, uint64_t deadline_ms, idem_error *error)
     idem__connection *first = &pool->connections[0];
     if (idem__inside_is_orphan())
         return idem__inside_refuse(error) | IDEM_PERMANENT;
-    occupy(first);
+    if (!occupy(first, deadline_ms))
+        return idem_error_set(error, IDEM_ERR_UNAVAILABLE,
+                              "a fork() by another thread waits for calls that are under way; open "
+                              "it again later");
     int rc = idem__pool_open_connection(first, deadline_ms, error);
     vacate(first);
     return rc;
@@ -166,7 +179,7 @@ void idem__pool_close(idem__pool *pool)
 {
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *connection = &pool->connections[i];
-        occupy(connection);
+        (void)occupy(connection, UINT64_MAX);
         if (connection->backend)
             pool->ops->close(connection->backend);
         connection->backend = NULL;

@@ -87,7 +87,7 @@ static void *watch(void *argument)
                                         async->frozen ? UINT64_MAX : async->look_ms);
             continue;
         }
-        async->look_ms = 0; /* nobody has to say that it is to be sooner */
+        async->look_ms = 0; /* no signal is needed while this thread runs */
         bool all = idem__queue_see_to_time(async, now, DUE_AT_ONCE);
         async->look_ms = idem__timers_next_ms(&async->timers);
         if (all)

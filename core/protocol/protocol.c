@@ -349,9 +349,8 @@ static idem__step settle_answer(idem__call *call)
 /* ---------------------------------------------------------------------------------- all calls */
 
 typedef struct {
-    /* The call's first operation, and the one to go on with after a failure: what was read before
-       may be stale, so begin looks anew, and a claim's call starts from what is known of its
-       record. */
+    /* The first operation of the call. It is also the one after a failure, since what was read may
+       be stale. */
     idem__step (*first)(idem__call *call);
     idem__step (*answer)(idem__call *call); /* the operation was carried out */
 } behaviour;

@@ -13,7 +13,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define THREADS 4u
 #define KEYS    1000u
@@ -125,19 +124,6 @@ static void submit_all(void)
         (void)pthread_join(threads[i], NULL);
 }
 
-static void open_store(int row)
-{
-    char url[PLACE_URL_SIZE];
-    char name[48];
-    idem_error error;
-    (void)snprintf(name, sizeof name, "async-batches-%ld-%d", (long)getpid(), row);
-    place_url(url, sizeof url, "faulty+", name);
-    size_t len = strlen(url);
-    (void)snprintf(url + len, sizeof url - len, "timeout=60s&lease=10m");
-    ck_assert_msg(idem_open(url, &store, &error) == IDEM_OK, "%s", error.message);
-    ck_assert_msg(idem_async_open(store, &async, &error) == IDEM_OK, "%s", error.message);
-}
-
 /* Fails the op that is the fifth behind the gate, and then every fiftieth. */
 static void add_faults(const fault *with)
 {
@@ -178,7 +164,9 @@ START_TEST(two_thousand_calls_in_flight_have_one_answer_each)
 {
     uint64_t injected = 0;
     wrong = 0;
-    open_store(_i);
+    idem_error error;
+    store = place_open("faulty+", "async-batches", _i, "timeout=60s&lease=10m");
+    ck_assert_msg(idem_async_open(store, &async, &error) == IDEM_OK, "%s", error.message);
     add_faults(&faults[_i]);
     submit_all();
     ck_assert_uint_eq(idem_async_pending(async), 2 * KEYS);

@@ -6,6 +6,37 @@
 
 #define TIMEOUT_S 60.0
 
+static const char *store_url;
+static const char *unreachable_url;
+
+static int open_store(const char *params, const idem_options *options, idem_store **store,
+                      idem_error *error)
+{
+    return conformance_open_url(store_url, params, options, store, error);
+}
+
+static int open_unreachable(idem_store **store, idem_error *error)
+{
+    return idem_open(unreachable_url, store, error);
+}
+
+static void stay(void)
+{
+}
+
+const conformance_backend *conformance_at(const conformance_backend *own, const char *url,
+                                          const char *unreachable)
+{
+    static conformance_backend at;
+    at = *own;
+    store_url = url;
+    unreachable_url = unreachable;
+    at.open = open_store;
+    at.open_unreachable = unreachable ? open_unreachable : NULL;
+    at.cleanup = stay;
+    return &at;
+}
+
 typedef struct {
     const char *name;
     unsigned passed;

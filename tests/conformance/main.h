@@ -8,6 +8,12 @@
 
 #include "conformance.h"
 
+/** A backend whose store is at a URL: opened there, and there to stay.
+ *  @param unreachable  a URL where nothing is; NULL with CONFORMANCE_UNREACHABLE in `lacks`
+ *  @return static */
+const conformance_backend *conformance_at(const conformance_backend *own, const char *url,
+                                          const char *unreachable);
+
 /** Runs the suite. @return the process's exit code */
 int conformance_main(const conformance_backend *own);
 

@@ -60,9 +60,11 @@ for folder in core/* backends/* cli; do
   count=$((count + $(grep -c '' "$work/there")))
 done
 
-find tests -mindepth 1 -maxdepth 1 -type d -exec basename -- {} \; | sort >"$work/there"
-compare tests/README.md folders tests
-count=$((count + $(grep -c '' "$work/there")))
+for folder in tests tests/proofs; do
+  find "$folder" -mindepth 1 -maxdepth 1 -type d -exec basename -- {} \; | sort >"$work/there"
+  compare tests/README.md folders "$folder"
+  count=$((count + $(grep -c '' "$work/there")))
+done
 
 # The table of subjects: each file of core has a row, and what a row names is a test.
 for folder in core/*; do
@@ -82,7 +84,7 @@ done <"$work/tests"
 # Paths in documents and comments.
 # shellcheck disable=SC2046 # names without blanks, split on purpose
 grep -noE '\b(core|backends|cli|tests|cmake|include|examples|docs)/[A-Za-z0-9_./-]+\.(c|h|hpp|sh|md|txt|awk|pml|map|py|abi)\b' \
-  README.md CONTRIBUTING.md SECURITY.md docs/*.md tests/*.md tests/*/*.md $(find core backends cli include examples tests \
+  README.md CONTRIBUTING.md SECURITY.md docs/*.md tests/*.md tests/proofs/*/*.md $(find core backends cli include examples tests \
     -name '*.[ch]' -o -name '*.sh' -o -name 'CMakeLists.txt') | sort -u -t: -k1,1 -k3,3 |
   while IFS=: read -r file line path; do
     case $path in

@@ -22,7 +22,7 @@ IDEM_BUILD="$work/a build" sh "$root/tests/run.sh" no-such-stage >"$work/log" 2>
 grep -q 'the stages are: gcc' "$work/log" || fail "it does not list its stages"
 
 # Every script of the runner finds its files from here.
-grep -nE '^(\.|source) [^"]' "$root"/tests/*.sh "$root"/tests/*/*.sh "$root"/cmake/*.sh &&
+grep -nE '^(\.|source) [^"]' "$root"/tests/*.sh "$root"/tests/*/*.sh "$root"/tests/proofs/*/*.sh "$root"/cmake/*.sh &&
   fail "these are read relative to where one stands"
 
 # build.sh builds into a folder with a blank, given relative to where one stands.

@@ -2,28 +2,15 @@
 /* The suite on postgresql:///database over a unix socket. */
 #include "conformance_pg.h"
 
-static int open_store(const char *params, const idem_options *options, idem_store **store,
-                      idem_error *error)
-{
-    return open_with_params(server.url, params, options, store, error);
-}
-
-static int open_unreachable(idem_store **store, idem_error *error)
-{
-    return idem_open("postgresql:///postgres?host=/dev/null/no-such-folder", store, error);
-}
-
 int main(void)
 {
     static const conformance_backend backend = {
         .name = "postgresql",
         .lacks = PG_LACKS,
         .fresh = drop_table,
-        .open = open_store,
-        .open_unreachable = open_unreachable,
-        .cleanup = nothing,
     };
     pg_require();
     pg_start(&server, NULL);
-    return conformance_main(&backend);
+    return conformance_main(conformance_at(&backend, server.url,
+                                           "postgresql:///postgres?host=/dev/null/no-such-folder"));
 }

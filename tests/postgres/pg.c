@@ -1,56 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Servers that a test starts and stops. Each runs in a folder of its own and is known by its
- * process id alone. It ends with the process that started it: by pg_remove(), at exit, and on
- * Linux by the kernel if that process is killed.
- *
- * PostgreSQL refuses to run as root: there its programs run as the user `postgres`, or else
- * `nobody`.
- */
-#define _XOPEN_SOURCE 700 /* nftw() */
+/* PostgreSQL's own programs, as a user that is not root: they refuse to run as root. */
 #include "pg.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <glob.h>
-#include <grp.h>
-#include <netinet/in.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-#if defined(__linux__)
-#include <sys/prctl.h>
-#endif
 
-#define SKIPPED    77
 #define ARGS_MAX   64
 #define WAIT_TRIES 3000
 #define SQL_SIZE   4096
 
-static pg_server *running;
 static const char *const *starter; /* words in front of the server's own; NULL: none */
 static char programs[400];         /* the folder of initdb and postgres */
 
-static void fail(const char *what)
+static _Noreturn void fail(const pg_server *self, const char *what)
 {
-    (void)fprintf(stderr, "postgres: %s\n", what);
-    exit(EXIT_FAILURE);
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&pause, NULL);
+    child_fail(&self->process, what);
 }
 
 /* --------------------------------------------------------------------------------- is there one */
@@ -83,77 +53,7 @@ static bool find_programs(void)
 
 void pg_require(void)
 {
-    const char *must = getenv("IDEM_SKIPS_FAIL");
-    if (find_programs())
-        return;
-    (void)fprintf(stderr, "There is no PostgreSQL server to test with\n");
-    exit(must && strcmp(must, "1") == 0 ? EXIT_FAILURE : SKIPPED);
-}
-
-/* ------------------------------------------------------------------------------------ processes */
-
-static const struct passwd *other_user(void)
-{
-    const struct passwd *user = getpwnam("postgres");
-    return user ? user : getpwnam("nobody");
-}
-
-static void become_other(void)
-{
-    const struct passwd *user = other_user();
-    if (getuid() != 0)
-        return;
-    if (!user || setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
-        _exit(126);
-}
-
-static pid_t start(const char *folder, const char *const *words)
-{
-    char log[200];
-    pid_t owner = getpid();
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    (void)setpgid(0, 0); /* with its children */
-    become_other();
-#if defined(__linux__)
-    (void)prctl(PR_SET_PDEATHSIG, SIGQUIT);
-    if (getppid() != owner)
-        _exit(127);
-#endif
-    (void)snprintf(log, sizeof log, "%s/log", folder);
-    int null = open("/dev/null", O_RDWR);
-    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    (void)dup2(null, STDIN_FILENO);
-    (void)dup2(out, STDOUT_FILENO);
-    (void)dup2(out, STDERR_FILENO);
-    if (chdir(folder) != 0)
-        _exit(127);
-    (void)setenv("LC_ALL", "C", 1);
-    (void)execvp(words[0], (char *const *)(uintptr_t)words);
-    _exit(127);
-}
-
-pid_t pg_spawn(const char *folder, const char *const *words)
-{
-    pid_t pid = start(folder, words);
-    if (pid < 0)
-        fail("fork() failed");
-    return pid;
-}
-
-static void run_to_end(const char *folder, const char *const *words)
-{
-    int status = 0;
-    pid_t pid = pg_spawn(folder, words);
-    while (waitpid(pid, &status, 0) < 0)
-        continue;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        char log[200];
-        (void)snprintf(log, sizeof log, "%s failed: see %s/log", words[0], folder);
-        fail(log);
-    }
+    child_require(find_programs(), "There is no PostgreSQL server to test with");
 }
 
 static void program(char path[500], const char *name)
@@ -161,31 +61,9 @@ static void program(char path[500], const char *name)
     (void)snprintf(path, 500, "%s/%s", programs, name);
 }
 
-int pg_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        fail("no port is free");
-    (void)close(fd);
-    return ntohs(address.sin_port);
-}
+/* ------------------------------------------------------------------------------ start and stop */
 
-/* -------------------------------------------------------------------------------- start and
-   stop */
-
-static bool has_ended(pg_server *self)
-{
-    if (waitpid(self->pid, NULL, WNOHANG) == 0)
-        return false;
-    self->pid = 0;
-    return true;
-}
-
-static bool answers(const pg_server *self)
+static bool answers(const child_process *self)
 {
     char words[300];
     (void)snprintf(words, sizeof words,
@@ -197,8 +75,19 @@ static bool answers(const pg_server *self)
     return ready;
 }
 
-static bool launch(pg_server *self, const char *const *options)
+static void write_urls(pg_server *self)
 {
+    (void)snprintf(self->url, sizeof self->url,
+                   "postgresql:///postgres?host=%s&port=%d&user=postgres", self->folder,
+                   self->port);
+    (void)snprintf(self->tcp_url, sizeof self->tcp_url,
+                   "postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable&gssencmode=disable",
+                   self->port);
+}
+
+static bool launch(child_process *process, const char *const *options)
+{
+    pg_server *self = (pg_server *)process;
     char path[500];
     char port[16];
     char data[160];
@@ -215,99 +104,33 @@ static bool launch(pg_server *self, const char *const *options)
     program(path, "postgres");
     (void)snprintf(port, sizeof port, "%d", self->port);
     (void)snprintf(data, sizeof data, "%s/data", self->folder);
-    self->owner = getpid();
-    self->pid = pg_spawn(self->folder, args);
-    for (int i = 0; i < WAIT_TRIES && !has_ended(self); i++) {
-        if (answers(self))
-            return true;
-        pause_ms(10);
-    }
-    pg_stop(self, SIGQUIT);
-    return false;
+    write_urls(self);
+    return child_launch(process, args);
 }
+
+static const child_kind kind = {
+    .name = "pg",
+    .answers = answers,
+    .launch = launch,
+    .end = SIGQUIT,
+    .death = SIGQUIT,
+    .never_root = true,
+};
 
 void pg_stop(pg_server *self, int how)
 {
-    if (self->pid <= 0 || self->owner != getpid())
-        return;
-    (void)kill(-self->pid, SIGCONT);
-    if (how == SIGKILL)
-        (void)kill(-self->pid, SIGKILL);
-    else
-        (void)kill(self->pid, how);
-    for (int i = 0; i < WAIT_TRIES && !has_ended(self); i++)
-        pause_ms(10);
-    if (self->pid > 0) {
-        (void)kill(-self->pid, SIGKILL);
-        (void)waitpid(self->pid, NULL, 0);
-    }
-    self->pid = 0;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
-{
-    (void)status;
-    (void)type;
-    (void)at;
-    return remove(path);
+    child_stop(&self->process, how);
 }
 
 void pg_remove(pg_server *self)
 {
-    if (self->owner != getpid())
-        return;
-    pg_stop(self, SIGQUIT);
-    for (pg_server **at = &running; *at; at = &(*at)->next) {
-        if (*at == self) {
-            *at = self->next;
-            break;
-        }
-    }
-    for (int i = 0; i < 100 && access(self->folder, F_OK) == 0; i++) {
-        (void)nftw(self->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-        pause_ms(i);
-    }
+    child_remove(&self->process);
 }
 
-/* Forked tests run it too: what they did not start is not theirs. */
-static void remove_all(void)
+static void make(pg_server *self)
 {
-    pg_server *next;
-    for (pg_server *at = running; at; at = next) {
-        next = at->next;
-        pg_remove(at);
-    }
-}
-
-static void make_folder(pg_server *self)
-{
-    static bool registered;
-    const char *parent = getenv("TMPDIR");
-    const struct passwd *user = other_user();
     memset(self, 0, sizeof *self);
-    (void)snprintf(self->folder, sizeof self->folder, "%.60s/idem-pg-XXXXXX",
-                   parent && *parent ? parent : "/tmp");
-    if (!mkdtemp(self->folder))
-        fail("no folder can be made");
-    if (getuid() == 0 && (!user || chown(self->folder, user->pw_uid, user->pw_gid) != 0))
-        fail("there is no user to run it as");
-    (void)chmod(self->folder, 0755);
-    if (!registered && atexit(remove_all) == 0)
-        registered = true;
-    self->next = running;
-    self->owner = getpid();
-    running = self;
-}
-
-static void take_port(pg_server *self)
-{
-    self->port = pg_free_port();
-    (void)snprintf(self->url, sizeof self->url,
-                   "postgresql:///postgres?host=%s&port=%d&user=postgres", self->folder,
-                   self->port);
-    (void)snprintf(self->tcp_url, sizeof self->tcp_url,
-                   "postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable&gssencmode=disable",
-                   self->port);
+    child_make(&self->process, &kind);
 }
 
 /* What a test does not wait for: syncing the files of a cluster that is thrown away. */
@@ -317,7 +140,7 @@ static void write_settings(const pg_server *self)
     (void)snprintf(path, sizeof path, "%s/data/postgresql.conf", self->folder);
     FILE *file = fopen(path, "a");
     if (!file)
-        fail("its settings can't be written");
+        fail(self, "its settings can't be written");
     (void)fprintf(file, "fsync = off\nmax_connections = 60\nshared_buffers = 16MB\n"
                         "listen_addresses = '127.0.0.1'\nmax_wal_senders = 4\n"
                         "wal_level = replica\nhot_standby = on\nmax_prepared_transactions = 4\n");
@@ -328,19 +151,14 @@ void pg_start(pg_server *self, const char *const *options)
 {
     char path[500];
     char data[160];
-    make_folder(self);
+    make(self);
     program(path, "initdb");
     (void)snprintf(data, sizeof data, "%s/data", self->folder);
     const char *init[] = {path,    "-D", data, "-U",   "postgres",          "-A",
                           "trust", "-N", "-E", "UTF8", "--no-instructions", NULL};
-    run_to_end(self->folder, init);
+    child_run_to_end(&self->process, init);
     write_settings(self);
-    for (int i = 0; i < 5; i++) {
-        take_port(self);
-        if (launch(self, options))
-            return;
-    }
-    fail("does not start");
+    child_start(&self->process, options);
 }
 
 static void copy_from(const pg_server *self, const pg_server *primary, const char *name)
@@ -353,7 +171,7 @@ static void copy_from(const pg_server *self, const pg_server *primary, const cha
     (void)snprintf(from, sizeof from, "host=%s port=%d user=postgres application_name=%s",
                    primary->folder, primary->port, name);
     const char *copy[] = {path, "-D", data, "-R", "-N", "-c", "fast", "-d", from, NULL};
-    run_to_end(self->folder, copy);
+    child_run_to_end(&self->process, copy);
 }
 
 void pg_start_with(const char *const *words)
@@ -364,7 +182,7 @@ void pg_start_with(const char *const *words)
 void pg_use_tls(pg_server *self, const char *script)
 {
     const char *const words[] = {"sh", script, self->folder, NULL};
-    run_to_end(self->folder, words);
+    child_run_to_end(&self->process, words);
     for (const char *const *name = (const char *const[]){"server", "named", "expired", NULL}; *name;
          name++) {
         char path[200];
@@ -375,14 +193,9 @@ void pg_use_tls(pg_server *self, const char *script)
 
 void pg_start_standby(pg_server *self, const pg_server *primary, const char *name)
 {
-    make_folder(self);
+    make(self);
     copy_from(self, primary, name);
-    for (int i = 0; i < 5; i++) {
-        take_port(self);
-        if (launch(self, NULL))
-            return;
-    }
-    fail("a standby does not start");
+    child_start(&self->process, NULL);
 }
 
 void pg_again(pg_server *self, const char *const *options)
@@ -391,11 +204,11 @@ void pg_again(pg_server *self, const char *const *options)
     /* The sessions of a server that was killed end by themselves, and hold its memory until then.
        */
     for (int i = 0; i < 100; i++) {
-        if (launch(self, options))
+        if (launch(&self->process, options))
             return;
-        pause_ms(100);
+        child_pause_ms(100);
     }
-    fail("does not start again");
+    fail(self, "does not start again");
 }
 
 void pg_follow(pg_server *self, const pg_server *primary, const char *name)
@@ -403,10 +216,7 @@ void pg_follow(pg_server *self, const pg_server *primary, const char *name)
     char data[160];
     pg_stop(self, SIGKILL);
     (void)snprintf(data, sizeof data, "%s/data", self->folder);
-    for (int i = 0; i < 100 && access(data, F_OK) == 0; i++) {
-        (void)nftw(data, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-        pause_ms(i);
-    }
+    child_remove_folder(data);
     copy_from(self, primary, name);
     pg_again(self, NULL);
 }
@@ -428,7 +238,7 @@ PGconn *pg_connect(const pg_server *self)
                    self->folder, self->port);
     PGconn *conn = PQconnectdb(words);
     if (PQstatus(conn) != CONNECTION_OK)
-        fail(PQerrorMessage(conn));
+        fail(self, PQerrorMessage(conn));
     return conn;
 }
 
@@ -442,7 +252,7 @@ static void carry_out(const pg_server *self, char *value, size_t size, const cha
     ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
         (void)fprintf(stderr, "%s\n", sql);
-        fail(PQerrorMessage(conn));
+        fail(self, PQerrorMessage(conn));
     }
     if (value)
         (void)snprintf(value, size, "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
@@ -482,7 +292,7 @@ void pg_await(const pg_server *self, const char *question, long long number)
     for (int i = 0; i < WAIT_TRIES; i++) {
         if (pg_number(self, "%s", question) == number)
             return;
-        pause_ms(10);
+        child_pause_ms(10);
     }
-    fail(question);
+    fail(self, question);
 }

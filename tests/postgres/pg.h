@@ -1,31 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A PostgreSQL server of the test's own: on a unix socket and a free port, in a temporary folder,
- * run by a user that is not root, stopped at the end whatever happens. No other server is ever
- * touched.
- */
+/* A PostgreSQL server of the test's own: on a free port, and on a unix socket in its folder. */
 #ifndef IDEM_TESTS_PG_H
 #define IDEM_TESTS_PG_H
 
-#include <libpq-fe.h>
+#include "child.h"
 
-#include <stdbool.h>
-#include <sys/types.h>
+#include <libpq-fe.h>
 
 #define PG_URL_SIZE 400
 
-typedef struct pg_server {
-    struct pg_server *next; /* in the list of those that have to be stopped */
-    pid_t pid;              /* 0: not running */
-    pid_t owner;            /* the process that started it */
-    int port;
-    char folder[128];      /* of data, socket and log */
+typedef struct {
+    CHILD;                 /* its folder has data, socket and log */
     char url[PG_URL_SIZE]; /* postgresql:///postgres over the socket */
     char tcp_url[PG_URL_SIZE];
 } pg_server;
 
 /** Leaves the program if there is no server to test with: as a failure where IDEM_SKIPS_FAIL=1,
-    else as *  one that ctest calls skipped. */
+    else as one that ctest calls skipped. */
 void pg_require(void);
 
 /** Makes a cluster and starts it; ends the program if it does not answer. For the main thread.
@@ -84,11 +75,5 @@ long long pg_number(const pg_server *self, const char *format, ...)
 
 /** Waits until a question gives a number; ends the test after half a minute. */
 void pg_await(const pg_server *self, const char *question, long long number);
-
-/** A port that nobody listens on at this moment. */
-int pg_free_port(void);
-
-/** Runs a program of PostgreSQL's (or another's) as its user, in the background. @return its id */
-pid_t pg_spawn(const char *folder, const char *const *words);
 
 #endif

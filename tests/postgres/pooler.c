@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* pgbouncer: its settings, a start that is waited for, its end. One at a time. */
+/* pgbouncer: its settings, and when it answers. One at a time. */
 #include "pooler.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define SKIPPED 77
+#define URL "postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable&gssencmode=disable"
 
-static pid_t pooler;
-static pid_t owner;
+static child_process pooler;
 
 static const char *program(void)
 {
@@ -28,30 +23,29 @@ static const char *program(void)
 
 void pooler_require(void)
 {
-    const char *must = getenv("IDEM_SKIPS_FAIL");
-    if (program())
-        return;
-    (void)fprintf(stderr, "There is no pgbouncer to test with\n");
-    exit(must && strcmp(must, "1") == 0 ? EXIT_FAILURE : SKIPPED);
+    child_require(program() != NULL, "There is no pgbouncer to test with");
 }
 
-static void write_settings(const char *path, const pg_server *server, const char *mode, int port)
+/* @param options  the server's folder, its port, and the mode */
+static void write_settings(const child_process *self, const char *path, const char *const *options)
 {
     FILE *file = fopen(path, "w");
     if (!file)
-        abort();
+        child_fail(self, "its settings can't be written");
     (void)fprintf(
         file,
-        "[databases]\n* = host=%s port=%d user=postgres\n[pgbouncer]\n"
+        "[databases]\n* = host=%s port=%s user=postgres\n[pgbouncer]\n"
         "listen_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
         "auth_type = any\npool_mode = %s\ndefault_pool_size = 3\n"
         "max_client_conn = 200\nlogfile = \nignore_startup_parameters = extra_float_digits\n",
-        server->folder, server->port, port, mode);
+        options[0], options[1], self->port, options[2]);
     (void)fclose(file);
 }
 
-static bool answers(const char *url)
+static bool answers(const child_process *self)
 {
+    char url[160];
+    (void)snprintf(url, sizeof url, URL, self->port);
     PGconn *conn = PQconnectdb(url);
     PGresult *result = PQexec(conn, "SELECT 1");
     bool ready = PQresultStatus(result) == PGRES_TUPLES_OK;
@@ -60,34 +54,34 @@ static bool answers(const char *url)
     return ready;
 }
 
+static bool launch(child_process *self, const char *const *options)
+{
+    char path[160];
+    const char *const words[] = {program(), path, NULL};
+    (void)snprintf(path, sizeof path, "%s/pgbouncer.ini", self->folder);
+    write_settings(self, path, options);
+    return child_launch(self, words);
+}
+
+static const child_kind kind = {
+    .name = "pgbouncer",
+    .answers = answers,
+    .launch = launch,
+    .end = SIGTERM,
+    .death = SIGQUIT,
+    .never_root = true,
+};
+
 void pooler_start(const pg_server *server, const char *mode, char *url, size_t size)
 {
-    char path[200];
-    struct timespec pause = {.tv_nsec = 10000000};
-    int port = pg_free_port();
-    (void)snprintf(path, sizeof path, "%s/pgbouncer.ini", server->folder);
-    write_settings(path, server, mode, port);
-    const char *words[] = {program(), path, NULL};
-    pooler = pg_spawn(server->folder, words);
-    owner = getpid();
-    (void)atexit(pooler_stop);
-    (void)snprintf(url, size,
-                   "postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable&gssencmode=disable",
-                   port);
-    for (int i = 0; i < 1000; i++) {
-        if (answers(url))
-            return;
-        (void)nanosleep(&pause, NULL);
-    }
-    (void)fprintf(stderr, "pgbouncer does not answer\n");
-    exit(EXIT_FAILURE);
+    char port[16];
+    (void)snprintf(port, sizeof port, "%d", server->port);
+    child_make(&pooler, &kind);
+    child_start(&pooler, (const char *const[]){server->folder, port, mode, NULL});
+    (void)snprintf(url, size, URL, pooler.port);
 }
 
 void pooler_stop(void)
 {
-    if (pooler <= 0 || owner != getpid())
-        return;
-    (void)kill(pooler, SIGTERM);
-    (void)waitpid(pooler, NULL, 0);
-    pooler = 0;
+    child_remove(&pooler);
 }

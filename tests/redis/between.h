@@ -23,14 +23,8 @@ static inline void count_retry(void *user, const idem_event *event)
 
 static inline idem_store *open_between(const char *params)
 {
-    char url[200];
-    idem_store *opened = NULL;
     idem_options options = {.size = sizeof options, .on_event = count_retry};
-    (void)snprintf(url, sizeof url, "%s?%s", proxy_url(between), *params ? params : PATIENT);
-    for (int i = 0; i < 20 && idem_open_with(url, &options, &opened, &err) != IDEM_OK; i++)
-        continue; /* with a short time-out on a busy machine */
-    ck_assert_msg(opened != NULL, "%s", err.message);
-    return opened;
+    return open_hasty(proxy_url(between), *params ? params : PATIENT, &options);
 }
 
 static inline void set_up(void)

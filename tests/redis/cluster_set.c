@@ -5,43 +5,21 @@
  */
 #include "cluster_set.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "loopback.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #define OPTIONS_MAX 40
 #define TRIES       3000
 #define TRY_MS      10
 #define KEYS_MAX    1000
 
-static void fail(const char *what)
+static _Noreturn void fail(const char *what)
 {
     (void)fprintf(stderr, "cluster: %s\n", what);
     exit(EXIT_FAILURE);
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&pause, NULL);
-}
-
-int cluster_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        fail("no port is free");
-    (void)close(fd);
-    return ntohs(address.sin_port);
 }
 
 /* --------------------------------------------------------------------------------- waiting */
@@ -64,7 +42,7 @@ static void await_field(const server *node, const char *name, long value)
     for (int i = 0; i < TRIES; i++) {
         if (field(node, name) == value)
             return;
-        pause_ms(TRY_MS);
+        child_pause_ms(TRY_MS);
     }
     fail(name);
 }
@@ -83,7 +61,7 @@ static void await_acquaintance(const cluster_set *self, size_t node, size_t coun
         free(nodes);
         if (known && field(&self->nodes[node], "cluster_known_nodes:") == (long)count)
             return;
-        pause_ms(TRY_MS);
+        child_pause_ms(TRY_MS);
     }
     fail("the nodes do not meet");
 }
@@ -100,7 +78,7 @@ void cluster_await_replicas(const cluster_set *self, size_t node, size_t replica
         free(info);
         if (online >= replicas)
             return;
-        pause_ms(TRY_MS);
+        child_pause_ms(TRY_MS);
     }
     fail("a replica does not come");
 }
@@ -119,7 +97,7 @@ void cluster_await_role(const cluster_set *self, size_t node, bool master)
     for (int i = 0; i < TRIES; i++) {
         if (cluster_is_master(self, node) == master)
             return;
-        pause_ms(TRY_MS);
+        child_pause_ms(TRY_MS);
     }
     fail(master ? "a replica does not take over" : "a master does not give up");
 }
@@ -148,12 +126,12 @@ static void start_node(cluster_set *self, const char *const *more)
     for (; more && *more && count < OPTIONS_MAX - 1; more++)
         options[count++] = *more;
     if (self->tls) {
-        self->ports[node] = cluster_free_port();
+        self->ports[node] = loopback_free_port();
         (void)snprintf(tls, sizeof tls, "%d", self->ports[node]);
         options[count++] = "--tls-port";
         options[count++] = tls;
     }
-    self->bus[node] = cluster_free_port();
+    self->bus[node] = loopback_free_port();
     (void)snprintf(bus, sizeof bus, "%d", self->bus[node]);
     server_start(&self->nodes[node], options);
     if (!self->tls)
@@ -350,7 +328,7 @@ static void await_epoch(const cluster_set *self, size_t node)
         while (is_running_master(self, i) && epoch_of(self, node, i) != epoch) {
             if (tries++ == TRIES)
                 fail("an epoch does not get around");
-            pause_ms(1);
+            child_pause_ms(1);
         }
     }
 }

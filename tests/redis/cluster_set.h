@@ -65,9 +65,6 @@ void cluster_await_replicas(const cluster_set *self, size_t node, size_t replica
 /** Removes the keys of all masters. */
 void cluster_flush(const cluster_set *self);
 
-/** A port that is free now, such as for `cluster-port`. */
-int cluster_free_port(void);
-
 /** Stops all nodes and removes their folders. */
 void cluster_remove(cluster_set *self);
 

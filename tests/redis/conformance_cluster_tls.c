@@ -8,28 +8,9 @@
 
 static cluster_set cluster;
 
-static int open_store(const char *params, const idem_options *options, idem_store **store,
-                      idem_error *error)
-{
-    char all[600];
-    bool more = params && *params;
-    (void)snprintf(all, sizeof all, "tls_ca=%s/ca.crt%s%s", tls_certificates(), more ? "&" : "",
-                   more ? params : "");
-    return conformance_open_url(cluster.url, all, options, store, error);
-}
-
-static int open_unreachable(idem_store **store, idem_error *error)
-{
-    return idem_open("rediss+cluster://127.0.0.1:1,127.0.0.1:2?timeout=300ms", store, error);
-}
-
 static void flush(void)
 {
     cluster_flush(&cluster);
-}
-
-static void nothing(void)
-{
 }
 
 int main(void)
@@ -38,13 +19,13 @@ int main(void)
         .name = "rediss+cluster",
         .lacks = IDEM_TRAIT_CLOCK | IDEM_TRAIT_PURGE,
         .fresh = flush,
-        .open = open_store,
-        .open_unreachable = open_unreachable,
-        .cleanup = nothing,
     };
+    char url[SERVER_URL_SIZE + 160];
     server_require();
     cluster_start_tls(&cluster, 3, tls_certificates());
-    int rc = conformance_main(&backend);
+    (void)snprintf(url, sizeof url, "%s?tls_ca=%s/ca.crt", cluster.url, tls_certificates());
+    int rc = conformance_main(
+        conformance_at(&backend, url, "rediss+cluster://127.0.0.1:1,127.0.0.1:2?timeout=300ms"));
     cluster_remove(&cluster);
     return rc;
 }

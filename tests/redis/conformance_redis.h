@@ -16,8 +16,4 @@ static inline void empty_server(void)
     server_do(&redis, "FLUSHALL");
 }
 
-static inline void nothing(void)
-{
-}
-
 #endif

@@ -5,17 +5,6 @@
 
 static sentinel_set set;
 
-static int open_store(const char *params, const idem_options *options, idem_store **store,
-                      idem_error *error)
-{
-    return conformance_open_url(set.url, params, options, store, error);
-}
-
-static int open_unreachable(idem_store **store, idem_error *error)
-{
-    return idem_open("redis+sentinel://127.0.0.1:1/shop?timeout=300ms", store, error);
-}
-
 static void flush(void)
 {
     server_do(&set.nodes[0], "FLUSHALL");
@@ -27,14 +16,11 @@ int main(void)
         .name = "redis+sentinel",
         .lacks = REDIS_LACKS,
         .fresh = flush,
-        .open = open_store,
-        .open_unreachable = open_unreachable,
-        .cleanup = nothing,
     };
-    (void)empty_server;
     server_require();
     sentinel_set_start(&set, SENTINEL_SET_CALM_MS);
-    int rc = conformance_main(&backend);
+    int rc = conformance_main(
+        conformance_at(&backend, set.url, "redis+sentinel://127.0.0.1:1/shop?timeout=300ms"));
     sentinel_set_remove(&set);
     return rc;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The proxy's thread serves all its connections with one poll(). A command is carried out in one
- * go: it is taken from the client, sent to the server, and its reply is awaited and handed back,
- * so that a rule is about one command and one reply. The rules are behind a lock.
+ * A hook of the relay. A command is carried out in one go: it is taken from the client, sent to the
+ * server, and its reply is awaited and handed back, so that a rule is about one command and one
+ * reply. The rules are behind a lock.
  */
 #define _GNU_SOURCE /* memmem() */
 #include "proxy.h"
 
 #include "loopback.h"
+#include "relay.h"
 
 #include <hiredis/hiredis.h>
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -19,56 +19,47 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#define LINKS_MAX 128
 #define RULES_MAX 8
 
+/* What a client has sent of commands that are not carried out yet. */
 typedef struct {
-    int client; /* -1: free */
-    int server;
-    bool stalled;
-    char *data; /* of a command that is not whole yet */
     size_t len;
     size_t capacity;
-} link_state;
+    char data[];
+} sent;
 
 struct proxy {
-    pthread_t thread;
+    relay *relay;
     pthread_mutex_t lock;
-    int listener;
-    int wake[2];
-    int upstream;
     char url[PROXY_URL_SIZE];
     proxy_rule rules[RULES_MAX];
     size_t rule_count;
     int hits;
-    int connections;
-    link_state links[LINKS_MAX];
 };
+
+/* A client's turn. */
+typedef struct {
+    proxy *self;
+    relay *relay;
+    relay_link *link;
+    sent *sent;
+} exchange;
+
+static int client_of(const exchange *at)
+{
+    return relay_link_socket(at->link, RELAY_TO_CLIENT);
+}
+
+static bool say(const exchange *at, const char *text)
+{
+    return loopback_send_all(client_of(at), text, strlen(text));
+}
 
 static void die(const char *what)
 {
     perror(what);
     abort();
-}
-
-/* --------------------------------------------------------------------------------------- links */
-
-static void end(link_state *at)
-{
-    (void)close(at->client);
-    (void)close(at->server);
-    free(at->data);
-    memset(at, 0, sizeof *at);
-    at->client = -1;
-}
-
-static void reset(link_state *at)
-{
-    struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    (void)setsockopt(at->client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    end(at);
 }
 
 /* ------------------------------------------------------------------------------------ commands */
@@ -84,33 +75,34 @@ static const char *read_count(const char *at, const char *limit, size_t *count)
 }
 
 /* The length of the command at the front; 0: it is not whole. */
-static size_t command_len(const link_state *link)
+static size_t command_len(const sent *from)
 {
     size_t words;
     size_t len;
-    const char *limit = link->data + link->len;
-    const char *at = link->len ? read_count(link->data, limit, &words) : NULL;
+    const char *limit = from->data + from->len;
+    const char *at = from->len ? read_count(from->data, limit, &words) : NULL;
     for (size_t i = 0; at && i < words; i++) {
         at = at < limit ? read_count(at, limit, &len) : NULL;
         if (at && (size_t)(limit - at) < len + 2)
             return 0;
         at = at ? at + len + 2 : NULL;
     }
-    return at ? (size_t)(at - link->data) : 0;
+    return at ? (size_t)(at - from->data) : 0;
 }
 
 /* Sends a command on, and gives its reply back if `deliver`. @return false: a side has gone */
-static bool pass(link_state *link, size_t len, bool deliver)
+static bool pass(const exchange *at, size_t len, bool deliver)
 {
+    int server = relay_link_socket(at->link, RELAY_TO_SERVER);
     char chunk[65536];
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
-    bool alive = loopback_send_all(link->server, link->data, len);
+    bool alive = loopback_send_all(server, at->sent->data, len);
     while (alive && !reply) {
-        ssize_t count = recv(link->server, chunk, sizeof chunk, 0);
+        ssize_t count = recv(server, chunk, sizeof chunk, 0);
         alive = count > 0;
         if (alive && deliver)
-            alive = loopback_send_all(link->client, chunk, (size_t)count);
+            alive = loopback_send_all(client_of(at), chunk, (size_t)count);
         if (alive && (redisReaderFeed(reader, chunk, (size_t)count) != REDIS_OK ||
                       redisReaderGetReply(reader, &reply) != REDIS_OK))
             alive = false;
@@ -150,41 +142,39 @@ static bool find_rule(proxy *self, const char *data, size_t len, bool whole, pro
 }
 
 /* So much later that it is not taken along with the reply before it. */
-static bool send_later(int fd, const char *text)
+static bool say_later(const exchange *at, const char *text)
 {
     (void)poll(NULL, 0, 1);
-    return loopback_send_all(fd, text, strlen(text));
+    return say(at, text);
 }
 
 /* @return false: the connection is to end */
-static bool carry_out(proxy *self, link_state *link, size_t len)
+static bool carry_out(const exchange *at, size_t len)
 {
     proxy_rule rule;
-    if (!find_rule(self, link->data, len, true, &rule))
-        return pass(link, len, true);
+    if (!find_rule(at->self, at->sent->data, len, true, &rule))
+        return pass(at, len, true);
     switch (rule.action) {
     case PROXY_LOSE_REPLY:
-        (void)pass(link, len, false);
+        (void)pass(at, len, false);
         return false;
     case PROXY_RESET:
-        reset(link);
+        relay_link_fault(at->relay, at->link, RELAY_RESET);
         return true;
     case PROXY_ANSWER:
-        return loopback_send_all(link->client, rule.text, strlen(rule.text));
+        return say(at, rule.text);
     case PROXY_REWRITE:
-        return pass(link, len, false) &&
-               loopback_send_all(link->client, rule.text, strlen(rule.text));
+        return pass(at, len, false) && say(at, rule.text);
     case PROXY_STRAY_BEFORE:
-        return loopback_send_all(link->client, rule.text, strlen(rule.text)) &&
-               pass(link, len, true);
+        return say(at, rule.text) && pass(at, len, true);
     case PROXY_STRAY_AFTER:
-        return pass(link, len, true) && send_later(link->client, rule.text);
+        return pass(at, len, true) && say_later(at, rule.text);
     case PROXY_STALL:
-        link->stalled = true;
+        relay_link_fault(at->relay, at->link, RELAY_STALL);
         return true;
     case PROXY_CALL:
         rule.call(rule.user);
-        return pass(link, len, true);
+        return pass(at, len, true);
     case PROXY_CLOSE:
     case PROXY_CLOSE_EARLY:
     case PROXY_ANSWER_EARLY:
@@ -193,128 +183,66 @@ static bool carry_out(proxy *self, link_state *link, size_t len)
     return false;
 }
 
-static void act_early(proxy *self, link_state *link)
+static void act_early(const exchange *at)
 {
     proxy_rule rule;
-    if (link->len == 0 || !find_rule(self, link->data, link->len, false, &rule))
+    if (at->sent->len == 0 || !find_rule(at->self, at->sent->data, at->sent->len, false, &rule))
         return;
-    if (rule.action == PROXY_CLOSE_EARLY) {
-        end(link);
-        return;
-    }
-    (void)loopback_send_all(link->client, rule.text, strlen(rule.text));
-    link->stalled = true;
+    if (rule.action == PROXY_ANSWER_EARLY)
+        (void)say(at, rule.text);
+    relay_link_fault(at->relay, at->link,
+                     rule.action == PROXY_CLOSE_EARLY ? RELAY_CLOSE : RELAY_STALL);
 }
 
-static bool read_more(link_state *link)
+/* @return what the client has sent in all, and not been answered to */
+static sent *keep(relay_link *at, const char *data, size_t len)
 {
-    if (link->capacity - link->len < 65536) {
-        link->capacity = link->capacity ? 2 * link->capacity : 131072;
-        link->data = realloc(link->data, link->capacity);
-        if (!link->data)
+    sent *from = *relay_link_state(at);
+    size_t before = from ? from->len : 0;
+    if (!from || from->capacity - before < len) {
+        size_t capacity = 2 * (before + len);
+        from = realloc(from, sizeof *from + capacity);
+        if (!from)
             die("realloc");
+        from->capacity = capacity;
+        *relay_link_state(at) = from;
     }
-    ssize_t count = recv(link->client, link->data + link->len, link->capacity - link->len, 0);
-    link->len += count > 0 ? (size_t)count : 0;
-    return count > 0;
+    memcpy(from->data + before, data, len);
+    from->len = before + len;
+    return from;
 }
 
-static void serve(proxy *self, link_state *link)
+static void take(void *user, relay *between, relay_link *at, const char *data, size_t len)
 {
-    size_t len = 0;
-    if (!read_more(link)) {
-        end(link);
-        return;
-    }
-    while (link->client >= 0 && !link->stalled && (len = command_len(link)) > 0) {
-        if (!carry_out(self, link, len)) {
-            end(link);
-            return;
-        }
-        if (link->client >= 0) {
-            link->len -= len;
-            memmove(link->data, link->data + len, link->len);
+    const exchange about = {user, between, at, keep(at, data, len)};
+    while (relay_link_serves(at) && (len = command_len(about.sent)) > 0) {
+        if (!carry_out(&about, len)) {
+            relay_link_fault(between, at, RELAY_CLOSE);
+        } else if (relay_link_serves(at)) {
+            about.sent->len -= len;
+            memmove(about.sent->data, about.sent->data + len, about.sent->len);
         }
     }
-    if (link->client >= 0 && !link->stalled)
-        act_early(self, link);
+    if (relay_link_serves(at))
+        act_early(&about);
 }
 
-/* ---------------------------------------------------------------------------------- the thread */
-
-static void take_client(proxy *self)
-{
-    link_state *at = self->links;
-    int client = accept(self->listener, NULL, NULL);
-    while (at->client >= 0)
-        at++;
-    if (client < 0 || at == self->links + LINKS_MAX)
-        die("accept");
-    loopback_send_at_once(client);
-    at->client = client;
-    at->server = loopback_dial(self->upstream);
-    (void)pthread_mutex_lock(&self->lock);
-    self->connections++;
-    (void)pthread_mutex_unlock(&self->lock);
-    if (at->server < 0)
-        end(at);
-}
-
-static void *run(void *user)
-{
-    proxy *self = user;
-    struct pollfd fds[LINKS_MAX + 2];
-    for (;;) {
-        fds[0] = (struct pollfd){.fd = self->wake[0], .events = POLLIN};
-        fds[1] = (struct pollfd){.fd = self->listener, .events = POLLIN};
-        for (size_t i = 0; i < LINKS_MAX; i++) {
-            const link_state *at = &self->links[i];
-            fds[i + 2] = (struct pollfd){.fd = at->stalled ? -1 : at->client, .events = POLLIN};
-        }
-        if (poll(fds, LINKS_MAX + 2, -1) < 0 && errno != EINTR)
-            die("poll");
-        if (fds[0].revents)
-            return NULL;
-        for (size_t i = 0; i < LINKS_MAX; i++) {
-            if (fds[i + 2].revents && self->links[i].client >= 0)
-                serve(self, &self->links[i]);
-        }
-        if (fds[1].revents)
-            take_client(self);
-    }
-}
+/* ------------------------------------------------------------------------------- for the tests */
 
 proxy *proxy_start(int port)
 {
-    int own_port = 0;
     proxy *self = calloc(1, sizeof *self);
     if (!self)
         die("calloc");
-    self->upstream = port;
-    for (size_t i = 0; i < LINKS_MAX; i++)
-        self->links[i].client = -1;
-    self->listener = loopback_listen(LINKS_MAX, &own_port);
-    if (self->listener < 0 || pipe(self->wake) != 0)
-        die("listen");
-    (void)snprintf(self->url, sizeof self->url, "redis://127.0.0.1:%d", own_port);
     (void)pthread_mutex_init(&self->lock, NULL);
-    if (pthread_create(&self->thread, NULL, run, self) != 0)
-        die("pthread_create");
+    self->relay = relay_start_with(&(relay_options){.port = port, .take = take, .user = self});
+    (void)snprintf(self->url, sizeof self->url, "redis://127.0.0.1:%d", relay_port(self->relay));
     return self;
 }
 
 void proxy_stop(proxy *self)
 {
-    if (write(self->wake[1], "", 1) != 1)
-        die("write");
-    (void)pthread_join(self->thread, NULL);
-    for (size_t i = 0; i < LINKS_MAX; i++) {
-        if (self->links[i].client >= 0)
-            end(&self->links[i]);
-    }
-    (void)close(self->listener);
-    (void)close(self->wake[0]);
-    (void)close(self->wake[1]);
+    relay_stop(self->relay);
     (void)pthread_mutex_destroy(&self->lock);
     free(self);
 }
@@ -351,8 +279,5 @@ int proxy_hits(proxy *self)
 
 int proxy_connections(proxy *self)
 {
-    (void)pthread_mutex_lock(&self->lock);
-    int connections = self->connections;
-    (void)pthread_mutex_unlock(&self->lock);
-    return connections;
+    return relay_connections(self->relay);
 }

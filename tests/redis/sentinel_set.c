@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define WAIT_TRIES 3000
 
@@ -20,12 +19,6 @@ static void fail(const char *what)
 {
     (void)fprintf(stderr, "sentinel_set: %s\n", what);
     abort();
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_nsec = ms * 1000000};
-    (void)nanosleep(&pause, NULL);
 }
 
 static void write_settings(char *settings, size_t size, const char *host, int port, int quorum,
@@ -67,7 +60,7 @@ static void await(const server *sentinel, const char *field, long long least)
     for (int i = 0; told(sentinel, field) < least; i++) {
         if (i == WAIT_TRIES)
             fail("the sentinels do not find each other");
-        pause_ms(10);
+        child_pause_ms(10);
     }
 }
 
@@ -86,7 +79,7 @@ static void start_nodes(sentinel_set *self)
                 break;
             if (j == WAIT_TRIES)
                 fail("a replica does not connect");
-            pause_ms(10);
+            child_pause_ms(10);
         }
     }
 }
@@ -144,7 +137,7 @@ void sentinel_set_await_role(const server *node, const char *role)
         freeReplyObject(reply);
         if (is)
             return;
-        pause_ms(10);
+        child_pause_ms(10);
     }
     fail("a node does not change its role");
 }
@@ -157,7 +150,7 @@ int sentinel_set_await_other(const sentinel_set *self, const server *sentinel, i
             sentinel_set_await_role(&self->nodes[now], "master");
             return now;
         }
-        pause_ms(10);
+        child_pause_ms(10);
     }
     fail("there is no failover");
     return -1;
@@ -173,7 +166,7 @@ int sentinel_set_fail_over(const sentinel_set *self)
         freeReplyObject(reply);
         if (begun)
             return sentinel_set_await_other(self, &self->sentinels[0], old);
-        pause_ms(20);
+        child_pause_ms(20);
     }
     fail("no replica can be promoted");
     return -1;

@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A server of the test's own: on a free port and a unix socket in a temporary folder, stopped at
- * the end whatever happens. No other server is ever touched.
- */
+/* A redis-server of the test's own: on a free port, and on a unix socket in its folder. */
 #ifndef IDEM_TESTS_SERVER_H
 #define IDEM_TESTS_SERVER_H
 
-#include <hiredis/hiredis.h>
+#include "child.h"
 
-#include <stdbool.h>
-#include <sys/types.h>
+#include <hiredis/hiredis.h>
 
 #define SERVER_URL_SIZE 400
 
-typedef struct server {
-    struct server *next; /* in the list of those that have to be stopped */
-    pid_t pid;           /* 0: not running */
-    pid_t owner;         /* the process that started it */
-    int port;
-    char folder[128];
-    bool sentinel; /* it has a file of settings, which it writes itself, in place of options */
+typedef struct {
+    CHILD;
     char socket[160];
     char url[SERVER_URL_SIZE];      /* redis://127.0.0.1:port */
     char unix_url[SERVER_URL_SIZE]; /* redis+unix:///folder/sock */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What redis+cluster:// and redis:// say of servers of the other kind, and of strange nodes. */
+#include "loopback.h"
 #include "cluster_set.h"
 #include "proxy.h"
 #include "redis_test.h"
@@ -55,7 +56,7 @@ START_TEST(a_cluster_without_slots_says_what_is_missing)
     char bus[16];
     const char *const options[] = {"--cluster-enabled", "yes", "--cluster-port", bus, NULL};
     server node;
-    (void)snprintf(bus, sizeof bus, "%d", cluster_free_port());
+    (void)snprintf(bus, sizeof bus, "%d", loopback_free_port());
     server_start(&node, options);
     assert_code(IDEM_ERR_UNAVAILABLE, try_url("redis+cluster", node.port, "?timeout=500ms"));
     assert_says("no node has a slot");

@@ -92,7 +92,7 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
 
 /* -------------------------------------------------------------------------------------- callers */
 
-static int try_open(const char *host, const char *params, idem_error *error)
+static int try_host(const char *host, const char *params, idem_error *error)
 {
     char url[SERVER_URL_SIZE];
     idem_store *store = NULL;
@@ -115,7 +115,7 @@ static void *ask(void *user)
     asker *self = user;
     uint64_t queued_ms = lateness_queued_ms();
     uint64_t began_ms = idem_monotonic_ms();
-    self->rc = try_open(self->host, "timeout=500ms", &self->error);
+    self->rc = try_host(self->host, "timeout=500ms", &self->error);
     uint64_t took_ms = idem_monotonic_ms() - began_ms;
     uint64_t may_ms = 500 + SLACK_MS + 2 * (lateness_queued_ms() - queued_ms);
     self->late_ms = took_ms > may_ms ? took_ms - may_ms : 0;
@@ -146,15 +146,15 @@ START_TEST(a_name_server_that_never_answers_is_left_at_the_deadline)
 {
     atomic_store(&mute, true);
     assert_in_time(500,
-                   assert_code(IDEM_ERR_UNAVAILABLE, try_open("db.test", "timeout=500ms", &err)));
+                   assert_code(IDEM_ERR_UNAVAILABLE, try_host("db.test", "timeout=500ms", &err)));
     assert_says("name server did not answer");
     assert_says("db.test");
     ck_assert_int_eq(atomic_load(&asked), 1);
     ck_assert(!atomic_load(&unmasked));
-    assert_ok(try_open("127.0.0.1", PATIENT, &err)); /* a number asks nobody */
+    assert_ok(try_host("127.0.0.1", PATIENT, &err)); /* a number asks nobody */
     answers[0] = "127.0.0.1";
     atomic_store(&mute, false);
-    assert_ok(try_open("db.test", PATIENT, &err));
+    assert_ok(try_host("db.test", PATIENT, &err));
 }
 END_TEST
 
@@ -179,7 +179,7 @@ START_TEST(threads_that_ask_are_few)
     ck_assert_int_eq(atomic_load(&most_asking), LOOKUPS_MAX);
     answers[0] = "127.0.0.1";
     atomic_store(&mute, false);
-    assert_ok(try_open("h99.test", PATIENT, &err));
+    assert_ok(try_host("h99.test", PATIENT, &err));
     await_none_asking();
 }
 END_TEST
@@ -195,7 +195,7 @@ START_TEST(a_slow_name_server_is_waited_for)
         wait_ms(1);
     wait_ms(50);
     atomic_store(&mute, false);
-    assert_ok(try_open("slow.test", "connect_timeout=10ms&" PATIENT, &err));
+    assert_ok(try_host("slow.test", "connect_timeout=10ms&" PATIENT, &err));
     (void)pthread_join(slow.thread, NULL);
     ck_assert_msg(slow.rc == IDEM_OK, "%s", slow.error.message);
 }
@@ -205,10 +205,10 @@ START_TEST(a_name_is_asked_again_for_each_connection)
 {
     answers[0] = "127.0.0.2"; /* nobody listens there */
     answers[1] = "127.0.0.1";
-    assert_ok(try_open("moved.test", PATIENT, &err));
+    assert_ok(try_host("moved.test", PATIENT, &err));
     ck_assert_int_eq(atomic_load(&asked), 2);
     answers[0] = answers[1] = NULL;
-    assert_code(IDEM_ERR_UNAVAILABLE, try_open("gone.test", "timeout=300ms", &err));
+    assert_code(IDEM_ERR_UNAVAILABLE, try_host("gone.test", "timeout=300ms", &err));
     assert_says("correct the URL's host");
 }
 END_TEST
@@ -232,10 +232,10 @@ START_TEST(an_address_that_is_silent_leaves_time_for_the_next)
     make_silent("127.0.0.3");
     answers[0] = "127.0.0.3";
     assert_in_time(500,
-                   assert_code(IDEM_ERR_UNAVAILABLE, try_open("two.test", "timeout=500ms", &err)));
+                   assert_code(IDEM_ERR_UNAVAILABLE, try_host("two.test", "timeout=500ms", &err)));
     atomic_store(&asked, 0);
     answers[0] = "127.0.0.3,127.0.0.1";
-    assert_ok(try_open("two.test", "timeout=4s&connect_timeout=2s", &err));
+    assert_ok(try_host("two.test", "timeout=4s&connect_timeout=2s", &err));
     ck_assert_int_eq(atomic_load(&asked), 1);
 }
 END_TEST
@@ -246,17 +246,17 @@ START_TEST(a_child_asks_for_itself)
     int status = -1;
     answers[0] = "127.0.0.1";
     atomic_store(&mute, true);
-    assert_code(IDEM_ERR_UNAVAILABLE, try_open("child.test", "timeout=100ms", &err));
+    assert_code(IDEM_ERR_UNAVAILABLE, try_host("child.test", "timeout=100ms", &err));
     pid_t pid = fork();
     if (pid == 0) {
         atomic_store(&mute, false);
-        _exit(try_open("child.test", PATIENT, &err) == IDEM_OK ? 0 : 1);
+        _exit(try_host("child.test", PATIENT, &err) == IDEM_OK ? 0 : 1);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
     atomic_store(&mute, false);
     await_none_asking();
-    assert_ok(try_open("child.test", PATIENT, &err));
+    assert_ok(try_host("child.test", PATIENT, &err));
 }
 END_TEST
 
@@ -311,7 +311,7 @@ START_TEST(the_systems_resolver_is_left_at_the_deadline)
         if (!make_network(own.folder))
             _exit(0);
         uint64_t began_ms = idem_monotonic_ms();
-        int rc = try_open("db.example.com", "timeout=500ms", &err);
+        int rc = try_host("db.example.com", "timeout=500ms", &err);
         bool in_time = idem_monotonic_ms() - began_ms < 4000; /* the resolver takes 20 s */
         _exit(rc == IDEM_ERR_UNAVAILABLE && in_time && strstr(err.message, "name server") ? 0 : 1);
     }

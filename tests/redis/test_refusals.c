@@ -54,19 +54,6 @@ START_TEST(a_server_that_sends_garbage_is_an_error_by_the_deadline)
 }
 END_TEST
 
-static int ignore_record(const idem_record *record, void *user)
-{
-    (void)record;
-    (void)user;
-    return 0;
-}
-
-static void ignore_finding(void *user, const idem_finding *finding)
-{
-    (void)user;
-    ck_assert_ptr_nonnull(finding->fix);
-}
-
 START_TEST(scan_and_check_survive_garbage)
 {
     idem_store *hasty = open_between("timeout=200ms");

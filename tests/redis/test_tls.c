@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* rediss://: whom it trusts and what it says of the others, and that TLS changes nothing else. */
+#include "loopback.h"
 #include "redis_test.h"
 #include "relay.h"
 #include "tls_server.h"
@@ -208,7 +209,7 @@ START_TEST(sentinels_are_asked_by_tls)
                    "tls-port %d\ntls-cert-file %s/server.crt\ntls-key-file %s/server.key\n"
                    "tls-ca-cert-file %s/ca.crt\ntls-auth-clients no\ntls-replication yes\n"
                    "sentinel monitor shop 127.0.0.1 %d 1\n",
-                   tls_free_port(), folder, folder, folder, own.port);
+                   loopback_free_port(), folder, folder, folder, own.port);
     int port = atoi(strstr(settings, "tls-port ") + strlen("tls-port "));
     server_start_sentinel(&sentinel, settings);
     (void)snprintf(url, sizeof url, "rediss+sentinel://localhost:%d/shop?tls_ca=%s/ca.crt&" PATIENT,

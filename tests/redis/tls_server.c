@@ -2,48 +2,34 @@
 /* Certificates are made anew for each program, so that none ever runs out. */
 #include "tls_server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "loopback.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define WORDS_MAX 24
 
-static char folder[64];
-static pid_t maker;
+/* Never started: its folder is what is wanted, and that it goes at exit. */
+static const child_kind kind = {.name = "tls"};
+static child_process scratch;
 
-static void fail(const char *what)
+static _Noreturn void fail(const char *what)
 {
     (void)fprintf(stderr, "tls_server: %s\n", what);
     abort();
 }
 
-int tls_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        fail("no port is free");
-    (void)close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void run(const char *format)
 {
     char command[600];
-    (void)snprintf(command, sizeof command, format, folder);
+    (void)snprintf(command, sizeof command, format, scratch.folder);
     if (system(command) != 0) /* NOLINT(cert-env33-c): the test's own words */
         fail(command);
 }
 
 typedef struct {
-    char port[16], certificate[96], key[96], ca[96];
+    char port[16], certificate[160], key[160], ca[160];
 } words;
 
 static void start(tls_server *self, const char *certificate, const char *const *more)
@@ -54,9 +40,10 @@ static void start(tls_server *self, const char *certificate, const char *const *
                                       "--tls-ca-cert-file", own.ca,           NULL};
     size_t count = 8;
     (void)snprintf(own.port, sizeof own.port, "%d", self->port);
-    (void)snprintf(own.certificate, sizeof own.certificate, "%s/%s.crt", folder, certificate);
-    (void)snprintf(own.key, sizeof own.key, "%s/%s.key", folder, certificate);
-    (void)snprintf(own.ca, sizeof own.ca, "%s/ca.crt", folder);
+    (void)snprintf(own.certificate, sizeof own.certificate, "%s/%s.crt", scratch.folder,
+                   certificate);
+    (void)snprintf(own.key, sizeof own.key, "%s/%s.key", scratch.folder, certificate);
+    (void)snprintf(own.ca, sizeof own.ca, "%s/ca.crt", scratch.folder);
     if (!more) {
         options[count++] = "--tls-auth-clients";
         options[count++] = "no";
@@ -69,32 +56,22 @@ static void start(tls_server *self, const char *certificate, const char *const *
         server_start(&self->plain, options);
 }
 
-static void remove_certificates(void)
-{
-    if (getpid() == maker)
-        run("rm -rf %s");
-}
-
 const char *tls_certificates(void)
 {
-    if (folder[0])
-        return folder;
-    (void)snprintf(folder, sizeof folder, "/tmp/idem-tls-XXXXXX");
-    if (!mkdtemp(folder))
-        fail("no folder");
-    maker = getpid();
-    (void)atexit(remove_certificates);
+    if (scratch.owner)
+        return scratch.folder;
+    child_make(&scratch, &kind);
     run("sh " CERTIFICATES " %s");
-    return folder;
+    return scratch.folder;
 }
 
 void tls_server_start(tls_server *self, const char *certificate, const char *const *options)
 {
     memset(self, 0, sizeof *self);
     (void)tls_certificates();
-    self->port = tls_free_port();
+    self->port = loopback_free_port();
     (void)snprintf(self->url, sizeof self->url, "rediss://localhost:%d?tls_ca=%s/ca.crt",
-                   self->port, folder);
+                   self->port, scratch.folder);
     start(self, certificate, options);
 }
 

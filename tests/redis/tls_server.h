@@ -14,9 +14,6 @@ typedef struct {
 /** The folder with what certificates.sh makes, once for the program: it begins in main(). */
 const char *tls_certificates(void);
 
-/** A port that nobody listens at. */
-int tls_free_port(void);
-
 /** Starts it with a certificate of certificates.sh's.
  *  @param options  more of its settings, NULL at the end; may be NULL */
 void tls_server_start(tls_server *self, const char *certificate, const char *const *options);

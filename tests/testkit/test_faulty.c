@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A store that fails by what its URL says, and by chance. What each kind of fault does,
-   tests/faulty shows. */
+   tests/proofs/faulty shows. */
 #include <idem/testkit.h>
 
 #include <check.h>

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Handlers for fork() that can't be registered: no store is opened without them, and the next open
    tries again. What they do is in the conformance suite and in the schedules. */
-#include <idem/idem.h>
+#include <idem/async.h>
+#include <idem/backend.h>
 
+#include "registry.h"
 #include "runner.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,10 +111,91 @@ START_TEST(a_child_of_a_fork_during_the_registration_has_them_once)
 }
 END_TEST
 
+/* A store whose server does not answer: its calls stand here until they are let go. */
+static const idem_backend_ops *memory;
+static atomic_bool stands;
+static atomic_bool let_go;
+
+static void pause_ms(long ms)
+{
+    const struct timespec pause = {.tv_nsec = ms * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+static int stand(idem_backend *backend, idem_op *const *ops, size_t count, uint64_t deadline_ms,
+                 idem_error *error)
+{
+    atomic_store(&stands, true);
+    while (!atomic_load(&let_go) && idem_monotonic_ms() < deadline_ms)
+        pause_ms(1);
+    return memory->submit(backend, ops, count, deadline_ms, error);
+}
+
+static void *begin_slowly(void *store)
+{
+    idem_outcome out;
+    ck_assert_int_eq(idem_begin(store, IDEM_REQUEST(.key = idem_str("k")), &out, NULL), IDEM_OK);
+    idem_outcome_clear(&out);
+    return NULL;
+}
+
+static void *fork_slowly(void *unused)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    ck_assert(pid > 0 && waitpid(pid, NULL, 0) == pid);
+    return unused;
+}
+
+/* The others work on while a thread that forks waits for one of them, and opening ends in time. */
+START_TEST(a_store_is_opened_in_time_or_refused_while_a_fork_waits_for_another)
+{
+    pthread_t caller, forker;
+    enum { TRIES = 500 };
+    static idem_store *opened[TRIES];
+    idem_store *slow, *other;
+    idem_async *queue = NULL;
+    idem_outcome out;
+    idem_error error;
+    ck_assert_int_eq(idem__registry_find("memory", &memory, NULL), IDEM_OK);
+    idem_backend_ops ops = *memory;
+    ops.submit = stand;
+    ops.traits &= ~(IDEM_TRAIT_CONCURRENT | IDEM_BACKEND_IN_PROCESS);
+    ck_assert_int_eq(idem_open_backend(&ops, NULL, "timeout=30s", &slow, NULL), IDEM_OK);
+    ck_assert_int_eq(idem_open("memory://?timeout=300ms", &other, NULL), IDEM_OK);
+    ck_assert_int_eq(pthread_create(&caller, NULL, begin_slowly, slow), 0);
+    while (!atomic_load(&stands))
+        pause_ms(1);
+    ck_assert_int_eq(pthread_create(&forker, NULL, fork_slowly, NULL), 0);
+    int rc = IDEM_OK;
+    for (int i = 0; i < TRIES && rc == IDEM_OK; i++, pause_ms(5)) { /* until the fork has begun */
+        uint64_t began_ms = idem_monotonic_ms();
+        rc = idem_open("memory://?timeout=300ms", &opened[i], &error);
+        ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 10000);
+    }
+    ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(error.message, "fork()"));
+    ck_assert_int_eq(idem_async_open(other, &queue, &error), IDEM_ERR_UNAVAILABLE);
+    ck_assert_int_eq(idem_begin(other, IDEM_REQUEST(.key = idem_str("o")), &out, NULL), IDEM_OK);
+    idem_outcome_clear(&out);
+    atomic_store(&let_go, true);
+    ck_assert_int_eq(pthread_join(forker, NULL), 0);
+    ck_assert_int_eq(pthread_join(caller, NULL), 0);
+    ck_assert_int_eq(idem_async_open(other, &queue, &error), IDEM_OK);
+    idem_async_close(queue);
+    for (int i = 0; i < TRIES; i++)
+        idem_close(opened[i]);
+    idem_close(other);
+    idem_close(slow);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fork");
     ADD_ROWS(suite, a_child_of_a_fork_during_the_registration_has_them_once, moments);
     ADD(suite, no_store_is_opened_without_handlers_for_fork);
+    ADD(suite, a_store_is_opened_in_time_or_refused_while_a_fork_waits_for_another);
     return run_suite(suite);
 }
