@@ -29,18 +29,6 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     idem__stats_start(store->timed, &begin->call);
 }
 
-/* And the first version with it, in one system call. */
-static int draw_token(const idem_store *store, idem__call *call, idem_error *error)
-{
-    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
-    int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
-    if (rc)
-        return rc;
-    memcpy(call->token, bits, IDEM_TOKEN_SIZE);
-    call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
-    return IDEM_OK;
-}
-
 static int fill_call(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
 {
     const idem_request *request = &begin->request;
@@ -52,9 +40,17 @@ static int fill_call(idem_store *store, idem__begin *begin, uint64_t now, idem_e
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
     set_deadlines(store, begin, now);
-    if (!request->token)
-        return draw_token(store, call, error);
-    memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
+    if (request->token) {
+        memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
+        return IDEM_OK;
+    }
+    /* The first version with the token, in one system call. */
+    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
+    int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
+    if (rc)
+        return rc;
+    memcpy(call->token, bits, IDEM_TOKEN_SIZE);
+    call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
     return IDEM_OK;
 }
 

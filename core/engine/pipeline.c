@@ -72,10 +72,11 @@ static void wait(idem__pool *pool, idem__waiter *waiter)
 {
     idem__connection *connection = waiter->connection;
     uint64_t silent_ms = connection ? idem__pipeline_silent_at(connection, waiter) : UINT64_MAX;
-    uint64_t until_ms = idem__pipeline_earlier(waiter->deadline_ms, silent_ms);
+    uint64_t until_ms = waiter->deadline_ms < silent_ms ? waiter->deadline_ms : silent_ms;
+    uint64_t soon_ms = idem_monotonic_ms() + 1;
     atomic_uint *spins = idem__pipeline_any_near(pool) ? &pool->failed_spins : NULL;
-    if (waiter->queued && idem__pipeline_any_held(pool)) /* a hold ends without a sign */
-        until_ms = idem__pipeline_earlier(until_ms, idem_monotonic_ms() + 1);
+    if (waiter->queued && idem__pipeline_any_held(pool) && soon_ms < until_ms)
+        until_ms = soon_ms; /* a hold ends without a sign */
     (void)pthread_mutex_unlock(&pool->lock);
     bool came = idem__waiter_wait(waiter, until_ms, spins);
     if (!came && connection && idem_monotonic_ms() >= silent_ms)

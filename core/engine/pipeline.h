@@ -27,11 +27,6 @@ void idem__pipeline_quiesce(idem__connection *connection);
 
 /* ------------------------------------------------------------------------- pipeline.c */
 
-static inline uint64_t idem__pipeline_earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /** Names the next caller that receives, if none does. It is woken although it may be on its way.
  *  The lock is held. */
 void idem__pipeline_pass_on(idem__connection *connection);

@@ -107,8 +107,8 @@ static size_t take_in(idem__connection *connection, const idem__waiter *waiter)
 void idem__pipeline_poll(idem__connection *connection, const idem__waiter *waiter, bool to_send)
 {
     idem_wants wants = {.fd = -1};
-    uint64_t until_ms =
-        idem__pipeline_earlier(waiter->deadline_ms, idem__pipeline_silent_at(connection, waiter));
+    uint64_t silent_ms = idem__pipeline_silent_at(connection, waiter);
+    uint64_t until_ms = waiter->deadline_ms < silent_ms ? waiter->deadline_ms : silent_ms;
     (void)pthread_mutex_lock(&connection->io);
     if (!waiter->done)
         idem__pipeline_note_progress(connection, &wants);

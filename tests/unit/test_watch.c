@@ -29,7 +29,7 @@ static idem__call found(const char *key, uint64_t lease_left_ms)
                         .wait_pause_ms = 100};
 }
 
-static bool seen(idem_store *of, const idem__call *one, uint64_t now)
+static bool looked(idem_store *of, const idem__call *one, uint64_t now)
 {
     return idem__watch_ask(of, one, now) == IDEM__WATCH_SEEN;
 }
@@ -37,11 +37,11 @@ static bool seen(idem_store *of, const idem__call *one, uint64_t now)
 START_TEST(a_look_counts_for_half_a_pause)
 {
     idem__call call = found("k", 60000);
-    ck_assert(!seen(&store, &call, NOW));
+    ck_assert(!looked(&store, &call, NOW));
     idem__watch_note(&store, &call, NOW);
-    ck_assert(seen(&store, &call, NOW));
-    ck_assert(seen(&store, &call, NOW + 49));
-    ck_assert(!seen(&store, &call, NOW + 50));
+    ck_assert(looked(&store, &call, NOW));
+    ck_assert(looked(&store, &call, NOW + 49));
+    ck_assert(!looked(&store, &call, NOW + 50));
 }
 END_TEST
 
@@ -50,7 +50,7 @@ START_TEST(a_look_counts_for_no_other_key)
     idem__call call = found("k", 60000);
     idem__call other = found("l", 60000);
     idem__watch_note(&store, &call, NOW);
-    ck_assert(!seen(&store, &other, NOW));
+    ck_assert(!looked(&store, &other, NOW));
 }
 END_TEST
 
@@ -59,8 +59,8 @@ START_TEST(a_look_counts_no_longer_than_the_lease)
 {
     idem__call call = found("k", 20);
     idem__watch_note(&store, &call, NOW);
-    ck_assert(seen(&store, &call, NOW + 20));
-    ck_assert(!seen(&store, &call, NOW + 21));
+    ck_assert(looked(&store, &call, NOW + 20));
+    ck_assert(!looked(&store, &call, NOW + 21));
 }
 END_TEST
 
@@ -73,7 +73,7 @@ START_TEST(what_is_no_longer_in_progress_is_forgotten)
     idem__watch_note(&store, &call, NOW);
     after.outcome = ends[_i];
     idem__watch_note(&store, &after, NOW + 1);
-    ck_assert(!seen(&store, &call, NOW + 1));
+    ck_assert(!looked(&store, &call, NOW + 1));
 }
 END_TEST
 
@@ -87,14 +87,14 @@ START_TEST(a_key_takes_anothers_place_and_never_its_answer)
         (void)snprintf(names[i], sizeof names[i], "k%u", i);
         calls[i] = found(names[i], 60000);
         idem__watch_note(&store, &calls[i], NOW + i);
-        ck_assert(seen(&store, &calls[i], NOW + i));
+        ck_assert(looked(&store, &calls[i], NOW + i));
         idem__call end = calls[i];
         end.outcome = IDEM_COMPLETED;
         if (i % 2)
             idem__watch_note(&store, &end, NOW + i);
     }
     for (unsigned i = 550; i < 600; i++) {
-        bool was = seen(&store, &calls[i], NOW + 599);
+        bool was = looked(&store, &calls[i], NOW + 599);
         ck_assert(!was || i % 2 == 0);
         seen += was;
     }
@@ -115,7 +115,7 @@ START_TEST(the_end_of_one_key_leaves_the_looks_of_others)
         other.outcome = IDEM_COMPLETED;
         idem__watch_note(&store, &other, NOW);
     }
-    ck_assert(seen(&store, &call, NOW));
+    ck_assert(looked(&store, &call, NOW));
 }
 END_TEST
 
