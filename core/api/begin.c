@@ -44,18 +44,22 @@ static void fill_call(idem_store *store, idem__begin *begin, uint64_t now)
     set_deadlines(store, begin, now);
 }
 
-/* Gives the call a fresh token, unless the request brings one. Drops the claim's object if that
-   fails. */
+/* Gives the call a fresh token, unless the request brings one, and with it the first version, in one
+   system call. Drops the claim's object if that fails. */
 static int draw_token(const idem_store *store, idem__begin *begin, idem_error *error)
 {
+    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
     idem__call *call = &begin->call;
     if (begin->request.token)
         return IDEM_OK;
-    int rc =
-        idem__random_draw(store->pooled, call->token, IDEM_TOKEN_SIZE, call->deadline_ms, error);
-    if (rc)
+    int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
+    if (rc) {
         idem__claim_drop(begin->claim);
-    return rc;
+        return rc;
+    }
+    memcpy(call->token, bits, IDEM_TOKEN_SIZE);
+    call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
+    return IDEM_OK;
 }
 
 static int check(const idem_store *store, const idem_request *request, idem__begin *begin,

@@ -16,19 +16,28 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static idem_store first_store;
-static atomic_flag first_taken = ATOMIC_FLAG_INIT;
-
 /* Most of a store is counters and places for callers; a process with a short life never touches
    them. So the first store of a process is in memory that is zero without being written, and that
    is not used again. AddressSanitizer is to see what is used after a close. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FIRST_IS_STATIC false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIRST_IS_STATIC false
+#endif
+#endif
+#ifndef FIRST_IS_STATIC
+#define FIRST_IS_STATIC true
+#endif
+
+static idem_store first_store;
+static atomic_flag first_taken = ATOMIC_FLAG_INIT;
+
 static idem_store *make_store(void)
 {
-#ifdef __SANITIZE_ADDRESS__
+    if (FIRST_IS_STATIC && !atomic_flag_test_and_set(&first_taken))
+        return &first_store;
     return calloc(1, sizeof(idem_store));
-#else
-    return atomic_flag_test_and_set(&first_taken) ? calloc(1, sizeof first_store) : &first_store;
-#endif
 }
 
 static int read_options(const idem_options *options, idem_options *read, idem_error *error)
