@@ -44,8 +44,8 @@ static void fill_call(idem_store *store, idem__begin *begin, uint64_t now)
     set_deadlines(store, begin, now);
 }
 
-/* Gives the call a fresh token, unless the request brings one, and with it the first version, in one
-   system call. Drops the claim's object if that fails. */
+/* Gives the call a fresh token, unless the request brings one. The first version comes with it, in
+   one system call. Drops the claim's object if that fails. */
 static int draw_token(const idem_store *store, idem__begin *begin, idem_error *error)
 {
     uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
