@@ -51,16 +51,13 @@ endif()
 # What a static program needs besides libidem.a. By name and not as packages: pkg-config asks for those even
 # where the shared library is linked.
 set(IDEM_PC_LIBS "-lcrypto")
-if(IDEM_REDIS_TLS)
-  set(IDEM_PC_LIBS "-Wl,-u,idem__redis_tls_backend -lssl -lcrypto")
-endif()
 if(IDEM_BACKEND_SQLITE)
   string(APPEND IDEM_PC_LIBS " -lsqlite3")
 endif()
 if(IDEM_BACKEND_REDIS)
   string(APPEND IDEM_PC_LIBS " -lhiredis")
 endif()
-if(IDEM_BACKEND_POSTGRES AND CMAKE_DL_LIBS) # libpq is loaded by name
+if((IDEM_REDIS_TLS OR IDEM_BACKEND_POSTGRES) AND CMAKE_DL_LIBS) # libssl and libpq are loaded by name
   string(APPEND IDEM_PC_LIBS " -l${CMAKE_DL_LIBS}")
 endif()
 # Relative to the file, so that it is right wherever --prefix puts it.

@@ -10,6 +10,7 @@
 #include "cluster.h"
 
 #include "check.h"
+#include "check_cluster.h"
 #include "info.h"
 #include "scan.h"
 
@@ -246,5 +247,6 @@ int idem__redis_cluster_check(idem_backend *backend, idem_finding_fn emit, void 
         if (node->named && examine(&at, self, node, deadline_ms, &own))
             tell_failed(&at, &own);
     }
+    idem__redis_check_cluster(self, deadline_ms, emit, emit_user);
     return IDEM_OK;
 }

@@ -20,6 +20,7 @@
 #include "window.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #define READS_MAX     16u /* in one call: a server that sends without end does not hold it */
@@ -49,11 +50,23 @@ static bool has_unused(const idem__redis_pipeline *pipeline)
     return pipeline->unused || pipeline->used < IDEM__REDIS_FLIGHT_MAX;
 }
 
+/* NULL: out of memory. The first block is always there, so what is in flight makes room again. */
+static idem__redis_request *get_new(idem__redis_pipeline *pipeline)
+{
+    size_t block = pipeline->used / IDEM__REDIS_BLOCK;
+    size_t place = pipeline->used % IDEM__REDIS_BLOCK;
+    if (block > 0 && !pipeline->more_blocks[block - 1])
+        pipeline->more_blocks[block - 1] = malloc(IDEM__REDIS_BLOCK * sizeof(idem__redis_request));
+    idem__redis_request *in = block > 0 ? pipeline->more_blocks[block - 1] : pipeline->first_block;
+    pipeline->used += in != NULL;
+    return in ? &in[place] : NULL;
+}
+
 static idem__redis_request *get_unused(idem__redis_pipeline *pipeline)
 {
     idem__redis_request *at = pipeline->unused;
     if (!at)
-        return &pipeline->requests[pipeline->used++];
+        return get_new(pipeline);
     pipeline->unused = at->next;
     return at;
 }
@@ -134,6 +147,8 @@ size_t idem__redis_send(idem_backend *backend, idem_op *const *ops, size_t count
         if (pipeline->live > 0 && (over || !idem__redis_window_open(self)))
             break;
         idem__redis_request *at = get_unused(pipeline);
+        if (!at)
+            break;
         *at = idem__redis_request_make(self, ops[taken++]);
         pipeline->live++;
         if (over)
@@ -408,5 +423,11 @@ void idem__redis_close_connection(idem__redis *self)
     idem__redis_pipeline *pipeline = &self->pipeline;
     idem__redis_wire_close(&self->wire);
     free_replies(pipeline);
-    memset(pipeline, 0, offsetof(idem__redis_pipeline, requests));
+    memset(pipeline, 0, offsetof(idem__redis_pipeline, first_block));
+}
+
+void idem__redis_free_requests(idem__redis *self)
+{
+    for (size_t i = 0; i < IDEM__REDIS_BLOCKS - 1; i++)
+        free(self->pipeline.more_blocks[i]);
 }

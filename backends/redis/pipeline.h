@@ -7,6 +7,9 @@
 
 /** The most requests of a connection, those that were abandoned included. */
 #define IDEM__REDIS_FLIGHT_MAX 1024u
+/** Room for so many is made at a time: few connections ever need more than the first. */
+#define IDEM__REDIS_BLOCK  64u
+#define IDEM__REDIS_BLOCKS (IDEM__REDIS_FLIGHT_MAX / IDEM__REDIS_BLOCK)
 
 typedef struct {
     idem__redis_request *first;
@@ -18,7 +21,7 @@ typedef struct {
     idem__redis_queue unconfirmed; /**< answered; the seal behind them was not */
     idem__redis_queue done;        /**< to be given back */
     idem__redis_request *unused;
-    size_t used;      /**< of `requests`; those from there on were never needed */
+    size_t used;      /**< of all requests; those from there on were never needed */
     size_t awaiting;  /**< requests in `awaited` */
     size_t bytes;     /**< of their commands */
     size_t live;      /**< requests with an op, in all three queues */
@@ -34,7 +37,9 @@ typedef struct {
     idem__redis_fault parting;                    /**< why it is leaving */
     redisReply *replies[IDEM__REDIS_REPLIES_MAX]; /**< of the first that is awaited */
     size_t have;
-    idem__redis_request requests[IDEM__REDIS_FLIGHT_MAX];
+    /* What is kept from one connection to the next. */
+    idem__redis_request first_block[IDEM__REDIS_BLOCK];
+    idem__redis_request *more_blocks[IDEM__REDIS_BLOCKS - 1]; /**< NULL: not needed yet */
 } idem__redis_pipeline;
 
 /** As the slots of the table: see idem/backend.h. */
@@ -47,5 +52,8 @@ void idem__redis_say_wants(const idem_backend *backend, idem_wants *wants);
 
 /** Closes the connection, and forgets what was in flight. */
 void idem__redis_close_connection(idem__redis *self);
+
+/** Frees the room for requests: none is in flight any more. */
+void idem__redis_free_requests(idem__redis *self);
 
 #endif

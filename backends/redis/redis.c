@@ -47,6 +47,7 @@ void idem__redis_close(idem_backend *backend)
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_close_connection(self);
+    idem__redis_free_requests(self);
     if (self->wire.tls)
         self->wire.tls->ops->free(self->wire.tls);
     idem__redis_sentinel_free(self);

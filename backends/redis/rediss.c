@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Redis backend over TLS, by URL. It is apart from redis.c, and core refers to it weakly: so
- * the archive can be linked without libssl, and a program takes this in by naming the symbol (-u
- * idem__redis_tls_backend), as the CMake targets and pkg-config do.
+ * The Redis backend over TLS, by URL. It is apart from redis.c, so that a build can be without TLS.
  */
 #include "cluster.h"
 #include "table.h"
@@ -54,10 +52,7 @@ static int make_tls(idem__redis *located, idem__redis_fault *fault)
                                        .ca = values[IDEM__REDIS_TLS_CA].text,
                                        .cert = values[IDEM__REDIS_TLS_CERT].text,
                                        .key = values[IDEM__REDIS_TLS_KEY].text};
-    located->wire.tls = idem__redis_tls_new(&options);
-    return located->wire.tls
-               ? IDEM_OK
-               : idem__redis_fault_set(fault, false, IDEM_ERR_NO_MEMORY, "out of memory");
+    return idem__redis_tls_make(&options, &located->wire.tls, fault);
 }
 
 static int open_tls(const idem_config *config, idem_backend **backend, idem_error *error)

@@ -6,17 +6,15 @@
  *
  * The program's openssl.cnf applies, as for all of its TLS; the minimum is TLS 1.2. The thread's
  * queue of OpenSSL errors is emptied before each call, since OpenSSL would take an old error for
- * ours, and after it.
+ * ours, and after it. OpenSSL is loaded by name (openssl.h).
  */
 #include "tls.h"
 
+#include "openssl.h"
 #include "wire.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -567,12 +565,17 @@ static const idem__redis_tls_ops all_ops = {
     .free = free_all,
 };
 
-idem__redis_tls *idem__redis_tls_new(const idem__redis_tls_options *options)
+int idem__redis_tls_make(const idem__redis_tls_options *options, idem__redis_tls **made,
+                         idem__redis_fault *fault)
 {
+    int rc = idem__openssl_load(fault);
+    if (rc)
+        return rc;
     secure *tls = calloc(1, sizeof *tls);
     if (!tls)
-        return NULL;
+        return no_memory(fault);
     tls->base.ops = &all_ops;
     tls->options = *options;
-    return &tls->base;
+    *made = &tls->base;
+    return IDEM_OK;
 }

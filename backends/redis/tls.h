@@ -10,8 +10,7 @@
 typedef struct idem__redis_tls_ops idem__redis_tls_ops;
 
 /** One connection's TLS, and what is kept for the next: certificates, and a session to resume. Only
- *  rediss.c names its functions: a program that is linked from the archive without libssl does
- *  without. */
+ *  rediss.c names its functions, so that a build can be without TLS. */
 typedef struct {
     const idem__redis_tls_ops *ops;
 } idem__redis_tls;
@@ -66,7 +65,12 @@ typedef struct {
     const char *key;
 } idem__redis_tls_options;
 
-/** The options' texts have to stay. @return NULL: no memory */
-idem__redis_tls *idem__redis_tls_new(const idem__redis_tls_options *options);
+/**
+ * The first call loads OpenSSL. The options' texts have to stay.
+ *
+ * @return IDEM_ERR_UNSUPPORTED: it can't be loaded; IDEM_ERR_NO_MEMORY
+ */
+int idem__redis_tls_make(const idem__redis_tls_options *options, idem__redis_tls **made,
+                         idem__redis_fault *fault);
 
 #endif

@@ -19,6 +19,7 @@
 #include "row.h"
 #include "transaction.h"
 #include "expiry.h"
+#include "origin.h"
 
 /* What the records of one transaction have together, unless one alone has more. */
 #define TRANSACTION_BYTES ((size_t)8 * 1024 * 1024)
@@ -162,6 +163,8 @@ static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t 
 static bool run_alone(idem__sqlite *self, idem_op *op, idem__sqlite_fault *fault, int *rc)
 {
     idem__sqlite_now now = idem__sqlite_clock_now(self);
+    if (!self->noted)
+        idem__sqlite_origin_note(self);
     *rc = carry_out(self, op, &now, fault);
     return *rc || op->kind != IDEM_OP_INSERT || op->applied || op->has_found || op->error.code;
 }

@@ -80,23 +80,20 @@ static uint64_t read_boot_id(void)
     return digits == 16 ? id : 0;
 }
 
-/* By how much this process's boot clock is ahead of the kernel's. @return false: it can't be told
-   */
-static bool read_offset(int64_t *offset_ms)
+/* By how much this process's boot clock is ahead of the kernel's, in the time namespace of this
+   inode. @return false: it can't be told */
+static bool read_offset(ino_t mine, int64_t *offset_ms)
 {
     char text[256];
-    struct stat mine;
     struct stat childrens;
     long long seconds = 0;
     long long nanoseconds = 0;
-    *offset_ms = 0;
-    if (stat("/proc/self/ns/time", &mine))
-        return true; /* a kernel without time namespaces */
+    if (mine == INITIAL_NAMESPACE)
+        return true;
     /* What is told is the offset for new children. */
-    if (stat("/proc/self/ns/time_for_children", &childrens) || mine.st_ino != childrens.st_ino)
-        return mine.st_ino == INITIAL_NAMESPACE;
-    if (!read_text("/proc/self/timens_offsets", text, sizeof text))
-        return mine.st_ino == INITIAL_NAMESPACE;
+    if (stat("/proc/self/ns/time_for_children", &childrens) || mine != childrens.st_ino ||
+        !read_text("/proc/self/timens_offsets", text, sizeof text))
+        return false;
     const char *line = strstr(text, BOOT_CLOCK_NAME);
     if (!line || sscanf(line, BOOT_CLOCK_NAME " %lld %lld", &seconds, &nanoseconds) != 2)
         return false;
@@ -110,12 +107,15 @@ void idem__sqlite_clock_read(idem__sqlite *self)
     self->boot_id = INJECTED_BOOT_ID;
     if (self->config->clock.now_ms)
         return;
+    struct stat mine;
     uint64_t id = read_boot_id();
+    bool has_namespaces = stat("/proc/self/ns/time", &mine) == 0; /* the kernel */
     /* Earlier versions told namespaces apart by their inode numbers: they agree with this one on
        the kernel's own. */
-    if (id && access("/proc/self/ns/time", F_OK) == 0)
+    if (id && has_namespaces)
         id ^= (uint64_t)INITIAL_NAMESPACE << 32;
-    self->boot_id = read_offset(&self->boot_offset_ms) ? (int64_t)id : 0;
+    bool known = !has_namespaces || read_offset(mine.st_ino, &self->boot_offset_ms);
+    self->boot_id = known ? (int64_t)id : 0;
 }
 
 idem__sqlite_now idem__sqlite_clock_now(const idem__sqlite *self)

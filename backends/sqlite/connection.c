@@ -77,6 +77,39 @@ static int open_file(idem__sqlite *self, idem__sqlite_fault *fault)
 /* A log that one large transaction has made long becomes so short when it begins anew. */
 #define LIMIT_LOG "PRAGMA journal_size_limit = 16777216"
 
+/* A connection that has read a file with a log has it open, and keeps its lock on the file as long;
+   so nobody can give the file another mode. Without a log no lock outlives a statement. */
+static bool has_open_log(idem__sqlite *self)
+{
+    int lock = SQLITE_LOCK_NONE;
+    sqlite3_file *log = NULL;
+    return !self->quiet &&
+           sqlite3_file_control(self->db, "main", SQLITE_FCNTL_LOCKSTATE, &lock) == SQLITE_OK &&
+           lock >= SQLITE_LOCK_SHARED &&
+           sqlite3_file_control(self->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) ==
+               SQLITE_OK &&
+           log && log->pMethods;
+}
+
+/* Gives the file a log, unless it is only looked at. */
+static int set_log(idem__sqlite *self, bool looks, idem__sqlite_fault *fault)
+{
+    char answer[IDEM__SQLITE_PRAGMA_SIZE];
+    int rc = idem__sqlite_pragma(
+        self, looks ? "PRAGMA main.journal_mode" : "PRAGMA journal_mode = WAL", answer, fault);
+    if (rc)
+        return rc;
+    self->has_log = !self->quiet && strcmp(answer, "wal") == 0;
+    if (!self->has_log && !looks)
+        return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
+                                      "%s can't have a write-ahead log: its file system has no "
+                                      "shared memory; keep it on a local disk",
+                                      self->name);
+    /* A connection that has just set the mode has no lock on the file yet. It must have one
+       before the log's index is touched: the last of the others would delete the index under it. */
+    return idem__sqlite_pragma(self, "PRAGMA main.schema_version", answer, fault);
+}
+
 static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     char answer[IDEM__SQLITE_PRAGMA_SIZE];
@@ -92,20 +125,10 @@ static int set_modes(idem__sqlite *self, idem__sqlite_fault *fault)
         sqlite3_db_readonly(self->db, "main") == 1 || (self->config->flags & IDEM_OPEN_EXISTING);
     if (rc == IDEM_OK && !looks)
         rc = idem__sqlite_pragma(self, LIMIT_LOG, answer, fault);
-    if (rc == IDEM_OK)
-        rc = idem__sqlite_pragma(
-            self, looks ? "PRAGMA main.journal_mode" : "PRAGMA journal_mode = WAL", answer, fault);
     if (rc)
         return rc;
-    self->has_log = !self->quiet && strcmp(answer, "wal") == 0;
-    if (!self->has_log && !looks)
-        return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
-                                      "%s can't have a write-ahead log: its file system has no "
-                                      "shared memory; keep it on a local disk",
-                                      self->name);
-    /* A connection that has just set the mode has no lock on the file yet. It must have one
-       before the log's index is touched: the last of the others would delete the index under it. */
-    return idem__sqlite_pragma(self, "PRAGMA main.schema_version", answer, fault);
+    self->has_log = has_open_log(self);
+    return self->has_log ? IDEM_OK : set_log(self, looks, fault);
 }
 
 /* Makes sure that the right file is open, and that its log is, before anything is read. */
@@ -149,7 +172,8 @@ static int connect_once(idem__sqlite *self, idem__sqlite_fault *fault)
         idem__sqlite_disconnect(self);
         return rc;
     }
-    idem__sqlite_origin_note(self);
+    if (self->note_due)
+        idem__sqlite_origin_note(self);
     memset(&self->content, 0, sizeof self->content);
     return idem__sqlite_place_look(self, fault);
 }

@@ -171,11 +171,11 @@ static bool take_byte_soon(int fd, int64_t range, int64_t place)
 
 int idem__sqlite_guard_take(idem__sqlite *self, idem__sqlite_fault *fault)
 {
-    int64_t name = 0;
     int fd = sizeof(off_t) < sizeof(int64_t) ? -1 : idem__sqlite_guard_descriptor(self->db);
-    if (fd < 0 || !idem__sqlite_guard_name(sqlite3_db_filename(self->db, "main"), &name))
+    self->named = idem__sqlite_guard_name(sqlite3_db_filename(self->db, "main"), &self->name_at);
+    if (fd < 0 || !self->named)
         return IDEM_OK;
-    if (!take_byte_soon(fd, NAMES, name))
+    if (!take_byte_soon(fd, NAMES, self->name_at))
         return idem__sqlite_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                       "%s is in use under another name, and its log goes by the "
                                       "name: use one path for all; for a container mount the "

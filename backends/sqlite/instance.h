@@ -49,6 +49,10 @@ typedef struct idem__sqlite {
     bool sweep_failed; /**< expired rows are left to purge */
     bool committing;   /**< what is under way has come to its commit */
     bool no_wait;      /**< locks are not waited for */
+    bool named;        /**< `name_at` is known */
+    bool noted;        /**< file and log say that they belong together; see origin.c */
+    bool note_due;     /**< they have to, since something is in the log */
+    int64_t name_at;   /**< stands for the file's name; see guard.c */
     char name[IDEM__SQLITE_NAME_SIZE]; /**< the database in messages */
 
     uint64_t busy_timeout_ms; /**< UINT64_MAX: not set */

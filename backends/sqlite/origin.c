@@ -12,10 +12,14 @@
  * new where file and log were copied together, and then the log belongs. The database's has its
  * own inode, its name as guard.c has it, and the log's path; the last connection that closes the
  * file removes it. Without attributes nothing is refused.
+ *
+ * An empty log holds nothing that could be missed or mistaken. So a connection that only reads
+ * writes no attributes: they are there before its first change is.
  */
 #include "origin.h"
 
 #include "guard.h"
+#include "place.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,27 +38,34 @@
 typedef struct {
     const char *path;
     char log[PATH_MAX];
-    int64_t name;
     uint64_t file_inode;
-    uint64_t log_inode; /* 0: there is none, or nothing is in it */
-    uint64_t born_ns;   /* when the file was made; 0: not known */
+    uint64_t born_ns; /* when the file was made; 0: not known */
+    bool has_log;
+    bool has_content; /* the log has */
+    uint64_t log_inode;
 } origin;
 
-static bool find(const char *path, origin *is)
+/* @return false: there is no such path */
+static bool find_log(const char *path, origin *is)
 {
-    struct stat file;
     struct stat log;
-    memset(is, 0, sizeof *is);
     is->path = path;
-    if (!path || !*path ||
-        snprintf(is->log, sizeof is->log, "%s-wal", path) >= (int)sizeof is->log ||
-        stat(path, &file) || !idem__sqlite_guard_name(path, &is->name))
+    is->log_inode = 0;
+    if (!path || !*path || snprintf(is->log, sizeof is->log, "%s-wal", path) >= (int)sizeof is->log)
         return false;
-    is->file_inode = (uint64_t)file.st_ino;
-    is->born_ns = idem__sqlite_guard_birth(path, -1);
-    if (stat(is->log, &log) == 0 && log.st_size > 0)
+    is->has_log = stat(is->log, &log) == 0;
+    is->has_content = is->has_log && log.st_size > 0;
+    if (is->has_log)
         is->log_inode = (uint64_t)log.st_ino;
     return true;
+}
+
+/* The file is the one that was opened; whether it still is at its path place.c looks. */
+static bool find(const idem__sqlite *self, origin *is)
+{
+    return self->place && !self->in_memory && self->named &&
+           idem__sqlite_place_identity(self->place, &is->file_inode, &is->born_ns) &&
+           find_log(sqlite3_db_filename(self->db, "main"), is);
 }
 
 /* Reads an attribute. @return what stands behind its first number; NULL if there is none */
@@ -90,13 +101,13 @@ static bool log_is_anothers(const origin *is)
 }
 
 /* The path of a log under another name, if this file has one that is not known to be empty. */
-static const char *log_elsewhere(const origin *is, char text[NOTE_SIZE])
+static const char *log_elsewhere(const origin *is, int64_t own_name, char text[NOTE_SIZE])
 {
     struct stat found;
     uint64_t file_inode = 0;
     char *log = NULL;
     char *name = read_note(is->path, OF_FILE, text, &file_inode);
-    if (!name || file_inode != is->file_inode || strtoull(name, &log, 16) == (uint64_t)is->name ||
+    if (!name || file_inode != is->file_inode || strtoull(name, &log, 16) == (uint64_t)own_name ||
         *log++ != ':')
         return NULL;
     if (stat(log, &found) == 0)
@@ -116,15 +127,19 @@ int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault)
     origin is;
     char text[NOTE_SIZE];
     char quoted[IDEM_QUOTE_SIZE];
-    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is))
+    self->noted = true;
+    self->note_due = false;
+    if (!find(self, &is))
         return IDEM_OK;
-    if (is.log_inode && log_is_anothers(&is))
+    if (is.has_content && log_is_anothers(&is))
         return idem__sqlite_fault_set(
             fault, true, IDEM_ERR_CORRUPT,
             "%s has a write-ahead log beside it that belongs to the file that was here before: "
             "after a restore remove the old -wal and -shm, then open it again",
             self->name);
-    const char *elsewhere = is.log_inode ? NULL : log_elsewhere(&is, text);
+    self->noted = false;
+    self->note_due = is.has_content;
+    const char *elsewhere = is.has_content ? NULL : log_elsewhere(&is, self->name_at, text);
     if (!elsewhere)
         return IDEM_OK;
     return idem__sqlite_fault_set(
@@ -138,22 +153,22 @@ void idem__sqlite_origin_note(idem__sqlite *self)
 {
     origin is;
     char text[NOTE_SIZE];
-    struct stat log;
-    if (self->in_memory || !find(sqlite3_db_filename(self->db, "main"), &is) || stat(is.log, &log))
+    if (self->noted || !find(self, &is) || !is.has_log)
         return;
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%" PRIx64, is.file_inode,
-                   (uint64_t)log.st_ino, is.born_ns);
+                   is.log_inode, is.born_ns);
     write_note(is.log, OF_LOG, text);
     (void)snprintf(text, sizeof text, "%" PRIx64 ":%" PRIx64 ":%s", is.file_inode,
-                   (uint64_t)is.name, is.log);
+                   (uint64_t)self->name_at, is.log);
     write_note(is.path, OF_FILE, text);
+    self->noted = true;
 }
 
 void idem__sqlite_origin_disown(const idem__sqlite *self)
 {
     origin is;
     char text[NOTE_SIZE];
-    if (!find(sqlite3_db_filename(self->db, "main"), &is) || !is.log_inode)
+    if (!find(self, &is) || !is.has_content)
         return;
     (void)snprintf(text, sizeof text, "0:%" PRIx64, is.log_inode);
     write_note(is.log, OF_LOG, text);
@@ -162,13 +177,15 @@ void idem__sqlite_origin_disown(const idem__sqlite *self)
 void idem__sqlite_origin_forget(const char *path)
 {
     origin is;
-    struct stat log;
+    struct stat file;
     char text[NOTE_SIZE];
     uint64_t file_inode = 0;
-    if (!find(path, &is) || stat(is.log, &log) == 0)
+    int64_t name_at = 0;
+    if (!find_log(path, &is) || is.has_log)
         return;
     const char *name = read_note(path, OF_FILE, text, &file_inode);
-    if (name && file_inode == is.file_inode && strtoull(name, NULL, 16) == (uint64_t)is.name)
+    if (name && stat(path, &file) == 0 && file_inode == (uint64_t)file.st_ino &&
+        idem__sqlite_guard_name(path, &name_at) && strtoull(name, NULL, 16) == (uint64_t)name_at)
         (void)removexattr(path, OF_FILE);
 }
 

@@ -10,7 +10,8 @@
  *  IDEM_ERR_UNAVAILABLE: its own one goes by another name */
 int idem__sqlite_origin_check(idem__sqlite *self, idem__sqlite_fault *fault);
 
-/** Notes on file and log that they belong together. */
+/** Notes on file and log that they belong together, once for a connection: when it was opened, if
+ *  something was in the log (`note_due`), else before its first change. */
 void idem__sqlite_origin_note(idem__sqlite *self);
 
 /** Notes on the log that it belongs to no file that is there. */

@@ -299,6 +299,16 @@ int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault)
     return self->overwritten ? overwritten(self, fault) : IDEM_OK;
 }
 
+bool idem__sqlite_place_identity(idem__sqlite_place *place, uint64_t *inode, uint64_t *born_ns)
+{
+    (void)pthread_mutex_lock(&place->lock);
+    bool known = place->known;
+    *inode = (uint64_t)place->inode;
+    *born_ns = place->born_ns;
+    (void)pthread_mutex_unlock(&place->lock);
+    return known;
+}
+
 int idem__sqlite_place_settle(idem__sqlite *self, idem__sqlite_fault *fault)
 {
     idem__sqlite_place *place = self->place;

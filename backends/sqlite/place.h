@@ -33,6 +33,10 @@ bool idem__sqlite_place_is_quiet(const idem__sqlite_place *place);
  *  file is there */
 int idem__sqlite_place_look(idem__sqlite *self, idem__sqlite_fault *fault);
 
+/** Which file it is, once one was opened. @param[out] born_ns  when it was made; 0: not known
+ *  @return false: none was */
+bool idem__sqlite_place_identity(idem__sqlite_place *place, uint64_t *inode, uint64_t *born_ns);
+
 /** The same for the file that was just opened, before anything of it is read. The first one that is
  *  opened is the store's from then on. */
 int idem__sqlite_place_settle(idem__sqlite *self, idem__sqlite_fault *fault);

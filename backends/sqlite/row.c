@@ -102,13 +102,23 @@ typedef struct {
     bool no_memory;
 } reader;
 
+/* The first column that is wrong, by its name, in front of which statements.c writes a plus. */
+static void blame(reader *from, int column)
+{
+    const char *name = sqlite3_column_name(from->statement, column);
+    if (!name)
+        name = "of an unknown name"; /* out of memory */
+    if (!from->wrong)
+        from->wrong = *name == '+' ? name + 1 : name;
+}
+
 static int64_t read_number(reader *from, int column, int64_t min, int64_t max)
 {
     sqlite3_value *held = sqlite3_column_value(from->statement, column);
     int64_t value = sqlite3_value_int64(held);
     bool right = sqlite3_value_type(held) == SQLITE_INTEGER && value >= min && value <= max;
-    if (!right && !from->wrong)
-        from->wrong = sqlite3_column_name(from->statement, column);
+    if (!right)
+        blame(from, column);
     return value;
 }
 
@@ -130,8 +140,8 @@ static idem_bytes read_bytes(reader *from, int column, size_t min, size_t max)
     }
     bool right =
         (type == SQLITE_BLOB || type == SQLITE_NULL) && bytes.len >= min && bytes.len <= max;
-    if (!right && !from->wrong)
-        from->wrong = sqlite3_column_name(from->statement, column);
+    if (!right)
+        blame(from, column);
     return bytes;
 }
 

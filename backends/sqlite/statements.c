@@ -39,9 +39,11 @@
 /* What row.c judges by. */
 #define LIFE "live_ms, at_boot_id, at_boot_ms, at_wall_ms"
 
-#define COLUMNS                                                                      \
-    LIFE ", key, version, status, attempt, token, lease_ms, ttl_ms, created_at_ms, " \
-         "updated_at_ms, fingerprint, response, checkpoint"
+/* SQLite copies up to five names of each column when it prepares; of an expression it has one. */
+#define COLUMNS                                                                             \
+    "+live_ms, +at_boot_id, +at_boot_ms, +at_wall_ms, +key, +version, +status, +attempt, "  \
+    "+token, +lease_ms, +ttl_ms, +created_at_ms, +updated_at_ms, +fingerprint, +response, " \
+    "+checkpoint"
 
 #define ASSIGN                                                                                     \
     "version = ?6, status = ?7, attempt = ?8, token = ?9, lease_ms = ?10, ttl_ms = ?11, "          \

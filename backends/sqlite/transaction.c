@@ -8,6 +8,8 @@
  */
 #include "transaction.h"
 
+#include "origin.h"
+
 bool idem__sqlite_is_cut_off(const idem__sqlite *self)
 {
     return self->nested && sqlite3_get_autocommit(self->db);
@@ -29,6 +31,8 @@ int idem__sqlite_begin(idem__sqlite *self, bool write, idem__sqlite_fault *fault
     int rc = prepare_end(self, fault);
     if (rc)
         return rc;
+    if (write && !self->noted)
+        idem__sqlite_origin_note(self);
     int code = idem__sqlite_run(self, self->nested ? IDEM__SQLITE_SAVEPOINT : which);
     return code == SQLITE_OK ? IDEM_OK : idem__sqlite_fault_take(self, code, fault);
 }

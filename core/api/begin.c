@@ -29,7 +29,7 @@ static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t 
     idem__stats_start(store->timed, &begin->call);
 }
 
-static int fill_call(idem_store *store, idem__begin *begin, uint64_t now, idem_error *error)
+static void fill_call(idem_store *store, idem__begin *begin, uint64_t now)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
@@ -39,11 +39,26 @@ static int fill_call(idem_store *store, idem__begin *begin, uint64_t now, idem_e
     call->fingerprint = request->fingerprint;
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
+    if (request->token)
+        memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
     set_deadlines(store, begin, now);
-    if (!request->token)
-        return idem__random_draw(store->pooled, call->token, IDEM_TOKEN_SIZE, call->deadline_ms,
-                                 error);
-    memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
+}
+
+/* Gives the call a fresh token, unless the request brings one, and with it the first version, in one
+   system call. Drops the claim's object if that fails. */
+static int draw_token(const idem_store *store, idem__begin *begin, idem_error *error)
+{
+    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
+    idem__call *call = &begin->call;
+    if (begin->request.token)
+        return IDEM_OK;
+    int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
+    if (rc) {
+        idem__claim_drop(begin->claim);
+        return rc;
+    }
+    memcpy(call->token, bits, IDEM_TOKEN_SIZE);
+    call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
     return IDEM_OK;
 }
 
@@ -54,18 +69,15 @@ static int check(const idem_store *store, const idem_request *request, idem__beg
     return rc ? rc : idem__call_key_check(begin->request.key, error);
 }
 
-/* Makes the claim object and the call. The request was checked. start_keeper() starts the
-   keepalive's thread. */
+/* Makes the claim object and the call. The request was checked. draw_token() gives the token,
+   start_keeper() starts the keepalive's thread. */
 static int make_call(idem_store *store, uint64_t now, idem__begin *begin, idem_error *error)
 {
     const idem_request *read = &begin->request;
     /* Before anything is sent: for a claim that was made there has to be an object. */
     int rc = idem__claim_new(store, read->key, read->fingerprint, &begin->claim, error);
-    if (rc)
-        return rc;
-    rc = fill_call(store, begin, now, error);
-    if (rc)
-        idem__claim_drop(begin->claim);
+    if (rc == IDEM_OK)
+        fill_call(store, begin, now);
     return rc;
 }
 
@@ -87,6 +99,8 @@ int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t
     int rc = check(store, request, begin, error);
     if (rc == IDEM_OK)
         rc = make_call(store, now, begin, error);
+    if (rc == IDEM_OK)
+        rc = draw_token(store, begin, error);
     return idem__stats_refused(store, IDEM__CALL_BEGIN,
                                rc ? rc : start_keeper(store, begin, error));
 }
@@ -166,13 +180,16 @@ static uint64_t time_of_begin(const idem_store *store, const idem_request *reque
                                                       : idem_monotonic_ms();
 }
 
-/* @return as start_keeper(); nothing has to be cleared then */
+/* What a look answers takes neither a token nor a thread that renews.
+   @return as start_keeper(); nothing has to be cleared then */
 static int run_one(idem_store *store, idem__begin *begin, idem_error *error)
 {
     idem__call *call = &begin->call;
     if (idem__read_first_answers(store, begin))
         return IDEM_OK;
-    int rc = start_keeper(store, begin, error);
+    int rc = draw_token(store, begin, error);
+    if (rc == IDEM_OK)
+        rc = start_keeper(store, begin, error);
     if (rc == IDEM_OK)
         idem__call_run(store, &call, 1);
     return rc;

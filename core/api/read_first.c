@@ -108,9 +108,11 @@ bool idem__read_first_replay(idem_store *store, const idem_request *request, ide
 bool idem__read_first_answers(idem_store *store, idem__begin *begin)
 {
     idem__call *call = &begin->call;
-    if (!(begin->request.flags & IDEM_KEEPALIVE) || !call->read_first ||
-        idem__keepalive_is_running(&store->keeper))
+    bool needs_thread = (begin->request.flags & IDEM_KEEPALIVE) != 0;
+    if (!call->read_first)
         return false;
+    if (begin->request.token && !(needs_thread && !idem__keepalive_is_running(&store->keeper)))
+        return false; /* the look would save nothing */
     idem__protocol_start(call);
     idem__call_send(store, &call, 1);
     idem__call_next next = idem__call_step(store, call);

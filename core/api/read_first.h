@@ -20,8 +20,9 @@ void idem__read_first_learn(idem_store *store, const idem__call *call);
  *  @return false: it is no replay, or was not looked for */
 bool idem__read_first_replay(idem_store *store, const idem_request *request, idem_outcome *outcome);
 
-/** Carries out a begin's look, if it is one to be kept alive and no thread does that yet: what a
- *  look answers needs none, so that a command that replays starts none.
+/** Carries out a begin's look, if that may save a token or the start of the keepalive's thread:
+ *  what a look answers needs neither. So a replay draws no random bits, and a command that replays
+ *  starts no thread.
  *  @return true: the call is done. False: it is to be driven */
 bool idem__read_first_answers(idem_store *store, idem__begin *begin);
 

@@ -43,10 +43,9 @@ extern const idem_backend_ops idem__redis_cluster_backend;
 #define REDIS_CLUSTER_OPS  NULL
 #endif
 #ifdef IDEM_REDIS_TLS
-/* A program that is linked from the archive may do without, and without libssl. */
-extern const idem_backend_ops idem__redis_tls_backend __attribute__((weak));
-extern const idem_backend_ops idem__redis_tls_sentinel_backend __attribute__((weak));
-extern const idem_backend_ops idem__redis_cluster_tls_backend __attribute__((weak));
+extern const idem_backend_ops idem__redis_tls_backend;
+extern const idem_backend_ops idem__redis_tls_sentinel_backend;
+extern const idem_backend_ops idem__redis_cluster_tls_backend;
 #define REDIS_TLS_OPS          &idem__redis_tls_backend
 #define REDIS_TLS_SENTINEL_OPS &idem__redis_tls_sentinel_backend
 #define REDIS_CLUSTER_TLS_OPS  &idem__redis_cluster_tls_backend
@@ -211,13 +210,6 @@ int idem__registry_find(const char *scheme, const idem_backend_ops **ops, idem_e
         *ops = found;
         return IDEM_OK;
     }
-#ifdef IDEM_REDIS_TLS
-    if (i < KNOWN && strcmp(known[i].option, "IDEM_REDIS_TLS") == 0)
-        return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
-                              "%s: this program was linked without TLS; link it with "
-                              "-Wl,-u,idem__redis_tls_backend and -lssl, or use one of: %s",
-                              scheme, schemes);
-#endif
     if (i < KNOWN)
         return idem_error_set(error, IDEM_ERR_UNKNOWN_BACKEND,
                               "%s: was left out of this build of libidem; rebuild it with "

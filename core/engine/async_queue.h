@@ -36,6 +36,7 @@ typedef struct {
     idem_config config;
     bool sound; /* it was connected, and nothing has failed since */
     size_t in_flight;
+    size_t received;   /* in this turn */
     uint64_t heard_ms; /* when something last came */
     uint64_t owed_ms;  /* since when an answer is owed without a byte; 0: calls were answered */
     uint64_t progress; /* idem_wants.progress at that moment */

@@ -12,9 +12,8 @@
 #include "store.h"
 #include "watch.h"
 
-#define FIRST_PAUSE_MS      1u
-#define PAUSE_LIMIT_MS      100u
-#define FIRST_WAIT_PAUSE_MS 2u /* doubled before the first look */
+#define FIRST_PAUSE_MS 1u
+#define PAUSE_LIMIT_MS 100u
 /* A call with less time left than this is not repeated. The same goes for less than a quarter of
    its timeout. The known error says more than a try that is cut off. */
 #define TOO_LATE_MS  20u
@@ -74,17 +73,18 @@ void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t 
     idem_error error;
     int64_t wall_ms = idem_wall_ms();
     for (size_t i = 0; i < count; i++)
-        writes += calls[i]->op.record != NULL;
-    if (writes == 0)
-        return;
+        writes += calls[i]->op.record != NULL && calls[i]->first_version == 0;
     idem__error_clear(&error);
-    int rc = idem__random_draw(store->pooled, versions, writes * sizeof versions[0], deadline_ms,
-                               &error);
+    int rc = writes == 0 ? IDEM_OK
+                         : idem__random_draw(store->pooled, versions, writes * sizeof versions[0],
+                                             deadline_ms, &error);
     for (size_t i = 0; i < count; i++) {
+        uint64_t first = calls[i]->first_version;
         if (!calls[i]->op.record)
             continue;
-        if (rc == IDEM_OK)
-            idem__protocol_stamp(calls[i], versions[--writes], wall_ms);
+        calls[i]->first_version = 0; /* each is used once */
+        if (first || rc == IDEM_OK)
+            idem__protocol_stamp(calls[i], first ? first : versions[--writes], wall_ms);
         else
             idem_op_fail(&calls[i]->op, false, rc, "%s", error.message);
     }
@@ -177,7 +177,7 @@ static void start_look(const idem_store *store, idem__call *call)
 static void set_look(idem_store *store, idem__call *call, uint64_t now)
 {
     if (call->wait_pause_ms == 0)
-        call->wait_pause_ms = FIRST_WAIT_PAUSE_MS;
+        call->wait_pause_ms = idem__watch_first_pause_ms(store);
     uint64_t pause = backoff(&call->wait_pause_ms, idem__watch_pause_limit_ms(store));
     if (pause > call->retry_after_ms + 1)
         pause = call->retry_after_ms + 1;
@@ -242,7 +242,11 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         return IDEM__CALL_SEND;
     }
     uint64_t now = idem_monotonic_ms();
-    if (now < call->wait_until_ms && idem__watch_was_seen(store, call, now)) {
+    idem__watch_answer answer =
+        now < call->wait_until_ms ? idem__watch_ask(store, call, now) : IDEM__WATCH_LOOK;
+    if (answer == IDEM__WATCH_CROWDED)
+        call->wait_pause_ms = idem__watch_pause_limit_ms(store);
+    if (answer != IDEM__WATCH_LOOK) {
         set_look(store, call, now + SEEN_MS);
         return IDEM__CALL_WAIT;
     }

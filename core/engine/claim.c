@@ -148,6 +148,7 @@ void idem__claim_take(idem_claim *claim, const idem_record *held)
         idem__claim_news_make(&news, claim, held, NULL);
     if (news.whole) {
         idem__claim_take_news(claim, &news);
+        idem__claim_news_clear(&news); /* what it remembered before */
         return;
     }
     claim->held = *held;

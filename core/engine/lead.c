@@ -125,7 +125,7 @@ static void lead(idem__connection *connection, idem__waiter *leader)
     idem__pool *pool = connection->pool;
     batch taken;
     bool done = true;
-    if (connection->crowded && pool->max == 1)
+    if (connection->callers > 1 && pool->max == 1)
         idem__spin_pause();
     (void)pthread_mutex_lock(&pool->lock);
     take_batch(pool, leader, &taken);
@@ -134,7 +134,7 @@ static void lead(idem__connection *connection, idem__waiter *leader)
     if (taken.count > 0)
         done = run_batch(connection, &taken);
     (void)pthread_mutex_lock(&pool->lock);
-    connection->crowded = taken.callers > 1;
+    connection->callers = taken.callers;
     pool->refused = pool->refused || !done;
     for (idem__waiter *waiter = taken.waiters.first; waiter; waiter = waiter->next)
         waiter->refused = !done;

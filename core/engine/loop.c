@@ -6,7 +6,7 @@
  * hands, a thread of its own is started; it ends when the connection stands.
  *
  * A connection that owes an answer for a part of a call's time without a single byte is given up,
- * as in pipeline.c.
+ * as in silence.c.
  */
 #include "async_queue.h"
 #include "clock.h"
@@ -25,9 +25,13 @@
 
 #define ALONE_MS      100u /* silence for so long is enough where nobody else waits */
 #define ROOM          64u  /* for what one `receive` gives back */
-#define TURN_ROOMS    16u  /* so often in one turn */
+#define TURN_ROOMS    4u   /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
-#define DUE_IN_A_TURN 1024u
+#define DUE_IN_A_TURN 256u
+/* While others wait to be sent, or for their answers: so many more than there were answers. */
+#define DUE_BESIDE 4u
+#define DUE_LATE   32u /* likewise, where time is not kept */
+#define LATE_MS    50u
 
 /* ------------------------------------------------------------------------------ after an answer */
 
@@ -252,6 +256,7 @@ static bool receive_some(idem_async *async)
         done[i]->owner = NULL;
     }
     loop->in_flight -= count;
+    loop->received += count;
     ops->wants(loop->backend, &wants);
     if (wants.progress != loop->progress) {
         loop->heard_ms = idem_monotonic_ms();
@@ -270,6 +275,7 @@ static void receive_all(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     unsigned rooms = 0;
+    loop->received = 0;
     loop->more = loop->sound;
     while (loop->more && rooms++ < TURN_ROOMS)
         loop->more = receive_some(async);
@@ -323,7 +329,10 @@ static void see_to_time(idem_async *async)
         }
     }
     idem__inside_lock(&async->lock);
-    loop->due_left = !idem__queue_see_to_time(async, now, DUE_IN_A_TURN);
+    bool others = loop->in_flight > 0 || async->ways[0].fresh.count > 0;
+    bool late = idem__timers_next_ms(&async->timers) + LATE_MS < now;
+    size_t limit = !others ? DUE_IN_A_TURN : loop->received + (late ? DUE_LATE : DUE_BESIDE);
+    loop->due_left = !idem__queue_see_to_time(async, now, limit);
     idem__inside_unlock(&async->lock);
     while (loop->late.first) {
         idem__flight *flight = loop->late.first;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The connections of a store and the queue before them. How a batch is carried out is in lead.c for
- * a backend that is entered by one thread at a time, and in pipeline.c for one that sends and
+ * a backend that is entered by one thread at a time, and in pipeline.h for one that sends and
  * receives apart. A concurrent backend is called directly.
  *
  * One lock guards it all but the waiters' own words. It is not held while waiters are told, nor
@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "error.h"
 #include "inside.h"
+#include "pipeline.h"
 #include "probe.h"
 #include "verify.h"
 

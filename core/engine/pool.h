@@ -20,7 +20,7 @@ typedef struct idem__connection {
     idem_backend *backend; /* NULL: not open yet */
     idem_config config;    /* lives as long as the instance */
     bool busy;             /* one thread has it: to open, submit, send or close, or for a scan */
-    bool crowded;          /* its last batch had more than one caller */
+    size_t callers;        /* of its last batch */
     int cancel_state;      /* of the thread that is alone on it, from before */
 
     /* With send and receive. A waiter is on the list from the moment its batch is taken until its
@@ -30,7 +30,6 @@ typedef struct idem__connection {
     idem__wait_queue waiters;
     size_t in_flight;          /* ops that the instance has */
     idem__waiter *receiver;    /* its thread receives, or is woken to do so; NULL: none */
-    bool held;                 /* the receiver spins: the answer is near, nothing else is sent */
     bool sending;              /* `busy` for a moment, to send */
     bool lost;                 /* the last one has failed; the next batch makes it anew */
     bool unsent;               /* bytes are left that the system did not take */
@@ -39,8 +38,12 @@ typedef struct idem__connection {
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */
-    idem__spin spin;           /* the receiver's, while it is held */
-    atomic_uint failed_spins;  /* what they have taught */
+    uint64_t held_until_ns;    /* an answer is near: nothing else is sent until it comes, or until
+                                  then; 0: not held */
+    idem__waiter *timed;       /* the one whose answer is timed; NULL: none is */
+    uint64_t timed_ns;         /* when it was sent */
+    uint64_t near_ns;          /* an answer that takes no longer is near */
+    unsigned far_answers;      /* in a row */
     uint64_t not_before_ms;    /* it could not be had, and is left alone until then */
 } idem__connection;
 
@@ -120,7 +123,7 @@ void idem__pool_thaw(idem__pool *pool);
 /** Takes a frozen pool at rest across a fork(): the lock is held from PREPARE on. */
 void idem__pool_fork(idem__pool *pool, idem_fork_phase phase);
 
-/* -------------------------------------------------------- among pool.c, lead.c, pipeline.c */
+/* -------------------------------------------------------- among pool.c, lead.c, pipeline.h */
 
 /** The lock is held for all of these, unless they say otherwise. */
 
@@ -142,21 +145,9 @@ void idem__pool_wake_head(idem__pool *pool);
 /** Takes a waiter through an exclusive backend. The lock is held before, and open afterwards. */
 void idem__lead_run(idem__pool *pool, idem__waiter *waiter);
 
-/** True if a connection takes operations at this moment. */
-bool idem__pipeline_can_send(idem__pool *pool);
-
-/** Ends the connection of an instance that has nothing in flight but what was abandoned, so that
- *  it can be used for a scan or taken across a fork(). `io` is held, or the connection is busy and
- *  nobody waits on it. */
-void idem__pipeline_quiesce(idem__connection *connection);
-
-/** Takes a waiter through a backend with send and receive, likewise. */
-void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter);
-
 /** Waits for a connection that this thread is alone on. @return NULL: none was free by the
  *  deadline. The lock is held before, and open afterwards */
 idem__connection *idem__lead_enter(idem__pool *pool, idem__waiter *waiter);
-idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter);
 
 /** Fails the ops that have no answer. `code` may have IDEM_PERMANENT added. No lock is needed. */
 void idem__pool_fail(idem_op *const *ops, size_t count, int code, const char *message);

@@ -40,7 +40,7 @@
 
 /* idem__spin.until_ns: not begun, or over. */
 #define NOT_BEGUN 0u
-#define OVER      1u
+#define OVER      IDEM__SPIN_OVER
 
 static uint64_t read_clock_ns(void)
 {
@@ -121,11 +121,10 @@ static bool may_begin(idem__spin_world *world, idem__spin *spin, uint64_t now_ns
     return (spin->failed_spins - MISSES) % RETRY == 0;
 }
 
-static bool begin_in(idem__spin_world *world, idem__spin *spin, uint64_t now_ns)
+static void begin_in(idem__spin_world *world, idem__spin *spin, uint64_t now_ns)
 {
-    spin->until_ns = may_begin(world, spin, now_ns) ? now_ns + LIMIT_NS : OVER;
+    spin->until_ns = may_begin(world, spin, now_ns) ? now_ns + LIMIT_NS + spin->longer_ns : OVER;
     spin->yields = 0;
-    return spin->until_ns != OVER;
 }
 
 bool idem__spin_yield_in(idem__spin_world *world, idem__spin *spin)
@@ -134,7 +133,7 @@ bool idem__spin_yield_in(idem__spin_world *world, idem__spin *spin)
         return false;
     uint64_t now_ns = world->now_ns();
     if (spin->until_ns == NOT_BEGUN) {
-        (void)begin_in(world, spin, now_ns);
+        begin_in(world, spin, now_ns);
     } else if (now_ns >= spin->until_ns && spin->yields >= YIELDS_MIN) {
         spin->until_ns = OVER;
         if (spin->failed_spins < MISSES)
@@ -146,11 +145,6 @@ bool idem__spin_yield_in(idem__spin_world *world, idem__spin *spin)
     if (!give_way(world, now_ns))
         spin->until_ns = OVER;
     return true;
-}
-
-bool idem__spin_begin(idem__spin *spin)
-{
-    return begin_in(&this_process, spin, this_process.now_ns());
 }
 
 bool idem__spin_yield(idem__spin *spin)

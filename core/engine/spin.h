@@ -13,12 +13,15 @@
 
 #include <stdatomic.h>
 
+#define IDEM__SPIN_OVER 1u
+
 /** All zero at first; kept with what is waited for, since it learns from its waits. For one thread
  *  at a time. */
 typedef struct {
-    uint64_t until_ns;     /**< of this wait */
+    uint64_t until_ns;     /**< of this wait; IDEM__SPIN_OVER: there is none */
     uint32_t failed_spins; /**< waits in a row that were too long */
     uint32_t yields;       /**< of this wait */
+    uint64_t longer_ns;    /**< so much longer than others a wait may last */
 } idem__spin;
 
 /** Lets other threads and processes come first, for a moment. A wait may have about a tenth of a
@@ -43,9 +46,6 @@ typedef struct {
 
 /** idem__spin_yield() by these means. */
 bool idem__spin_yield_in(idem__spin_world *world, idem__spin *spin);
-
-/** Begins a wait, if it is likely to be short: what idem__spin_yield() would do first. */
-bool idem__spin_begin(idem__spin *spin);
 
 /** Lets other threads come first, once, unless the processors are taken. */
 void idem__spin_pause(void);

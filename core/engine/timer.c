@@ -1,91 +1,80 @@
 /* SPDX-License-Identifier: MIT */
-/* A pairing heap. `previous` of an entry is the sibling before it, or the parent if it is the first
-   child, so that an entry can be cut out without a search. */
+/* A leftist heap: of an entry's two children the right one has the shorter way to an empty place,
+   so a way that always turns right has a logarithmic length. */
 #include "timer.h"
 
-/* Makes one of two trees the first child of the other. @return the root */
+static unsigned rank_of(const idem__timer *timer)
+{
+    return timer ? timer->rank : 0;
+}
+
+/* Puts the children in order. @return false: the rank is as it was */
+static bool set_right(idem__timer *timer)
+{
+    unsigned before = timer->rank;
+    if (rank_of(timer->left) < rank_of(timer->right)) {
+        idem__timer *left = timer->left;
+        timer->left = timer->right;
+        timer->right = left;
+    }
+    timer->rank = (uint8_t)(rank_of(timer->right) + 1);
+    return timer->rank != before;
+}
+
+/* Makes one tree of two, along their right edges. Neither root has a parent. @return the root */
 static idem__timer *meld(idem__timers *timers, idem__timer *a, idem__timer *b)
 {
-    if (!a)
-        return b;
-    if (!b)
-        return a;
-    timers->compared++;
+    idem__timer *at = a;
+    if (!a || !b)
+        return a ? a : b;
     if (b->at_ms < a->at_ms) {
-        idem__timer *earlier = b;
+        at = b;
         b = a;
-        a = earlier;
     }
-    b->sibling = a->child;
-    if (b->sibling)
-        b->sibling->previous = b;
-    b->previous = a;
-    a->child = b;
-    return a;
-}
-
-/* Melds siblings in pairs from the left, then the pairs from the right: without recursion, since a
-   first child may have all others as siblings. */
-static idem__timer *meld_siblings(idem__timers *timers, idem__timer *first)
-{
-    idem__timer *pairs = NULL;
-    idem__timer *root = NULL;
-    while (first) {
-        idem__timer *a = first;
-        idem__timer *b = a->sibling;
-        first = b ? b->sibling : NULL;
-        a->sibling = NULL;
-        if (b)
-            b->sibling = NULL;
-        idem__timer *pair = meld(timers, a, b);
-        pair->sibling = pairs;
-        pairs = pair;
+    idem__timer *root = at;
+    while (b) {
+        idem__timer *right = at->right;
+        timers->compared++;
+        if (!right || b->at_ms < right->at_ms) {
+            at->right = b;
+            b->parent = at;
+            b = right;
+        }
+        at = at->right;
     }
-    while (pairs) {
-        idem__timer *next = pairs->sibling;
-        pairs->sibling = NULL;
-        root = meld(timers, root, pairs);
-        pairs = next;
-    }
-    if (root)
-        root->previous = NULL;
+    for (at = at->parent; at != root; at = at->parent)
+        (void)set_right(at);
+    (void)set_right(root);
     return root;
-}
-
-static void cut(idem__timer *timer)
-{
-    if (timer->previous->child == timer)
-        timer->previous->child = timer->sibling;
-    else
-        timer->previous->sibling = timer->sibling;
-    if (timer->sibling)
-        timer->sibling->previous = timer->previous;
-    timer->sibling = NULL;
-    timer->previous = NULL;
 }
 
 void idem__timers_unset(idem__timers *timers, idem__timer *timer)
 {
+    idem__timer *parent = timer->parent;
     if (!timer->set)
         return;
-    if (timers->first == timer) {
-        timers->first = meld_siblings(timers, timer->child);
-    } else {
-        cut(timer);
-        timers->first = meld(timers, timers->first, meld_siblings(timers, timer->child));
-    }
-    timer->child = NULL;
+    if (timer->left)
+        timer->left->parent = NULL;
+    if (timer->right)
+        timer->right->parent = NULL;
+    idem__timer *heir = meld(timers, timer->left, timer->right);
+    if (heir)
+        heir->parent = parent;
+    if (!parent)
+        timers->first = heir;
+    else if (parent->left == timer)
+        parent->left = heir;
+    else
+        parent->right = heir;
+    while (parent && set_right(parent))
+        parent = parent->parent;
     timer->set = false;
 }
 
 void idem__timers_set(idem__timers *timers, idem__timer *timer, uint64_t at_ms)
 {
     idem__timers_unset(timers, timer);
-    timer->at_ms = at_ms;
-    timer->child = NULL;
-    timer->sibling = NULL;
-    timer->previous = NULL;
-    timer->set = true;
+    *timer = (idem__timer){.at_ms = at_ms, .set = true, .rank = 1};
     timers->first = meld(timers, timers->first, timer);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Points in time, the earliest first: a pairing heap whose entries are parts of what they belong
-   to, so that nothing is allocated. Its owner's lock guards it. Algorithm: Fredman, Sedgewick,
-   Sleator, Tarjan, "The pairing heap: a new form of self-adjusting heap", Algorithmica 1 (1986). */
+/* Points in time, the earliest first: a heap whose entries are parts of what they belong to, so
+   that nothing is allocated. Each step takes logarithmic time, the first one after many entries
+   came in too. Its owner's lock guards it. Algorithm: Crane, "Linear lists and priority queues as
+   balanced binary trees", Stanford (1972). */
 #ifndef IDEM_CORE_TIMER_H
 #define IDEM_CORE_TIMER_H
 
@@ -13,9 +14,10 @@
 typedef struct idem__timer {
     uint64_t at_ms; /**< idem_monotonic_ms(); read it, set it by idem__timers_set() */
     bool set;       /**< it is in a heap */
-    struct idem__timer *child;
-    struct idem__timer *sibling;
-    struct idem__timer *previous; /* the sibling before, or the parent of a first child */
+    uint8_t rank;   /* steps to the nearest empty place below it */
+    struct idem__timer *left;
+    struct idem__timer *right;
+    struct idem__timer *parent;
 } idem__timer;
 
 /** The heap. All zero: empty. */
@@ -24,10 +26,10 @@ typedef struct {
     uint64_t compared;  /**< pairs of entries, since the heap was made: what it has cost */
 } idem__timers;
 
-/** Puts an entry in, or moves it if it is in already. Constant time for a new one. */
+/** Puts an entry in, or moves it if it is in already. */
 void idem__timers_set(idem__timers *timers, idem__timer *timer, uint64_t at_ms);
 
-/** Takes an entry out if it is in. Logarithmic time, amortised. */
+/** Takes an entry out if it is in. */
 void idem__timers_unset(idem__timers *timers, idem__timer *timer);
 
 /** The earliest point, or UINT64_MAX. */

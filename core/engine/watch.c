@@ -4,6 +4,10 @@
  * progress, and the next look is put off. So of many that wait for one key, one looks at a time.
  * When it finds the key completed, or free, it forgets what was seen, and the others look for
  * themselves when they are due.
+ *
+ * Pauses begin short and grow. So of a crowd that has just come, more would look than a server
+ * should be asked to: beyond a rate a look is left out, and the call pauses as long as it ever
+ * would.
  */
 #include "watch.h"
 
@@ -12,7 +16,11 @@
 #include "store.h"
 
 #define PAUSE_LIMIT_MS UINT64_C(250)
-#define LOOKS_PER_MS   10u /* of all callers of a store that wait */
+#define FIRST_PAUSE_MS 2u    /* doubled before the first look */
+#define CROWD          5000u /* calls that wait */
+#define LOOKS_PER_MS   10u   /* of all callers of a store that wait, as their pauses are set */
+#define LOOKS_MOST     20u   /* in a millisecond, while the pauses of a crowd are still short, */
+#define LOOKS_AT_ONCE  256u  /* and so many at a time */
 
 int idem__watch_init(idem__watch *watch)
 {
@@ -50,7 +58,22 @@ void idem__watch_note(idem_store *store, const idem__call *call, uint64_t now)
     idem__inside_unlock(&watch->lock);
 }
 
-bool idem__watch_was_seen(idem_store *store, const idem__call *call, uint64_t now)
+/* The lock is held. */
+static bool may_look(idem__watch *watch, uint64_t now)
+{
+    uint64_t passed_ms = now - watch->counted_ms;
+    if (now > watch->counted_ms) {
+        uint64_t left = watch->looks_left + LOOKS_MOST * (passed_ms < 100 ? passed_ms : 100);
+        watch->looks_left = left < LOOKS_AT_ONCE ? (uint32_t)left : LOOKS_AT_ONCE;
+        watch->counted_ms = now;
+    }
+    if (watch->looks_left == 0)
+        return false;
+    watch->looks_left--;
+    return true;
+}
+
+idem__watch_answer idem__watch_ask(idem_store *store, const idem__call *call, uint64_t now)
 {
     idem__watch *watch = &store->watch;
     uint64_t hash = hash_of(call->key);
@@ -59,8 +82,9 @@ bool idem__watch_was_seen(idem_store *store, const idem__call *call, uint64_t no
     idem__inside_lock(&watch->lock);
     bool seen = watch->slots[at].hash == hash && watch->slots[at].seen_ms + pause_ms > now &&
                 now < watch->slots[at].until_ms;
+    bool crowded = !seen && !may_look(watch, now);
     idem__inside_unlock(&watch->lock);
-    return seen;
+    return seen ? IDEM__WATCH_SEEN : crowded ? IDEM__WATCH_CROWDED : IDEM__WATCH_LOOK;
 }
 
 void idem__watch_join(idem_store *store, idem__call *call)
@@ -75,6 +99,12 @@ void idem__watch_leave(idem_store *store, idem__call *call)
     if (call->counted)
         (void)atomic_fetch_sub(&store->watch.waiting, 1);
     call->counted = false;
+}
+
+uint64_t idem__watch_first_pause_ms(const idem_store *store)
+{
+    size_t waiting = atomic_load(&store->watch.waiting);
+    return waiting > CROWD ? waiting / LOOKS_MOST : FIRST_PAUSE_MS;
 }
 
 uint64_t idem__watch_pause_limit_ms(const idem_store *store)

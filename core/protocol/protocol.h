@@ -53,6 +53,7 @@ struct idem__call {
     bool read_first;  /**< begin: try a get before the insert */
     bool reinstate; /**< complete, renew, checkpoint: insert the record if the store has lost it */
     idem_bytes key;
+    uint64_t first_version;         /**< of the first write, drawn with the token; 0: none is */
     uint8_t token[IDEM_TOKEN_SIZE]; /**< the caller's: begin, resume, settle; else that of `held` */
     idem_bytes fingerprint;         /**< begin */
     idem_bytes text;                /**< complete, settle: the response; checkpoint: it */

@@ -92,12 +92,15 @@ void idem__notifier_clear(idem__notifier *wake)
     idem__cancel_restore(cancel_state);
 }
 
-/* Puts `made` under another number than it has. */
+/* Puts `made` under another number than it has. A pipe's writer may have been given that number. */
 static void move_to(idem__notifier *made, int number)
 {
+    bool one = made->writer == made->fd;
+    if (!one && made->writer == number)
+        made->writer = fcntl(number, F_DUPFD_CLOEXEC, number + 1);
     int moved = dup2(made->fd, number);
     (void)close(made->fd);
-    if (made->writer == made->fd)
+    if (one)
         made->writer = moved;
     made->fd = moved;
     if (moved >= 0)

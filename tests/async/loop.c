@@ -3,8 +3,21 @@
 #include "loop.h"
 
 #include <poll.h>
+#include <stdio.h>
 
 #define PATIENCE_MS 60000
+
+idem_async *loop_open(const char *url, idem_store **store)
+{
+    static unsigned number;
+    char numbered[80];
+    idem_async *async = NULL;
+    idem_error error;
+    (void)snprintf(numbered, sizeof numbered, "%s-%u?timeout=30s", url, number++);
+    ck_assert_msg(idem_open(numbered, store, &error) == IDEM_OK, "%s", error.message);
+    ck_assert_msg(idem_async_open(*store, &async, &error) == IDEM_OK, "%s", error.message);
+    return async;
+}
 
 void on_begun(void *user, idem_outcome *outcome, const idem_error *error)
 {

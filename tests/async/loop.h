@@ -22,6 +22,9 @@ typedef struct {
 void on_begun(void *user, idem_outcome *outcome, const idem_error *error);
 void on_changed(void *user, const idem_error *error);
 
+/** Opens a store in the process that no other test has, and a queue on it. @param url  its beginning */
+idem_async *loop_open(const char *url, idem_store **store);
+
 /** Dispatches until the answer has come; the test fails if none comes in a minute. */
 void loop_until(idem_async *async, const answer *told);
 

@@ -188,12 +188,8 @@ END_TEST
 
 int main(void)
 {
-    idem_error error;
     place_start();
-    if (faulty_register(&error)) {
-        (void)fprintf(stderr, "%s\n", error.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("async batches");
     ADD_ROWS(suite, two_thousand_calls_in_flight_have_one_answer_each, faults);
     int failed = run_suite(suite);

@@ -17,14 +17,9 @@ static gate entrance;
 
 static void set_up(void)
 {
-    static int number;
-    char url[64];
-    idem_error error;
     faulty_clear();
     entrance = (gate)GATE_CLOSED;
-    (void)snprintf(url, sizeof url, "faulty+memory://calls-%d?timeout=30s", number++);
-    ck_assert_msg(idem_open(url, &store, &error) == IDEM_OK, "%s", error.message);
-    ck_assert_msg(idem_async_open(store, &async, &error) == IDEM_OK, "%s", error.message);
+    async = loop_open("faulty+memory://calls", &store);
 }
 
 static void tear_down(void)
@@ -505,11 +500,7 @@ END_TEST
 
 int main(void)
 {
-    idem_error error;
-    if (faulty_register(&error)) {
-        (void)fprintf(stderr, "%s\n", error.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("async calls");
     ADD_HERE(suite, bad_input_is_refused_at_once_and_never_answered, 1);
     ADD_HERE(suite, a_queue_needs_a_store_and_nothing_else_minds_null, 1);

@@ -22,16 +22,11 @@ static answer stuck;
 
 static void set_up(void)
 {
-    static int number;
-    char url[64];
-    idem_error error;
     faulty_clear();
     entrance = (gate)GATE_CLOSED;
     memset(told, 0, sizeof told);
     memset(&stuck, 0, sizeof stuck);
-    (void)snprintf(url, sizeof url, "faulty+memory://ends-%d?timeout=30s", number++);
-    ck_assert_msg(idem_open(url, &store, &error) == IDEM_OK, "%s", error.message);
-    ck_assert_msg(idem_async_open(store, &async, &error) == IDEM_OK, "%s", error.message);
+    async = loop_open("faulty+memory://ends", &store);
 }
 
 static void tear_down(void)
@@ -363,11 +358,7 @@ END_TEST
 
 int main(void)
 {
-    idem_error error;
-    if (faulty_register(&error)) {
-        (void)fprintf(stderr, "%s\n", error.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("async ends");
     ADD_HERE(suite, a_queued_call_that_is_cancelled_has_changed_nothing, 1);
     ADD_HERE(suite, a_call_at_the_store_is_too_late_to_cancel_and_its_claim_is_given, 1);

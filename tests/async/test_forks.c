@@ -30,14 +30,9 @@ static idem_outcome held;
 
 static void set_up(void)
 {
-    static int number;
-    char url[64];
-    idem_error error;
     faulty_clear();
     entrance = (gate)GATE_CLOSED;
-    (void)snprintf(url, sizeof url, "faulty+memory://forks-%d?timeout=30s", number++);
-    ck_assert_msg(idem_open(url, &store, &error) == IDEM_OK, "%s", error.message);
-    ck_assert_msg(idem_async_open(store, &async, &error) == IDEM_OK, "%s", error.message);
+    async = loop_open("faulty+memory://forks", &store);
     held = loop_claim(async, "held");
 }
 
@@ -243,13 +238,9 @@ END_TEST
 
 int main(void)
 {
-    idem_error error;
     if (THREAD_SANITIZED) /* it allows no threads in the child */
         return EXIT_SUCCESS;
-    if (faulty_register(&error)) {
-        (void)fprintf(stderr, "%s\n", error.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("async forks");
     ADD_HERE(suite, calls_in_flight_are_the_parents, 1);
     ADD_HERE(suite, a_callback_may_fork, 1);

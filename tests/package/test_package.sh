@@ -75,6 +75,10 @@ with_pkg_config() {
   "$compiler" $instrument "$here/outside/outside.c" -o "$work/static" $(pkg-config --cflags libidem) \
     "$libdir/libidem.a" $(pkg-config --libs --static libidem | sed 's/-lidem//')
   check_program "$work/static"
+  # What only stores of some kinds need is loaded when there is such a store.
+  for file in "$libdir/libidem.so" "$work/static"; do
+    ! readelf -d "$file" | grep -E 'NEEDED.*lib(ssl|pq)\.' || fail "$file is linked with a library that it should load"
+  done
 }
 
 # run_kit FOLDER: what a stranger's project made with the kit. Groups that take half a second are enough.

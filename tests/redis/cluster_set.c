@@ -350,6 +350,60 @@ void cluster_move(const cluster_set *self, unsigned slot, size_t from, size_t to
     cluster_close_slot(self, slot, to);
 }
 
+/* A key that an earlier try has moved may have come back with a replica. */
+static bool try_keys(const cluster_set *self, unsigned slot, size_t from, size_t to)
+{
+    bool moved = true;
+    for (size_t count = 1; moved && count > 0;) {
+        redisReply *keys =
+            server_try(&self->nodes[from], "CLUSTER GETKEYSINSLOT %u %d", slot, KEYS_MAX);
+        moved = keys && keys->type == REDIS_REPLY_ARRAY;
+        count = moved ? keys->elements : 0;
+        for (size_t i = 0; moved && i < count; i++)
+            moved = server_may(&self->nodes[from], "MIGRATE 127.0.0.1 %d %b 0 5000 REPLACE",
+                               self->nodes[to].port, keys->element[i]->str, keys->element[i]->len);
+        freeReplyObject(keys);
+    }
+    return moved;
+}
+
+/* Waits for the epoch as await_epoch() does, for as long as there is no failover. */
+static bool try_epoch(const cluster_set *self, size_t node)
+{
+    long epoch = epoch_of(self, node, node);
+    for (size_t i = 0; i < self->count; i++) {
+        int tries = 0;
+        while (cluster_is_master(self, i) && epoch_of(self, node, i) != epoch) {
+            if (tries++ == TRIES || !cluster_is_master(self, node))
+                return false;
+            child_pause_ms(1);
+        }
+    }
+    return true;
+}
+
+static bool try_close(const cluster_set *self, unsigned slot, size_t to)
+{
+    if (!server_may(&self->nodes[to], "CLUSTER SETSLOT %u NODE %s", slot, self->ids[to]) ||
+        !try_epoch(self, to))
+        return false;
+    for (size_t i = 0; i < self->count; i++) {
+        if (i != to && cluster_is_master(self, i) &&
+            !server_may(&self->nodes[i], "CLUSTER SETSLOT %u NODE %s", slot, self->ids[to]))
+            return false;
+    }
+    return cluster_is_master(self, to);
+}
+
+bool cluster_try_move(const cluster_set *self, unsigned slot, size_t from, size_t to)
+{
+    if (cluster_owner(self, slot) == to)
+        return try_close(self, slot, to);
+    return server_may(&self->nodes[to], "CLUSTER SETSLOT %u IMPORTING %s", slot, self->ids[from]) &&
+           server_may(&self->nodes[from], "CLUSTER SETSLOT %u MIGRATING %s", slot, self->ids[to]) &&
+           try_keys(self, slot, from, to) && try_close(self, slot, to);
+}
+
 /* ------------------------------------------------------------------------------------- its end */
 
 void cluster_flush(const cluster_set *self)

@@ -50,6 +50,9 @@ void cluster_move_keys(const cluster_set *self, unsigned slot, size_t from, size
 void cluster_close_slot(const cluster_set *self, unsigned slot, size_t to);
 /** All three. */
 void cluster_move(const cluster_set *self, unsigned slot, size_t from, size_t to);
+/** The same where masters may be relieved meanwhile, and nodes refuse a step then. To move the slot
+ *  from its owner to a master once more completes what was begun. @return false: refused */
+bool cluster_try_move(const cluster_set *self, unsigned slot, size_t from, size_t to);
 
 /** Waits until a node says that the cluster is up. */
 void cluster_await(const cluster_set *self, size_t node);

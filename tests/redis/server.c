@@ -212,6 +212,21 @@ void server_do(const server *self, const char *format, ...)
     freeReplyObject(reply);
 }
 
+bool server_may(const server *self, const char *format, ...)
+{
+    va_list arguments;
+    redisContext *context = connect_to(&self->process);
+    va_start(arguments, format);
+    redisReply *reply =
+        context && context->err == 0 ? redisvCommand(context, format, arguments) : NULL;
+    va_end(arguments);
+    bool done = reply && reply->type != REDIS_REPLY_ERROR;
+    freeReplyObject(reply);
+    if (context)
+        redisFree(context);
+    return done;
+}
+
 long long server_number(const server *self, const char *format, ...)
 {
     va_list arguments;

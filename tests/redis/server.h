@@ -50,6 +50,9 @@ redisReply *server_try(const server *self, const char *format, ...);
 /** The same where success is all that is wanted: ends the test on an error reply. */
 void server_do(const server *self, const char *format, ...);
 
+/** The same where the server may refuse it, or may not answer. @return false: it did */
+bool server_may(const server *self, const char *format, ...);
+
 /** The same for a number, and for a text (free() it), which must not be nil. */
 long long server_number(const server *self, const char *format, ...);
 char *server_text(const server *self, const char *format, ...);

@@ -30,27 +30,6 @@ static proxy *between;
 static const idem_backend_ops *ops_of;
 static idem_backend *backend;
 
-static inline idem_record make_record(uint64_t version, idem_bytes response)
-{
-    idem_record record = {
-        .version = version,
-        .status = response.len ? IDEM_STATUS_COMPLETED : IDEM_STATUS_IN_PROGRESS,
-        .response = response,
-        .attempt = 1,
-        .lease_ms = LONG_MS,
-        .ttl_ms = LONG_MS,
-        .created_at_ms = 1,
-        .updated_at_ms = 2,
-    };
-    memcpy(record.token, TOKEN, sizeof record.token);
-    return record;
-}
-
-static inline idem_op make_op(idem_op_kind kind, const char *key, const idem_record *record)
-{
-    return (idem_op){.kind = kind, .key = idem_str(key), .record = record, .live_ms = LONG_MS};
-}
-
 /** Opens the instance: at a port of the proxy's, or of a server with TLS. */
 static inline void open_at(const idem_backend_ops *table, const char *host, int port,
                            const char *ca)

@@ -44,7 +44,7 @@ START_TEST(a_server_stopped_between_begin_and_complete_and_started_again_loses_n
     idem_outcome out;
     server own;
     server_start(&own, append_only);
-    idem_store *mine = open_url(own.url, "timeout=300ms");
+    idem_store *mine = open_url(own.url, "timeout=1s");
     idem_outcome held = claim(mine, KEY);
     complete(mine, "done", "{\"n\":1}");
     server_stop(&own);

@@ -2,8 +2,7 @@
 /* rediss://: whom it trusts and what it says of the others, and that TLS changes nothing else. */
 #include "loopback.h"
 #include "redis_test.h"
-#include "relay.h"
-#include "tls_server.h"
+#include "tls_open.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,47 +15,42 @@
 
 #define BIG (8u << 20)
 
-int __real_SSL_connect(SSL *ssl);
-int __wrap_SSL_connect(SSL *ssl);
+void *__real_dlopen(const char *file, int mode);
+void *__wrap_dlopen(const char *file, int mode);
+void *__real_dlsym(void *library, const char *name);
+void *__wrap_dlsym(void *library, const char *name);
 
 static tls_server own;
 static atomic_int resumed;
-static atomic_bool bare; /* something was sent without MSG_NOSIGNAL */
 
-ssize_t __real_send(int fd, const void *data, size_t len, int flags);
-ssize_t __wrap_send(int fd, const void *data, size_t len, int flags);
+static bool missing;           /* OpenSSL's library is */
+static const char *missing_in; /* a function that the library has not */
+static int (*connect_really)(SSL *ssl);
 
-ssize_t __wrap_send(int fd, const void *data, size_t len, int flags)
+void *__wrap_dlopen(const char *file, int mode)
 {
-    if (!(flags & MSG_NOSIGNAL))
-        atomic_store(&bare, true);
-    return __real_send(fd, data, len, flags);
+    return missing ? NULL : __real_dlopen(file, mode);
 }
 
-int __wrap_SSL_connect(SSL *ssl)
+static int connect_and_count(SSL *ssl)
 {
-    int rc = __real_SSL_connect(ssl);
+    int rc = connect_really(ssl);
     if (rc == 1 && SSL_session_reused(ssl))
         (void)atomic_fetch_add(&resumed, 1);
     return rc;
 }
 
-/* Parameters in which each % stands for the folder of the certificates. */
-static idem_store *try_at(const char *host, int port, const char *params)
+void *__wrap_dlsym(void *library, const char *name)
 {
-    char url[2 * SERVER_URL_SIZE];
-    idem_store *store = NULL;
-    size_t len = (size_t)snprintf(url, sizeof url, "rediss://%s:%d?", host, port);
-    for (const char *at = params; *at && len + 100 < sizeof url; at++) {
-        if (*at == '%')
-            len += (size_t)snprintf(url + len, sizeof url - len, "%s", tls_certificates());
-        else
-            url[len++] = *at;
-    }
-    url[len] = '\0';
-    int rc = idem_open(url, &store, &err);
-    ck_assert_int_eq(rc, err.code);
-    return store;
+    int (*counted)(SSL * ssl) = connect_and_count;
+    void *found = __real_dlsym(library, name);
+    if (missing_in && strcmp(name, missing_in) == 0)
+        return NULL;
+    if (strcmp(name, "SSL_connect") != 0)
+        return found;
+    memcpy(&connect_really, &found, sizeof found);
+    memcpy(&found, &counted, sizeof found);
+    return found;
 }
 
 static idem_store *open_own(const char *params)
@@ -129,6 +123,24 @@ static tls_server *find_server(const char *certificate, const char *const *optio
 }
 
 /* What is wrong stays wrong: it is told at once. */
+/* The first of all: in one process the library is loaded once. */
+START_TEST(without_the_library_the_url_is_refused_until_it_is_there)
+{
+    missing = true;
+    ck_assert_ptr_null(try_at("localhost", 1, ""));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.message, "libssl"));
+    missing = false;
+    missing_in = "X509_get0_notAfter";
+    ck_assert_ptr_null(try_at("localhost", 1, ""));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.message, "install that one"));
+    missing_in = NULL;
+    ck_assert_ptr_null(try_at("localhost", 1, ""));
+    ck_assert_int_eq(err.code, IDEM_ERR_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(who_is_not_trusted_is_told_why)
 {
     const tls_server *here = find_server(trials[_i].certificate, trials[_i].options);
@@ -362,106 +374,6 @@ START_TEST(eight_mebibytes_travel_there_and_back)
 }
 END_TEST
 
-static idem_store *open_through(const relay *between, const char *params)
-{
-    char all[200];
-    (void)snprintf(all, sizeof all, "tls_ca=%%/ca.crt&%s", params);
-    return try_at("localhost", relay_port(between), all);
-}
-
-/* In the handshake, the greeting, the call and its reply; one position in so many. */
-static int cut_all(relay *between, relay_fault fault, relay_way way, size_t stride)
-{
-    int fired = 1;
-    int cuts = 0;
-    for (size_t position = 0; fired > 0; position += stride) {
-        char key[32];
-        (void)snprintf(key, sizeof key, "cut-%d-%d-%zu", (int)fault, (int)way, position);
-        relay_arm(between, fault, way, position, false);
-        idem_store *store = open_through(between, PATIENT);
-        ck_assert_msg(store != NULL, "cut at %zu: %s", position, err.message);
-        complete(store, key, "1");
-        assert_replays(store, key, "1");
-        fired = relay_disarm(between);
-        cuts += fired > 0;
-        idem_close(store);
-    }
-    return cuts;
-}
-
-START_TEST(calls_outlive_a_cut_in_any_record)
-{
-    relay *between = relay_start(own.port, 1);
-    int cuts = cut_all(between, RELAY_CLOSE, RELAY_TO_SERVER, 67) +
-               cut_all(between, RELAY_RESET, RELAY_TO_CLIENT, 97);
-    ck_assert_int_gt(cuts, 20);
-    relay_stop(between);
-}
-END_TEST
-
-START_TEST(calls_that_are_stalled_in_any_record_end_by_their_deadline)
-{
-    relay *between = relay_start(own.port, 1);
-    for (size_t position = 1; position < 4000; position += 401) {
-        idem_record record;
-        relay_arm(between, RELAY_STALL, RELAY_TO_CLIENT, position, true);
-        idem_store *store = NULL;
-        assert_in_time(200, store = open_through(between, "timeout=200ms"));
-        int rc = err.code;
-        if (store)
-            assert_in_time(200, rc = idem_get(store, idem_str("stall"), &record, &err));
-        ck_assert(rc == IDEM_ERR_UNAVAILABLE || rc == IDEM_ERR_NOT_FOUND);
-        idem_close(store);
-        (void)relay_disarm(between);
-    }
-    relay_stop(between);
-}
-END_TEST
-
-START_TEST(records_in_pieces_are_not_noticed)
-{
-    relay *between = relay_start(own.port, 1);
-    for (int pace = RELAY_BYTE_BY_BYTE; pace <= RELAY_JOIN; pace++) {
-        char key[16];
-        relay_set_pace(between, (relay_pace)pace);
-        (void)snprintf(key, sizeof key, "pace-%d", pace);
-        idem_store *store = open_through(between, "connect_timeout=20s&" PATIENT);
-        ck_assert_msg(store != NULL, "%s", err.message);
-        complete(store, key, "1");
-        assert_replays(store, key, "1");
-        idem_close(store);
-    }
-    ck_assert_int_eq(relay_connections(between), 3);
-    relay_stop(between);
-}
-END_TEST
-
-/* And nothing is sent in a way that raises SIGPIPE where the peer has closed. */
-START_TEST(a_connection_that_closes_within_a_long_value_raises_no_signal)
-{
-    char *text = calloc(1, BIG);
-    relay *between = relay_start(own.port, 1);
-    (void)signal(SIGPIPE, SIG_DFL);
-    ck_assert_ptr_nonnull(text);
-    memset(text, '7', BIG);
-    for (int i = 0; i < 3; i++) {
-        char key[16];
-        (void)snprintf(key, sizeof key, "long-%d", i);
-        idem_store *store = open_through(between, PATIENT);
-        ck_assert_msg(store != NULL, "%s", err.message);
-        idem_outcome out = claim(store, key);
-        relay_arm(between, RELAY_CLOSE, RELAY_TO_SERVER, 300000, false);
-        assert_ok(idem_complete(store, out.claim, (idem_bytes){text, BIG}, &err));
-        ck_assert_int_eq(relay_disarm(between), 1);
-        idem_outcome_clear(&out);
-        idem_close(store);
-    }
-    ck_assert(!atomic_load(&bare));
-    relay_stop(between);
-    free(text);
-}
-END_TEST
-
 static void set_up(void)
 {
     atomic_store(&resumed, 0);
@@ -503,6 +415,7 @@ int main(void)
     for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
         own = *find_server(trials[i].certificate, trials[i].options);
     own = *find_server("server", NULL);
+    ADD_RESET(suite, without_the_library_the_url_is_refused_until_it_is_there);
     ADD_ROWS(suite, who_is_not_trusted_is_told_why, trials);
     ADD_RESET(suite, a_plain_server_behind_the_port_is_told_apart);
     ADD_RESET(suite, a_tls_port_that_is_named_without_tls_is_told);
@@ -513,10 +426,6 @@ int main(void)
     ADD_RESET(suite, a_connection_is_kept_while_it_is_idle);
     ADD_RESET(suite, a_connection_that_is_made_again_resumes_the_session);
     ADD_RESET(suite, eight_mebibytes_travel_there_and_back);
-    ADD_RESET(suite, calls_outlive_a_cut_in_any_record);
-    ADD_RESET(suite, calls_that_are_stalled_in_any_record_end_by_their_deadline);
-    ADD_RESET(suite, a_connection_that_closes_within_a_long_value_raises_no_signal);
-    ADD_RESET(suite, records_in_pieces_are_not_noticed);
     ADD_APART(suite, certificates_that_are_renewed_under_way_are_read_again);
     ADD_APART(suite, a_server_that_dies_raises_no_signal);
     return run_suite(suite);

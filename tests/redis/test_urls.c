@@ -134,7 +134,9 @@ START_TEST(a_lazy_store_is_opened_without_its_server)
     server_stop(&own);
     idem_store *store = open_url(own.url, "open=lazy&timeout=2s");
     assert_code(IDEM_ERR_UNAVAILABLE, idem_get(store, idem_str(KEY), &record, &err));
-    assert_says("Connection refused");
+    /* The last try may find the deadline come. */
+    if (!strstr(err.message, "the deadline came before"))
+        assert_says("Connection refused");
     server_again(&own, NULL);
     assert_code(IDEM_ERR_NOT_FOUND, idem_get(store, idem_str(KEY), &record, &err));
     complete(store, KEY, "1");

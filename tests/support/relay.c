@@ -228,7 +228,7 @@ static void deliver_due(relay *self)
     while (self->options.delay_ns && (due = delays_take(&self->delays)) != NULL) {
         relay_link *at = &self->links[due->link];
         if (in_use(at) && at->serial == due->serial && !at->stalled)
-            arrive(self, at, due->way, due->data, due->len);
+            arrive(self, at, (relay_way)due->way, due->data, due->len);
         free(due);
     }
 }

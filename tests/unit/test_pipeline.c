@@ -17,6 +17,7 @@
 #define LONG_MS     UINT64_C(30000)
 #define OPS_MAX     512u
 #define CONNECTIONS 2u
+#define FAR         100u /* answers that were late: the server is behind a network */
 
 typedef struct {
     idem_backend base;
@@ -208,6 +209,8 @@ static void set_up(void)
     atomic_store(&overlapped, 0);
     ck_assert_int_eq(idem__pool_init(&pool, &fake_ops, &config, IDEM_ROLE_ANY, CONNECTIONS, NULL),
                      IDEM_OK);
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        pool.connections[i].far_answers = FAR;
 }
 
 static void tear_down(void)
@@ -305,6 +308,67 @@ START_TEST(what_comes_is_sent_while_answers_are_out)
 END_TEST
 
 /* The first one receives, and hands it on when it has its own. */
+/* As if the answer to what is in flight came any moment, however slow this machine is. */
+static void hold(size_t index)
+{
+    await_in_flight(index, 1);
+    (void)pthread_mutex_lock(&pool.lock);
+    pool.connections[index].held_until_ns = UINT64_MAX;
+    (void)pthread_mutex_unlock(&pool.lock);
+}
+
+static void await_queued(size_t count)
+{
+    size_t queued = 0;
+    while (queued != count) {
+        idem__clock_sleep_until(idem_monotonic_ms() + 1);
+        (void)pthread_mutex_lock(&pool.lock);
+        queued = pool.queue.count;
+        (void)pthread_mutex_unlock(&pool.lock);
+    }
+}
+
+START_TEST(a_few_callers_of_a_near_server_use_a_connection_each)
+{
+    caller all[2];
+    for (size_t i = 0; i < 2; i++) {
+        begin(&all[i], i + 1, LONG_MS, 1);
+        hold(i);
+    }
+    ck_assert_uint_eq(opened, 2);
+    for (size_t i = 0; i < 2; i++) {
+        answer(i, 1);
+        end(&all[i]);
+        assert_answered(&all[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_crowd_waits_for_a_near_answer_and_goes_together)
+{
+    caller all[5];
+    for (size_t i = 0; i < 2; i++) {
+        begin(&all[i], i + 1, LONG_MS, 1);
+        hold(i);
+    }
+    for (size_t i = 2; i < 5; i++)
+        begin(&all[i], i + 1, LONG_MS, 1);
+    await_queued(3);
+    answer(0, 1);
+    end(&all[0]);
+    ck_assert_uint_eq(in_flight(0), 0); /* the other one's answer is near */
+    answer(1, 1);
+    end(&all[1]);
+    await_in_flight(0, 3);
+    ck_assert_uint_eq(sends, 3);
+    answer(0, 3);
+    for (size_t i = 2; i < 5; i++) {
+        end(&all[i]);
+        assert_answered(&all[i]);
+    }
+}
+END_TEST
+
 START_TEST(each_gets_its_answer_as_it_comes)
 {
     caller all[3];
@@ -538,6 +602,8 @@ int main(void)
     tcase_set_timeout(part, 120);
     tcase_add_checked_fixture(part, set_up, tear_down);
     tcase_add_test(part, what_comes_is_sent_while_answers_are_out);
+    tcase_add_test(part, a_few_callers_of_a_near_server_use_a_connection_each);
+    tcase_add_test(part, a_crowd_waits_for_a_near_answer_and_goes_together);
     tcase_add_test(part, each_gets_its_answer_as_it_comes);
     tcase_add_test(part, one_that_leaves_at_its_deadline_takes_nobody_along);
     tcase_add_test(part, a_silent_connection_is_given_up_after_a_part_of_the_deadline);

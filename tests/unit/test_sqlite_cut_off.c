@@ -4,37 +4,22 @@
  * the call fails for good, and nothing is written. A key that was claimed or completed by itself
  * would say that work was done whose rows are gone.
  */
-#include "sqlite_support.h"
+#include "business.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The caller's database, its connection and the store on it. */
-static sqlite3 *db;
-static idem_store *store;
-
 static void open_business(void)
 {
-    idem_error error;
-    make_folder();
-    db = raw_open(store_path);
-    raw_exec(db, "PRAGMA synchronous = OFF; CREATE TABLE orders (note TEXT)");
-    ck_assert_idem_ok(idem_sqlite_open_on(db, "timeout=5s", &store, &error), error);
-}
-
-static void close_business(void)
-{
-    idem_close(store);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-    remove_folder();
+    business_open("PRAGMA synchronous = OFF; CREATE TABLE orders (note TEXT)", "timeout=5s");
 }
 
 #define ADD_BUSINESS_LOOP(suite, test, count)                             \
     do {                                                                  \
         TCase *tcase_ = tcase_create(#test);                              \
         tcase_set_timeout(tcase_, 60);                                    \
-        tcase_add_checked_fixture(tcase_, open_business, close_business); \
+        tcase_add_checked_fixture(tcase_, open_business, business_close); \
         tcase_add_loop_test(tcase_, test, 0, count);                      \
         suite_add_tcase(suite, tcase_);                                   \
     } while (0)

@@ -4,37 +4,22 @@
  * business rows stand or fall together, and the caller's transaction is the caller's to end.
  */
 #include "lateness.h"
-#include "sqlite_support.h"
+#include "business.h"
 
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The caller's database, its connection and the store on it. */
-static sqlite3 *db;
-static idem_store *store;
-
 static void open_business(void)
 {
-    idem_error error;
-    make_folder();
-    db = raw_open(store_path);
-    raw_exec(db, "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT)");
-    ck_assert_idem_ok(idem_sqlite_open_on(db, "timeout=10s", &store, &error), error);
-}
-
-static void close_business(void)
-{
-    idem_close(store);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-    remove_folder();
+    business_open("CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT)", "timeout=10s");
 }
 
 #define ADD_BUSINESS(suite, test)                                         \
     do {                                                                  \
         TCase *tcase_ = tcase_create(#test);                              \
         tcase_set_timeout(tcase_, 60);                                    \
-        tcase_add_checked_fixture(tcase_, open_business, close_business); \
+        tcase_add_checked_fixture(tcase_, open_business, business_close); \
         tcase_add_test(tcase_, test);                                     \
         suite_add_tcase(suite, tcase_);                                   \
     } while (0)

@@ -10,6 +10,9 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+#endif
 
 #define KEYS 300
 
@@ -250,6 +253,36 @@ START_TEST(a_log_that_a_crash_left_is_not_taken_for_the_backups)
 }
 END_TEST
 
+#ifdef __linux__
+/* That file and log belong together is written down before there is something in the log, and not
+   by those who only read. */
+START_TEST(a_connection_that_only_reads_writes_no_attributes)
+{
+    char log[112];
+    char text[256];
+    idem_error error = {0};
+    idem_record record;
+    idem_store *store = NULL;
+    (void)snprintf(log, sizeof log, "%s-wal", store_path);
+    ck_assert_idem_ok(idem_open(store_url(""), &store, &error), error);
+    ck_assert_idem_ok(book(store, "0", idem_str("1"), &error), error);
+    idem_close(store);
+    bool has_attributes = setxattr(store_path, "user.test", "1", 1, 0) == 0;
+    ck_assert_idem_ok(idem_open(store_url(""), &store, &error), error);
+    ck_assert_idem_ok(idem_get(store, idem_str("0"), &record, &error), error);
+    idem_record_clear(&record);
+    ck_assert_int_eq(access(log, F_OK), 0);
+    ck_assert(getxattr(log, "user.idem.origin", text, sizeof text) <= 0);
+    ck_assert(getxattr(store_path, "user.idem.log", text, sizeof text) <= 0);
+    ck_assert_idem_ok(book(store, "1", idem_str("1"), &error), error);
+    ck_assert(getxattr(log, "user.idem.origin", text, sizeof text) > 0 || !has_attributes);
+    ck_assert(getxattr(store_path, "user.idem.log", text, sizeof text) > 0 || !has_attributes);
+    idem_close(store);
+    ck_assert(getxattr(store_path, "user.idem.log", text, sizeof text) <= 0);
+}
+END_TEST
+#endif
+
 START_TEST(a_file_and_its_log_may_be_moved_and_copied_together)
 {
     char log[112];
@@ -404,6 +437,9 @@ int main(void)
     ADD_IN_FOLDER(suite, a_folder_link_that_is_switched_leads_nowhere_else);
     ADD_IN_FOLDER(suite, a_backup_put_under_an_open_store_is_an_error);
     ADD_IN_FOLDER(suite, a_log_that_a_crash_left_is_not_taken_for_the_backups);
+#ifdef __linux__
+    ADD_IN_FOLDER(suite, a_connection_that_only_reads_writes_no_attributes);
+#endif
     ADD_IN_FOLDER(suite, a_file_and_its_log_may_be_moved_and_copied_together);
     ADD_IN_FOLDER(suite, a_backup_copied_over_an_open_file_is_an_error);
     ADD_IN_FOLDER(suite, what_sqlite_writes_is_no_stranger);

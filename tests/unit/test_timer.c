@@ -62,11 +62,45 @@ START_TEST(what_is_not_due_stays)
 }
 END_TEST
 
+/* However entries came in: no step is paid for by later ones. */
+START_TEST(no_step_takes_long)
+{
+    enum { MANY = 100000, MOST = 64 };
+    idem__timers many = {.first = NULL};
+    idem__timer *all = calloc(MANY, sizeof *all);
+    unsigned seed = 1;
+    uint64_t worst = 0;
+    ck_assert_ptr_nonnull(all);
+    for (int order = 0; order < 3; order++) {
+        uint64_t before = many.compared;
+        for (uint64_t i = 0; i < MANY; i++) {
+            idem__timers_set(&many, &all[i],
+                             order == 0   ? i
+                             : order == 1 ? MANY - i
+                                          : (uint64_t)rand_r(&seed) % MANY);
+            worst = many.compared - before > worst ? many.compared - before : worst;
+            before = many.compared;
+        }
+        for (size_t i = 0; i < MANY; i++) {
+            if (i % 2 == 0)
+                idem__timers_unset(&many, &all[(size_t)rand_r(&seed) % MANY]);
+            else
+                (void)idem__timers_take_due(&many, UINT64_MAX);
+            worst = many.compared - before > worst ? many.compared - before : worst;
+            before = many.compared;
+        }
+    }
+    ck_assert_uint_lt(worst, MOST);
+    free(all);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("timer");
     ADD(suite, an_empty_heap_has_nothing_due);
     ADD(suite, the_earliest_is_first_whatever_happens);
     ADD(suite, what_is_not_due_stays);
+    ADD(suite, no_step_takes_long);
     return run_suite(suite);
 }

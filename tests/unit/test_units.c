@@ -53,6 +53,7 @@ static const struct {
     {idem__units_count_parse, "1", 1},
     {idem__units_count_parse, "4611686018427387904", UINT64_C(1) << 62},
     {idem__units_count_parse, "4611686018427387905", 0},
+    {idem__units_count_parse, "18446744073709551617", 0}, /* 2^64 + 1 */
     {idem__units_count_parse, "0", 0},
     {idem__units_count_parse, "1B", 0},
     {idem__units_count_parse, "0x10", 0},

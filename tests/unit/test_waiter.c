@@ -81,12 +81,15 @@ END_TEST
 
 typedef struct {
     idem__waiter *waiter;
-    unsigned pause; /* of the one that gives the sign: turns of a loop */
+    uint64_t from_ms; /* of the one that gives the sign: a point in time, */
+    unsigned pause;   /* and turns of a loop after it */
 } giver;
 
 static void *finish(void *argument)
 {
     const giver *self = argument;
+    while (idem_monotonic_ms() < self->from_ms)
+        continue;
     for (volatile unsigned i = 0; i < self->pause; i++)
         continue;
     idem__waiter_finish(self->waiter);
@@ -94,16 +97,18 @@ static void *finish(void *argument)
 }
 
 /* Its waiter is on the stack of a function that returns as soon as it is done. */
-static bool wait_on_the_stack(unsigned pause, uint64_t until_ms, atomic_uint *spins)
+static bool wait_on_the_stack(unsigned pause, uint64_t from_ms, uint64_t until_ms,
+                              atomic_uint *spins)
 {
     pthread_t thread;
     idem__waiter here;
-    giver other = {&here, pause};
+    giver other = {&here, from_ms, pause};
     ck_assert_int_eq(idem__waiter_init(&here, NULL, 0, 0), IDEM_OK);
     ck_assert_int_eq(pthread_create(&thread, NULL, finish, &other), 0);
     bool in_time = idem__waiter_wait(&here, until_ms, spins);
     while (!idem__waiter_is_done(&here))
         ck_assert(idem__waiter_wait(&here, UINT64_MAX, NULL));
+    ck_assert(!idem__park(&here.parker, 0)); /* each unpark was waited for */
     idem__waiter_destroy(&here);
     memset(&here, 0xee, sizeof here);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
@@ -115,7 +120,7 @@ START_TEST(done_wakes_its_owner_however_it_waits)
     unsigned seed = 3;
     atomic_uint spins = 0;
     for (int round = 0; round < 500; round++)
-        ck_assert(wait_on_the_stack((unsigned)rand_r(&seed) % 50000, UINT64_MAX,
+        ck_assert(wait_on_the_stack((unsigned)rand_r(&seed) % 50000, 0, UINT64_MAX,
                                     round % 2 ? &spins : NULL));
 }
 END_TEST
@@ -124,8 +129,12 @@ END_TEST
 START_TEST(a_sign_at_the_last_moment_is_not_lost)
 {
     unsigned seed = 5;
-    for (int round = 0; round < 500; round++)
-        (void)wait_on_the_stack((unsigned)rand_r(&seed) % 300000, later(1), NULL);
+    unsigned late = 0;
+    for (int round = 0; round < 800; round++) {
+        uint64_t until_ms = later(2);
+        late += !wait_on_the_stack((unsigned)rand_r(&seed) % 60000, until_ms, until_ms, NULL);
+    }
+    ck_assert_uint_gt(late, 0);
 }
 END_TEST
 

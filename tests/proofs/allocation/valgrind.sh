@@ -43,7 +43,7 @@ scan
 guarantee 9'
 
 run_unit() {
-  for name in json record url params compose error random protocol lanes lanes_ends patience registry store \
+  for name in json record url params key error random protocol pool pool_ends spin registry store claim validate \
     memory_table jansson sqlite_fault sqlite_records sqlite_join; do
     program=$build/unit/unit_$name
     [ ! -x "$program" ] || check "unit_$name" "$program"

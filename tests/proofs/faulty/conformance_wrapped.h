@@ -29,10 +29,7 @@ static inline void wrapped_add_own(Suite *suite)
 
 static inline int wrapped_main(const conformance_backend *backend)
 {
-    if (faulty_register(&err)) {
-        (void)fprintf(stderr, "%s: %s\n", backend->name, err.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     return conformance_main(backend);
 }
 

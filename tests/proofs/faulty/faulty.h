@@ -5,6 +5,9 @@
 
 #include <idem/testkit.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #define FAULTY_OPEN        IDEM_FAULT_OPEN
 #define FAULTY_SCAN        IDEM_FAULT_SCAN
 #define FAULTY_PURGE       IDEM_FAULT_PURGE
@@ -30,5 +33,15 @@ typedef idem_fault_kind faulty_kind;
 #define faulty_clear    idem_testkit_faults_clear
 #define faulty_seen     idem_testkit_fault_seen
 #define faulty_hits     idem_testkit_fault_hits
+
+/** Registers `faulty+…`; leaves the program if it can't be. */
+static inline void faulty_require(void)
+{
+    idem_error error;
+    if (faulty_register(&error) == IDEM_OK)
+        return;
+    (void)fprintf(stderr, "%s\n", error.message);
+    exit(EXIT_FAILURE);
+}
 
 #endif

@@ -165,12 +165,8 @@ END_TEST
 
 int main(void)
 {
-    idem_error err;
     place_start();
-    if (faulty_register(&err)) {
-        (void)fprintf(stderr, "%s\n", err.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("batches");
     ADD_ROWS(suite, every_caller_gets_his_own_answer, faults);
     int failed = run_suite(suite);

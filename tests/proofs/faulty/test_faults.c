@@ -407,7 +407,6 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    idem_error err;
     if (argc == 3 && strcmp(argv[1], "--stride") == 0)
         stride = strtoul(argv[2], NULL, 10);
     if (stride < 1 || stride > FAULTS)
@@ -416,10 +415,7 @@ int main(int argc, char **argv)
     if (total == MAP_FAILED)
         return EXIT_FAILURE;
     place_start();
-    if (faulty_register(&err)) {
-        (void)fprintf(stderr, "%s\n", err.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("faults");
     TCase *tcase = tcase_create("calls_with_any_fault");
     tcase_set_timeout(tcase, 120);

@@ -320,10 +320,7 @@ END_TEST
 int main(void)
 {
     place_start();
-    if (faulty_register(&err)) {
-        (void)fprintf(stderr, "%s\n", err.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     Suite *suite = suite_create("many");
     TCase *faults = tcase_create("faults in batches");
     tcase_set_timeout(faults, 60);

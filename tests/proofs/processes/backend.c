@@ -1,99 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A SQLite file in the run's folder, a redis-server of the run's own, one with replicas and
- * sentinels, a cluster, or a pair of PostgreSQL servers. Sentinels and clusters fail over now and
- * then: by command, and by a stop that lasts too long. A cluster's slots are moved besides, which
- * may lose nothing. Of PostgreSQL's pair
- * again and again the primary is killed, the standby promoted, and the old one made its standby. It
- * is synchronous, and nothing is lost; or it is not, and is cut off for a while before the primary
- * is killed: then what was acknowledged meanwhile is lost, and the checker has to find it.
+ * sentinels or a cluster (failovers.c), or a pair of PostgreSQL servers. Of that pair again and
+ * again the primary is killed, the standby promoted, and the old one made its standby. It is
+ * synchronous, and nothing is lost; or it is not, and is cut off for a while before the primary is
+ * killed: then what was acknowledged meanwhile is lost, and the checker has to find it.
  */
 #include "backend.h"
-
-#include "stamp.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#define CALM_US 8000000u /* between two failovers */
-#define PAIRS   3u       /* masters of a cluster, and as many replicas */
-#define MOVED   2u       /* slots at a time */
-
 #ifdef WITH_REDIS
-#include "cluster_set.h"
-#include "sentinel_set.h"
+#include "failovers.h"
 #include "server.h"
-
-static sentinel_set set;
-static bool watched; /* by sentinels */
-static unsigned failovers;
-static uint64_t calm_since;
-
-static void start_set(char *url, size_t size)
-{
-    server_require();
-    sentinel_set_start(&set, SENTINEL_SET_HURRIED_MS);
-    watched = true;
-    calm_since = stamp_us();
-    (void)snprintf(url, size, "%s", set.url);
-}
-
-/* Until all sentinels name the new one, and the old one has given up. */
-static void fail_over(bool by_stop)
-{
-    int old = sentinel_set_named(&set, &set.sentinels[0]);
-    if (by_stop)
-        (void)kill(set.nodes[old].pid, SIGSTOP);
-    else
-        (void)sentinel_set_fail_over(&set);
-    for (int i = 0; i < SENTINEL_SET_NODES; i++)
-        (void)sentinel_set_await_other(&set, &set.sentinels[i], old);
-    if (by_stop)
-        (void)kill(set.nodes[old].pid, SIGCONT);
-    sentinel_set_await_role(&set.nodes[old], "slave");
-}
-
-static cluster_set cluster;
-static bool clustered;
-static unsigned moves;
-
-static void start_cluster(char *url, size_t size)
-{
-    server_require();
-    cluster_start(&cluster, PAIRS, 1, NULL);
-    clustered = true;
-    calm_since = stamp_us();
-    (void)snprintf(url, size, "%s", cluster.url);
-}
-
-/* Of a master and its replica, which are a pair of nodes, the other one takes over. */
-static void fail_over_pair(size_t pair, bool by_stop)
-{
-    size_t old = cluster_is_master(&cluster, pair) ? pair : pair + PAIRS;
-    size_t new = old == pair ? pair + PAIRS : pair;
-    cluster_await_replicas(&cluster, old, 1);
-    if (by_stop)
-        (void)kill(cluster.nodes[old].pid, SIGSTOP);
-    else
-        server_do(&cluster.nodes[new], "CLUSTER FAILOVER");
-    cluster_await_role(&cluster, new, true);
-    if (by_stop)
-        (void)kill(cluster.nodes[old].pid, SIGCONT);
-    cluster_await_role(&cluster, old, false);
-}
-
-/* Slots from one pair to the next: each has keys of the run in it. */
-static void move_slots(void)
-{
-    for (unsigned i = 0; i < MOVED; i++) {
-        unsigned slot = (moves++ * 257u) % CLUSTER_SLOTS;
-        size_t from = cluster_owner(&cluster, slot);
-        size_t pair = (from % PAIRS + 1) % PAIRS;
-        size_t to = cluster_is_master(&cluster, pair) ? pair : pair + PAIRS;
-        cluster_move(&cluster, slot, from, to);
-    }
-}
 
 static server redis;
 
@@ -108,10 +29,7 @@ static void stop_redis(void)
 {
     if (redis.pid > 0)
         server_remove(&redis);
-    if (watched)
-        sentinel_set_remove(&set);
-    if (clustered)
-        cluster_remove(&cluster);
+    failovers_stop();
 }
 #endif
 
@@ -206,14 +124,8 @@ bool backend_start(const char *name, const char *folder, char *url, size_t size)
     }
 #endif
 #ifdef WITH_REDIS
-    if (strcmp(name, "sentinel") == 0) {
-        start_set(url, size);
-        return true;
-    }
-    if (strcmp(name, "cluster") == 0) {
-        start_cluster(url, size);
-        return true;
-    }
+    if (strcmp(name, "sentinel") == 0 || strcmp(name, "cluster") == 0)
+        return failovers_start(name, url, size);
 #endif
 #ifdef WITH_POSTGRES
     if (strncmp(name, "postgres", 8) == 0) {
@@ -233,24 +145,21 @@ bool backend_uses_wall_clock(const char *name)
 bool backend_disturb(backend_window *window)
 {
 #ifdef WITH_REDIS
-    bool due = stamp_us() - calm_since >= CALM_US;
-    if (clustered && !due)
-        move_slots();
-    if ((watched || clustered) && due) {
-        bool by_stop = failovers % 2 != 0;
-        window->from = stamp_us();
-        if (clustered)
-            fail_over_pair(failovers % PAIRS, by_stop);
-        else
-            fail_over(by_stop);
-        failovers++;
-        window->to = stamp_us();
-        calm_since = window->to;
-        return true;
-    }
-#endif
+    return failovers_disturb(window);
+#else
     (void)window;
     return false;
+#endif
+}
+
+bool backend_close(backend_window *window)
+{
+#ifdef WITH_REDIS
+    return failovers_close(window);
+#else
+    (void)window;
+    return false;
+#endif
 }
 
 void backend_tend(uint64_t now_us)
@@ -265,11 +174,14 @@ void backend_tend(uint64_t now_us)
 
 unsigned backend_failovers(void)
 {
-#ifdef WITH_POSTGRES
-    return postgres.failovers;
-#else
-    return 0;
+    unsigned count = 0;
+#ifdef WITH_REDIS
+    count += failovers_count();
 #endif
+#ifdef WITH_POSTGRES
+    count += postgres.failovers;
+#endif
+    return count;
 }
 
 void backend_stop(void)

@@ -22,6 +22,11 @@ typedef struct {
 /** Does harm to the store that it has to survive, from time to time: a failover where there are
  *  replicas. @return false: nothing was due */
 bool backend_disturb(backend_window *window);
+
+/** Once the workers have ended. @return true if the store may have lost something since the last
+ *  window: `window` tells when */
+bool backend_close(backend_window *window);
+
 /** Lets the next thing befall the backend, where something does: a primary is killed and its
  *  standby promoted. Called again and again. */
 void backend_tend(uint64_t now_us);

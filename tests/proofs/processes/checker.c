@@ -71,8 +71,9 @@
 #define TOO_LITTLE  3 /* the exit code if nothing is wrong, but too little happened */
 
 /* In which the store may lose what it has acknowledged: a failover between servers that replicate
-   asynchronously. A key that was in use at such a moment, or before and after it, is not judged; of
-   all others nothing may be lost. */
+   asynchronously. Of a key that is older than a window, what lies before it is judged: a call that
+   was under way when it began counts as one without an answer. A key whose first call lies within a
+   window is not judged. */
 typedef struct {
     uint64_t from;
     uint64_t to;
@@ -91,7 +92,8 @@ typedef struct {
     size_t completes;
     size_t refused; /* calls on a claim that was lost */
     size_t keys;
-    size_t aside; /* keys that were not judged */
+    size_t aside;   /* keys that were not judged */
+    size_t in_part; /* until a window */
 } figures;
 
 static void count_event(figures *sum, const key_history *key, const event *at)
@@ -137,19 +139,48 @@ static bool read_window(const char *text)
     return *rest == '\0' && into->to >= into->from;
 }
 
-static bool is_aside(const key_history *key)
+/* The first window that concerns a key that was first used then; NULL: none does. */
+static const window *find_window(uint64_t first, uint64_t last)
 {
-    uint64_t from = FOREVER;
-    uint64_t to = 0;
-    for (EACH(at, key)) {
-        from = at->start < from ? at->start : from;
-        to = at->end > to ? at->end : to;
-    }
+    const window *found = NULL;
     for (size_t i = 0; i < window_count; i++) {
-        if (from <= windows[i].to && to >= windows[i].from)
-            return true;
+        const window *at = &windows[i];
+        if (at->to >= first && at->from <= last && (!found || at->from < found->from))
+            found = at;
     }
-    return false;
+    return found;
+}
+
+/* Events are in the order of their starts. @return how many are left */
+static size_t cut(event *events, size_t count, uint64_t from)
+{
+    size_t left = 0;
+    for (; left < count && events[left].start < from; left++) {
+        event *at = &events[left];
+        if (at->end < from)
+            continue;
+        at->end = FOREVER;
+        at->answer = ANSWER_OPEN;
+        at->given = "";
+        at->attempt = 0;
+        at->code = 0;
+    }
+    return left;
+}
+
+/* @return how many of a key's events can be judged */
+static size_t cut_at_window(event *events, size_t count, figures *sum)
+{
+    uint64_t last = 0;
+    for (size_t i = 0; i < count; i++)
+        last = events[i].end > last ? events[i].end : last;
+    const window *lossy = find_window(events[0].start, last);
+    if (!lossy)
+        return count;
+    size_t left = cut(events, count, lossy->from);
+    sum->aside += left == 0;
+    sum->in_part += left > 0;
+    return left;
 }
 
 static void judge_all(const history *all, uint64_t grain, verdict *into, figures *sum)
@@ -158,11 +189,10 @@ static void judge_all(const history *all, uint64_t grain, verdict *into, figures
         to = from + 1;
         while (to < all->count && strcmp(all->events[to].key, all->events[from].key) == 0)
             to++;
+        size_t count = cut_at_window(all->events + from, to - from, sum);
         key_history key = {
-            .events = all->events + from, .count = to - from, .grain = grain, .verdict = into};
-        if (is_aside(&key))
-            sum->aside++;
-        else
+            .events = all->events + from, .count = count, .grain = grain, .verdict = into};
+        if (count > 0)
             judge_key(&key, sum);
     }
 }
@@ -176,8 +206,10 @@ static void print_figures(const history *all, const figures *sum)
             (void)printf(" %s %zu", history_answer_name((answer_kind)i), sum->answers[i]);
     }
     if (window_count > 0)
-        (void)printf("\nchecker: %zu windows, in which the store may lose: %zu keys not judged",
-                     window_count, sum->aside);
+        (void)printf(
+            "\nchecker: %zu windows, in which the store may lose: %zu keys not judged, %zu "
+            "until then",
+            window_count, sum->aside, sum->in_part);
     (void)printf("\nchecker: %zu takeovers, %zu with a checkpoint, %zu begins again, %zu effects, "
                  "%zu completes, %zu replays, %zu calls on lost claims\n",
                  sum->takeovers, sum->handed_on, sum->again, sum->effects, sum->completes,

@@ -186,16 +186,26 @@ static int64_t wall_lead(void)
     return (int64_t)(wall - stamp_us());
 }
 
+/* Where there is no room for more windows, the last one lasts for longer. */
+static void take_window(run *self, const backend_window *window)
+{
+    if (self->window_count < WINDOWS_MAX)
+        self->windows[self->window_count++] = *window;
+    else
+        self->windows[WINDOWS_MAX - 1].to = window->to;
+}
+
 static void let_loose(run *self, uint64_t seconds)
 {
+    backend_window window;
     uint64_t until = stamp_us() + seconds * 1000000u;
     while (stamp_us() < until && self->workers.failed == 0) {
         int64_t lead = wall_lead();
         self->least_lead = lead < self->least_lead ? lead : self->least_lead;
         self->most_lead = lead > self->most_lead ? lead : self->most_lead;
         crew_tend(&self->workers);
-        if (self->window_count < WINDOWS_MAX && backend_disturb(&self->windows[self->window_count]))
-            self->window_count++;
+        if (backend_disturb(&window))
+            take_window(self, &window);
         backend_tend(stamp_us());
         stamp_pause_us(TICK_US);
     }
@@ -225,8 +235,11 @@ static bool prepare(run *self, const plan *by)
 static void play(run *self, const plan *by)
 {
     crew *workers = &self->workers;
+    backend_window window;
     let_loose(self, by->seconds);
     bool looked = crew_look(workers);
+    if (backend_close(&window))
+        take_window(self, &window);
     self->sound = workers->failed == 0 && looked && !has_errors(self);
     self->grain_us = GRAIN_US;
     if (backend_uses_wall_clock(by->backend))

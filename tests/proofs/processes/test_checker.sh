@@ -57,5 +57,26 @@ grep -q '^too little happened: 0 takeovers, and 1 are needed$' "$report" ||
 "$checker" --grain-us 60000 "$folder/two-live-late" >"$report" 2>&1 ||
     complain 'the grain does not count'
 
+# What a store loses in a failover is its own loss, and told apart. Neither what lies before the
+# window of that failover, nor a key that is used after it alone, may lose anything.
+excused() {
+    "$checker" --window "$1" "$folder/$2" >"$report" 2>&1 || complain "$1 does not excuse $2"
+}
+held_against() {
+    status=0
+    "$checker" --window "$1" "$folder/$2" >"$report" 2>&1 || status=$?
+    [ "$status" -eq 1 ] || complain "$1 excuses $2"
+}
+excused 150000-500000 lost-in-a-failover
+grep -q '1 windows, in which the store may lose: 1 keys not judged, 0 until then$' "$report" ||
+    complain 'it does not say what it has not judged'
+held_against 1-159999 lost-in-a-failover
+held_against 601001-900000 lost-in-a-failover
+held_against 260000-500000 lost-in-a-failover
+held_against 41001-50000 two-live
+excused 40500-50000 two-live
+grep -q '0 keys not judged, 1 until then$' "$report" || complain 'it does not say what it has cut'
+held_against 1-999 two-live
+
 echo "$count histories, $(sort -u "$planted" | grep -c .) kinds planted"
 exit "$wrong"

@@ -32,9 +32,6 @@ static void add_all(Suite *suite)
 
 int schedules_main(const conformance_backend *backend)
 {
-    if (faulty_register(&err)) {
-        (void)fprintf(stderr, "%s: %s\n", backend->name, err.message);
-        return EXIT_FAILURE;
-    }
+    faulty_require();
     return conformance_main_with(backend, add_all);
 }
