@@ -32,6 +32,7 @@ void idem__pipeline_after_change(idem__connection *connection)
     idem__pool *pool = connection->pool;
     if (connection->waiters.count == 0) {
         connection->unsent = false;
+        atomic_store(&connection->least_ms, UINT64_MAX);
         if (pool->frozen)
             (void)pthread_cond_broadcast(&pool->changed);
     }
@@ -61,7 +62,7 @@ static bool work(idem__pool *pool, idem__waiter *waiter)
     (void)pthread_mutex_unlock(&pool->lock);
     idem__pipeline_poll(connection, waiter, true);
     idem__pipeline_send_assigned(connection, waiter);
-    idem__pipeline_drop_if_silent(connection, waiter);
+    (void)idem__pipeline_drop_if_silent(connection, waiter);
     (void)pthread_mutex_lock(&pool->lock);
     return true;
 }
@@ -71,7 +72,8 @@ static bool work(idem__pool *pool, idem__waiter *waiter)
 static void wait(idem__pool *pool, idem__waiter *waiter)
 {
     idem__connection *connection = waiter->connection;
-    uint64_t silent_ms = connection ? idem__pipeline_silent_at(connection, waiter) : UINT64_MAX;
+    bool watches = connection && !waiter->gave_up;
+    uint64_t silent_ms = watches ? idem__pipeline_silent_at(connection, waiter) : UINT64_MAX;
     uint64_t until_ms = waiter->deadline_ms < silent_ms ? waiter->deadline_ms : silent_ms;
     uint64_t soon_ms = idem_monotonic_ms() + 1;
     atomic_uint *spins = idem__pipeline_any_near(pool) ? &pool->failed_spins : NULL;
@@ -79,9 +81,10 @@ static void wait(idem__pool *pool, idem__waiter *waiter)
         until_ms = soon_ms; /* a hold ends without a sign */
     (void)pthread_mutex_unlock(&pool->lock);
     bool came = idem__waiter_wait(waiter, until_ms, spins);
-    if (!came && connection && idem_monotonic_ms() >= silent_ms)
-        idem__pipeline_drop_if_silent(connection, waiter);
+    bool gave_up = !came && idem_monotonic_ms() >= silent_ms &&
+                   idem__pipeline_drop_if_silent(connection, waiter);
     (void)pthread_mutex_lock(&pool->lock);
+    waiter->gave_up = waiter->gave_up || gave_up;
 }
 
 /* Waits for the sign that is on its way: another thread holds the waiter until then. */

@@ -87,8 +87,9 @@ void idem__pipeline_note_progress(idem__connection *connection, idem_wants *want
 /** When a waiter takes the connection for dead, unless something comes. */
 uint64_t idem__pipeline_silent_at(const idem__connection *connection, const idem__waiter *waiter);
 
-/** Gives the connection up if it has owed answers for too long. The lock is open. */
-void idem__pipeline_drop_if_silent(idem__connection *connection, const idem__waiter *waiter);
+/** Gives the connection up if it has owed answers for too long. The lock is open. @return true: it
+ *  has */
+bool idem__pipeline_drop_if_silent(idem__connection *connection, const idem__waiter *waiter);
 
 /** Notes that a waiter leaves without an answer. `io` and the lock are held. */
 void idem__pipeline_suspect(idem__connection *connection, const idem__waiter *waiter);

@@ -42,6 +42,7 @@ int idem__pool_init(idem__pool *pool, const idem_backend_ops *ops, const idem_co
     for (size_t i = 0; i < IDEM__POOL_MAX; i++) {
         pool->connections[i].pool = pool;
         pool->connections[i].lost = true;
+        atomic_init(&pool->connections[i].least_ms, UINT64_MAX);
         failed |= pthread_mutex_init(&pool->connections[i].io, NULL);
     }
     if (failed || idem__clock_cond_init(&pool->changed))

@@ -35,6 +35,7 @@ typedef struct idem__connection {
     bool unsent;               /* bytes are left that the system did not take */
     bool draining;             /* wanted alone: nothing new is sent */
     _Atomic uint64_t heard_ms; /* when something last came */
+    _Atomic uint64_t least_ms; /* the shortest timeout of its waiters since it had none */
     uint64_t progress;         /* idem_wants.progress at that moment; guarded by `io` */
     uint64_t owed_ms;          /* since when it owes an answer to a caller that has left; 0: it does
                                   not. Guarded by `io` */

@@ -10,7 +10,9 @@
 
 #include <poll.h>
 
-#define ROOM 64u /* for what one `receive` gives back */
+#define ROOM         64u  /* for what one `receive` gives back */
+#define LOOK_MS      250u /* of one sleep */
+#define SEND_LOOK_MS 20u
 
 /* ---------------------------------------------------------------------------------- giving back */
 
@@ -102,7 +104,9 @@ static size_t take_in(idem__connection *connection, const idem__waiter *waiter)
 
 /* ------------------------------------------------------------------------------------- waiting */
 
-/* Sleeps until the instance has something to do, or a point in time.
+/* Sleeps until the instance has something to do, or a point in time, and for a while at most: a
+   waiter that comes on the connection meanwhile may have less time. A thread that may only send
+   looks soon again, too: the receiver may have told it, or have closed the descriptor.
    @param to_send  only until it can send */
 void idem__pipeline_poll(idem__connection *connection, const idem__waiter *waiter, bool to_send)
 {
@@ -118,9 +122,10 @@ void idem__pipeline_poll(idem__connection *connection, const idem__waiter *waite
     int events = (wants.read && !to_send ? POLLIN : 0) | (wants.write ? POLLOUT : 0);
     struct pollfd one = {.fd = wants.fd, .events = (short)events};
     uint64_t now = idem_monotonic_ms();
+    uint64_t most = to_send ? SEND_LOOK_MS : LOOK_MS;
     uint64_t left = until_ms > now ? until_ms - now : 0;
     if (events)
-        (void)poll(&one, 1, left > 60000 ? 60000 : (int)left);
+        (void)poll(&one, 1, left < most ? (int)left : (int)most);
 }
 
 /* @return how many ops were given back, and one more if the connection is gone */
@@ -140,7 +145,7 @@ static void receive_once(idem__connection *connection, const idem__waiter *waite
         return;
     idem__pipeline_poll(connection, waiter, false);
     if (take_in(connection, waiter) == 0)
-        idem__pipeline_drop_if_silent(connection, waiter);
+        (void)idem__pipeline_drop_if_silent(connection, waiter);
 }
 
 static bool has_unsent_ops(const idem__connection *connection)

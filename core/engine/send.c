@@ -128,6 +128,9 @@ static size_t assign(idem__connection *connection)
         waiter->queued = false;
         waiter->connection = connection;
         waiter->sent_ms = now;
+        waiter->gave_up = false;
+        if (waiter->deadline_ms - waiter->start_ms < atomic_load(&connection->least_ms))
+            atomic_store(&connection->least_ms, waiter->deadline_ms - waiter->start_ms);
         count += waiter->count;
         idem__wait_queue_add(&connection->waiters, waiter);
     }

@@ -20,25 +20,33 @@ void idem__pipeline_note_progress(idem__connection *connection, idem_wants *want
     atomic_store(&connection->heard_ms, idem_monotonic_ms());
 }
 
-/* When a waiter takes the connection for dead, unless something comes. */
+/* When a waiter takes the connection for dead, unless something comes. The shortest timeout decides:
+   the waiter that has it may sleep, since another thread has sent its operations. */
 uint64_t idem__pipeline_silent_at(const idem__connection *connection, const idem__waiter *waiter)
 {
     uint64_t timeout_ms = waiter->deadline_ms - waiter->start_ms;
+    uint64_t least_ms = atomic_load(&connection->least_ms);
+    if (least_ms < timeout_ms)
+        timeout_ms = least_ms;
     uint64_t heard_ms = atomic_load(&connection->heard_ms);
     uint64_t since = heard_ms > waiter->sent_ms ? heard_ms : waiter->sent_ms;
     return since + idem__call_silence_ms(timeout_ms);
 }
 
-/* Gives the connection up if it has owed answers for too long. The lock is open. */
-void idem__pipeline_drop_if_silent(idem__connection *connection, const idem__waiter *waiter)
+/* Gives the connection up if it has owed answers for too long. The lock is open. @return true: it
+   has */
+bool idem__pipeline_drop_if_silent(idem__connection *connection, const idem__waiter *waiter)
 {
     idem_wants wants = {.in_flight = 0};
     (void)pthread_mutex_lock(&connection->io);
     if (!waiter->done)
         idem__pipeline_note_progress(connection, &wants);
-    if (wants.in_flight > 0 && idem_monotonic_ms() >= idem__pipeline_silent_at(connection, waiter))
+    bool silent =
+        wants.in_flight > 0 && idem_monotonic_ms() >= idem__pipeline_silent_at(connection, waiter);
+    if (silent)
         connection->pool->ops->drop(connection->backend);
     (void)pthread_mutex_unlock(&connection->io);
+    return silent;
 }
 
 /* A connection that has answered nobody since this one was sent may be dead, even if no caller has

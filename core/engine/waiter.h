@@ -25,6 +25,7 @@ typedef struct idem__waiter {
     bool refused;                        /**< there can be no connection of this role */
     struct idem__connection *connection; /**< on its list; NULL: on none */
     uint64_t sent_ms;                    /**< when it came on that list */
+    bool gave_up;                        /**< it has given that connection up */
     size_t sent;                         /**< ops that its backend has taken */
     size_t answered;
     struct idem__waiter *next; /* in the queue, on a connection's list, or among those to wake */
