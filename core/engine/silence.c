@@ -20,8 +20,8 @@ void idem__pipeline_note_progress(idem__connection *connection, idem_wants *want
     atomic_store(&connection->heard_ms, idem_monotonic_ms());
 }
 
-/* When a waiter takes the connection for dead, unless something comes. The shortest timeout decides:
-   the waiter that has it may sleep, since another thread has sent its operations. */
+/* When a waiter takes the connection for dead, unless something comes. The shortest timeout
+   decides: the waiter that has it may sleep, since another thread has sent its operations. */
 uint64_t idem__pipeline_silent_at(const idem__connection *connection, const idem__waiter *waiter)
 {
     uint64_t timeout_ms = waiter->deadline_ms - waiter->start_ms;
