@@ -14,7 +14,7 @@
  */
 #include "batch.h"
 
-#include "checkpoint.h"
+#include "wal_trim.h"
 #include "clock.h"
 #include "row.h"
 #include "transaction.h"
