@@ -281,8 +281,8 @@ static bool may_date(idem__sqlite *self)
     return !self->nested || sqlite3_txn_state(self->db, "main") == SQLITE_TXN_WRITE;
 }
 
-/* Dates stray rows anew. It waits for no lock. A failure is harmless, since the next reader does it;
-   but if it rolls back the caller's transaction, the answers are void. */
+/* Dates stray rows anew. It waits for no lock. A failure is harmless, since the next reader does
+   it; but if it rolls back the caller's transaction, the answers are void. */
 static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
 {
     idem__sqlite_fault lost = {0};

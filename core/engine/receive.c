@@ -41,8 +41,8 @@ static void settle(idem__connection *connection, idem_op *const *ops, size_t cou
     }
 }
 
-/* The connection has failed: fails the ops that were not sent, and takes all waiters off. The lock is
-   held. */
+/* The connection has failed: fails the ops that were not sent, and takes all waiters off. The lock
+   is held. */
 static void settle_unsent(idem__connection *connection, const idem_error *why,
                           idem__wait_queue *done)
 {

@@ -11,10 +11,10 @@
  * go on meanwhile, and where the kernel shares processors out among sessions first, a yield gives
  * way to one's own only.
  *
- * Two things are learned. Beside a busy process a yield may come back after a time slice: one longer
- * than BUSY_NS counts as lost. If lost yields exceed a share of the time, this process stops yielding
- * for REST_TIMES the length of the last one. Where spins mostly fail (a distant server, a disk), only
- * one wait in RETRY spins.
+ * Two things are learned. Beside a busy process a yield may come back after a time slice: one
+ * longer than BUSY_NS counts as lost. If lost yields exceed a share of the time, this process stops
+ * yielding for REST_TIMES the length of the last one. Where spins mostly fail (a distant server, a
+ * disk), only one wait in RETRY spins.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity() */
