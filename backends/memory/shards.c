@@ -28,6 +28,7 @@
 #include "table.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -45,11 +46,14 @@
    after so many empty slots. */
 #define SCAN_BYTES ((size_t)1024 * 1024)
 #define SCAN_LOOKS 256u
+/* What goes through a shard in parts yields so often at most between two of them. */
+#define YIELDS_MAX 500u
 /* So many records are dropped at once from a store that is full. */
 #define RECLAIM_PLACES 64u
 
 typedef struct {
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
+    atomic_uint waiting; /* threads that wait for the lock */
     bool frozen;
     idem__table table;
 } shard;
@@ -193,7 +197,11 @@ static void await_thaw(shard *home)
 
 static void enter(shard *home)
 {
-    (void)pthread_mutex_lock(&home->lock);
+    if (pthread_mutex_trylock(&home->lock)) {
+        (void)atomic_fetch_add_explicit(&home->waiting, 1, memory_order_relaxed);
+        (void)pthread_mutex_lock(&home->lock);
+        (void)atomic_fetch_sub_explicit(&home->waiting, 1, memory_order_relaxed);
+    }
     if (home->frozen)
         await_thaw(home);
 }
@@ -201,6 +209,15 @@ static void enter(shard *home)
 static void leave(shard *home)
 {
     (void)pthread_mutex_unlock(&home->lock);
+}
+
+/* Between two parts, for a thread that is about to come back. A mutex is not fair: to wake a thread
+   takes longer than to lock it anew, so without this the others would wait for all the parts. */
+static void let_in(const shard *home)
+{
+    unsigned yields = 0;
+    while (atomic_load_explicit(&home->waiting, memory_order_relaxed) > 0 && yields++ < YIELDS_MAX)
+        (void)sched_yield();
 }
 
 static bool take_place(idem__shards *shards)
@@ -241,6 +258,7 @@ static uint64_t purge_some(idem__shards *shards, shard *home, uint64_t now_ms, u
     if (*over)
         idem__table_shrink(table);
     leave(home);
+    let_in(home);
     give_back(shards, dropped);
     return dropped;
 }
@@ -507,6 +525,7 @@ int idem__shards_scan(idem__shards *shards, idem_scan_page *page, idem_error *er
         enter(home);
         rc = idem__table_walk(&home->table, &from, &visitor);
         leave(home);
+        let_in(home);
         index += from == 0;
     }
     page->next = index < IDEM__SHARDS_COUNT ? from * IDEM__SHARDS_COUNT + index : 0;
@@ -532,8 +551,10 @@ void idem__shards_thaw(idem__shards *shards, bool in_child)
         return;
     for (size_t i = 0; i < IDEM__SHARDS_COUNT; i++) {
         shard *home = &shards->all[i];
-        if (in_child)
+        if (in_child) {
             (void)pthread_mutex_init(&home->lock, NULL);
+            atomic_store(&home->waiting, 0); /* those are the parent's */
+        }
         (void)pthread_mutex_lock(&home->lock);
         home->frozen = false;
         (void)pthread_mutex_unlock(&home->lock);

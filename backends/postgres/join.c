@@ -17,7 +17,7 @@
 
 #include "batch.h"
 #include "schema.h"
-#include "slots.h"
+#include "ops.h"
 #include "target.h"
 
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "batch.h"
 #include "connection.h"
 #include "dial.h"
-#include "slots.h"
+#include "ops.h"
 #include "target.h"
 
 #include <stdlib.h>

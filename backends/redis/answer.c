@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the answer to a request makes of it. Most are done with it. A request is sent again if the
- * server has forgotten its script, or knows no SET with NX and GET; if an insert has found a record
- * in progress, whose age only a second look can tell; and if its change was refused. Then it looks:
- * a server that is full, read-only or without its disk still has what was completed, and that is
- * the answer to a begin.
+ * What the answer to a request makes of it. Most requests are done then. One is sent again for one
+ * of three reasons. The server has forgotten its script, or does not know SET with NX and GET. An
+ * insert has found a record in progress, whose age only a second look can tell. Or its change was
+ * refused: a server that is full, read-only or without its disk still has what was completed, and
+ * that is the answer to a begin.
  *
  * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
@@ -64,7 +64,7 @@ static idem__redis_verdict take_found(idem__redis_request *at, idem_bytes text, 
     return IDEM__REDIS_DONE;
 }
 
-/* To a claim's owner that it is gone is an answer; to an insert it is none. */
+/* A missing record answers replace and remove. It does not answer an insert that was refused. */
 static idem__redis_verdict take_absence(const idem__redis_request *at)
 {
     if (at->looks && !at->stale && at->op->kind != IDEM_OP_INSERT)

@@ -9,9 +9,8 @@
  * then `done`. An abandoned one stays where it is without its op, since its answer is still due.
  *
  * When a connection fails, a request of which no byte was sent was not carried out; one that was
- * sent, and could change something, is uncertain. What was answered keeps its answer, unless the
- * answers were out of step (one too many, one of the wrong kind): then none of those that are in
- * flight counts.
+ * sent, and could change something, is uncertain. Answers that have arrived stay valid. If answers
+ * were out of step (one too many, one of the wrong kind), all those in flight are discarded.
  */
 #include "pipeline.h"
 

@@ -157,6 +157,7 @@ static int prepare_unix(const idem_config *config, void **prepared, idem_error *
     return idem__redis_prepare(IDEM__REDIS_UNIX, config, error);
 }
 
+/* For what is not pipelined: the engine uses send and receive. */
 int idem__redis_run_submit(idem_backend *backend, idem_op *const *ops, size_t count,
                            uint64_t deadline_ms, idem_error *error)
 {

@@ -14,7 +14,7 @@
  */
 #include "batch.h"
 
-#include "checkpoint.h"
+#include "wal_trim.h"
 #include "clock.h"
 #include "row.h"
 #include "transaction.h"
@@ -150,9 +150,8 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
     return IDEM_OK;
 }
 
-/* To begin and to commit by statements of their own would cost one change a tenth. It is carried
-   out with the time as it is now: so not where it would wait for the lock first, nor where a
-   sweep is due. */
+/* A single change needs no BEGIN and COMMIT, which cost a tenth. It uses the time as it is now, so
+   this way is not taken if the lock has to be waited for, nor if a sweep is due. */
 static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t bytes)
 {
     return self->no_wait && count == 1 && idem__sqlite_expiry_is_ahead(self, inserts, bytes);
@@ -282,9 +281,8 @@ static bool may_date(idem__sqlite *self)
     return !self->nested || sqlite3_txn_state(self->db, "main") == SQLITE_TXN_WRITE;
 }
 
-/* Dates the strays anew that were found. It may as well be done by the next one that finds them: so
-   it waits for no lock, and it is no matter if it fails, unless the caller's transaction fails with
-   it: then what was answered does not stand. */
+/* Dates stray rows anew. It waits for no lock. A failure is harmless, since the next reader does
+   it; but if it rolls back the caller's transaction, the answers are void. */
 static void date_strays(idem__sqlite *self, idem_op *const *ops, size_t count)
 {
     idem__sqlite_fault lost = {0};

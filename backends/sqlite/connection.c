@@ -10,7 +10,7 @@
  */
 #include "connection.h"
 
-#include "checkpoint.h"
+#include "wal_trim.h"
 #include "clock.h"
 #include "guard.h"
 #include "harden.h"

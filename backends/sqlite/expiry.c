@@ -18,7 +18,7 @@
  */
 #include "expiry.h"
 
-#include "checkpoint.h"
+#include "wal_trim.h"
 #include "row.h"
 #include "schema.h"
 #include "transaction.h"

@@ -11,7 +11,7 @@
 #include "guard.h"
 #include "lock.h"
 #include "schema.h"
-#include "slots.h"
+#include "ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>

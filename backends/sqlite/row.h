@@ -12,10 +12,10 @@ int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_byt
 /** Binds all of an op's record but its key. @return as SQLite */
 int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, uint64_t live_ms);
 
-/** What the row is dated by that a statement stands at whose first columns are those of GET. */
+/** The date columns of the current row. The statement's first columns are those of GET. */
 idem__sqlite_date idem__sqlite_row_date(sqlite3_stmt *statement);
 
-/** How old the row is that a statement stands at whose first columns are those of GET.
+/** The age of the current row. The statement's first columns are those of GET.
  *  @return false: it is expired, and so absent */
 bool idem__sqlite_row_is_live(sqlite3_stmt *statement, const idem__sqlite_now *now,
                               uint64_t *age_ms);

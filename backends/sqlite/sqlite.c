@@ -13,7 +13,7 @@
 #include "lock.h"
 #include "origin.h"
 #include "place.h"
-#include "slots.h"
+#include "ops.h"
 
 #include <idem/sqlite.h>
 

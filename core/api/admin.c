@@ -11,7 +11,7 @@
 #include "error.h"
 #include "validate.h"
 #include "random.h"
-#include "repeat.h"
+#include "attempt.h"
 #include "store.h"
 #include "verify.h"
 

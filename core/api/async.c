@@ -10,7 +10,7 @@
 #include "fork.h"
 #include "inside.h"
 #include "async_queue.h"
-#include "request.h"
+#include "submitted.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,7 @@
 #include "validate.h"
 #include "inside.h"
 #include "registry.h"
-#include "repeat.h"
+#include "attempt.h"
 #include "store.h"
 
 #include "cancel.h"

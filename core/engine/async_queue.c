@@ -12,6 +12,7 @@
 #include "cancel.h"
 #include "clock.h"
 #include "inside.h"
+#include "loop.h"
 
 #define WRITES 0u
 #define READS  1u
@@ -21,31 +22,6 @@
 #define SAME_CLASS 8u
 
 /* ---------------------------------------------------------------------------------------- lists */
-
-void idem__flights_add(idem__flights *list, idem__flight *flight)
-{
-    flight->next = NULL;
-    flight->previous = list->last;
-    if (list->last)
-        list->last->next = flight;
-    else
-        list->first = flight;
-    list->last = flight;
-    list->count++;
-}
-
-void idem__flights_remove(idem__flights *list, idem__flight *flight)
-{
-    if (flight->previous)
-        flight->previous->next = flight->next;
-    else
-        list->first = flight->next;
-    if (flight->next)
-        flight->next->previous = flight->previous;
-    else
-        list->last = flight->previous;
-    list->count--;
-}
 
 static idem__flight **bucket_of(idem_async *async, idem_async_call id)
 {

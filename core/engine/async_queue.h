@@ -135,7 +135,7 @@ void idem__queue_thaw(idem_async *async);
 /** Takes a frozen queue at rest across a fork(). The lock stays held between the phases. */
 void idem__queue_fork(idem_async *async, idem_fork_phase phase);
 
-/* --------------------------------------------------- among async_queue.c, workers.c and loop.c */
+/* ---------------------------------------------- among async_queue.c, workers.c and the loop's */
 
 /** Puts a flight where its state says. Lock held. */
 void idem__queue_put(idem_async *async, idem__flight *flight);
@@ -166,29 +166,5 @@ int idem__workers_start(idem_async *async);
 size_t idem__workers_carry(idem_async *async, idem__way *way, size_t room);
 
 void idem__workers_join(idem_async *async);
-
-/** Makes the loop's descriptors. @return false: there are none to be had here, workers do it */
-bool idem__loop_init(idem_async *async);
-void idem__loop_destroy(idem_async *async);
-
-/** One turn: sees to time, sends, receives. */
-void idem__loop_turn(idem_async *async);
-
-/** Sends what is ready, and nothing else of a turn. */
-void idem__loop_send(idem_async *async);
-
-/** True if another turn would do something at once. Lock held. */
-bool idem__loop_has_work(idem_async *async);
-
-/** Receives until nothing is in flight, or a point in time. @return false: not in time */
-bool idem__loop_drain(idem_async *async, uint64_t until_ms);
-
-/** A SENT flight's time has come. Lock and `io` held. */
-void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now);
-
-/** Points the descriptors at what is next. */
-void idem__loop_arm(idem_async *async);
-
-void idem__loop_fork(idem_async *async, idem_fork_phase phase);
 
 #endif

@@ -8,16 +8,15 @@
  * A connection that owes an answer for a part of a call's time without a single byte is given up,
  * as in silence.c.
  */
-#include "async_queue.h"
+#include "loop.h"
+
 #include "clock.h"
 #include "inside.h"
-#include "thread.h"
 #include "verify.h"
 
 #ifdef __linux__
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -35,8 +34,7 @@
 
 /* ------------------------------------------------------------------------------ after an answer */
 
-/* Takes in the answers of flights. `io` is held, the lock is open. */
-static void step_all(idem_async *async, idem__flight *const *flights, size_t count)
+void idem__loop_step_all(idem_async *async, idem__flight *const *flights, size_t count)
 {
     idem__flight_state states[IDEM_BATCH_MAX];
     for (size_t i = 0; i < count; i++) {
@@ -51,107 +49,6 @@ static void step_all(idem_async *async, idem__flight *const *flights, size_t cou
         idem__queue_put(async, flights[i]);
     }
     idem__inside_unlock(&async->lock);
-}
-
-/* ----------------------------------------------------------------------------------- connecting */
-
-static void *connect_now(void *argument)
-{
-    idem_async *async = argument;
-    idem__loop *loop = &async->loop;
-    const idem_backend_ops *ops = &async->store->ops;
-    idem_error error = {0};
-    int rc;
-    if (loop->backend) {
-        rc = ops->connect(loop->backend, loop->connect_by_ms, &error);
-    } else {
-        loop->config.deadline_ms = loop->connect_by_ms;
-        rc = ops->open(&loop->config, &loop->backend, &error);
-    }
-    if (rc == IDEM_OK && !loop->backend)
-        rc = IDEM_ERR_INTERNAL;
-    if (rc)
-        (void)idem_error_set(&error, rc & ~IDEM_PERMANENT, "%s",
-                             idem_strerror(rc & ~IDEM_PERMANENT));
-    idem__inside_lock(&async->lock);
-    loop->rc = rc;
-    loop->error = error;
-    loop->ended = true;
-    idem__notifier_signal(&async->notifier);
-    (void)pthread_cond_broadcast(&async->rested);
-    idem__inside_unlock(&async->lock);
-    return NULL;
-}
-
-/* Fails all that waits to be sent. `io` is held. */
-static void fail_ready(idem_async *async, int rc, const char *why)
-{
-    idem__flight *flights[IDEM_BATCH_MAX];
-    size_t count;
-    do {
-        idem__inside_lock(&async->lock);
-        count = idem__queue_take(&async->ways[0], flights, IDEM_BATCH_MAX);
-        idem__inside_unlock(&async->lock);
-        for (size_t i = 0; i < count; i++)
-            idem_op_fail(&flights[i]->call->op, (rc & IDEM_PERMANENT) != 0, rc & ~IDEM_PERMANENT,
-                         "%s", why);
-        step_all(async, flights, count);
-    } while (count == IDEM_BATCH_MAX);
-}
-
-static void start_connecting(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    loop->connect_by_ms = idem__clock_deadline(async->store->timeout_ms);
-    idem__inside_lock(&async->lock);
-    loop->ended = false;
-    int failed = idem__thread_start(&loop->connector, connect_now, async);
-    loop->connecting = !failed;
-    idem__inside_unlock(&async->lock);
-    if (failed)
-        fail_ready(async, IDEM_ERR_UNAVAILABLE,
-                   "no thread could be started to connect, for want of memory or by a limit on "
-                   "threads");
-}
-
-/* @return true if a connector is still at work. `io` is held */
-static bool is_connecting(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    idem__inside_lock(&async->lock);
-    bool connecting = loop->connecting;
-    bool ended = loop->ended;
-    idem__inside_unlock(&async->lock);
-    if (!connecting || !ended)
-        return connecting;
-    (void)pthread_join(loop->connector, NULL);
-    idem__inside_lock(&async->lock);
-    loop->connecting = false;
-    loop->ended = false;
-    idem__inside_unlock(&async->lock);
-    loop->blocked = false;
-    loop->sound = loop->rc == IDEM_OK;
-    loop->heard_ms = idem_monotonic_ms();
-    loop->owed_ms = 0;
-    if (loop->rc)
-        fail_ready(async, loop->rc, loop->error.message);
-    return false;
-}
-
-/* True if something may be sent now. Never blocks: a connection that is found to be gone is made
-   anew by the connector. */
-static bool is_ready(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    if (loop->sound && loop->in_flight == 0)
-        loop->sound = async->store->ops.connect(loop->backend, 0, NULL) == IDEM_OK;
-    if (!loop->sound && loop->watched >= 0) { /* the connector closes it: its number is free then */
-        (void)epoll_ctl(loop->set, EPOLL_CTL_DEL, loop->watched, NULL);
-        loop->watched = -1;
-    }
-    if (!loop->sound && loop->in_flight == 0)
-        start_connecting(async);
-    return loop->sound;
 }
 
 /* -------------------------------------------------------------------------------------- sending */
@@ -184,7 +81,7 @@ static size_t stamp(idem_async *async, idem__flight **flights, size_t count)
         else
             flights[left++] = flights[i];
     }
-    step_all(async, failed, failed_count);
+    idem__loop_step_all(async, failed, failed_count);
     return left;
 }
 
@@ -224,7 +121,7 @@ static void send_ready(idem_async *async)
     idem__inside_unlock(&async->lock);
     if (left == 0)
         return;
-    loop->blocked = !is_ready(async);
+    loop->blocked = !idem__loop_is_ready(async);
     while (!loop->blocked && left > 0) {
         size_t room = IN_FLIGHT_MAX > loop->in_flight ? IN_FLIGHT_MAX - loop->in_flight : 0;
         room = room < IDEM_BATCH_MAX ? room : IDEM_BATCH_MAX;
@@ -263,7 +160,7 @@ static bool receive_some(idem_async *async)
         loop->owed_ms = 0;
     }
     loop->progress = wants.progress;
-    step_all(async, flights, count);
+    idem__loop_step_all(async, flights, count);
     if (rc && count < ROOM) {
         loop->sound = false;
         loop->watched = -1;
@@ -337,7 +234,7 @@ static void see_to_time(idem_async *async)
     while (loop->late.first) {
         idem__flight *flight = loop->late.first;
         idem__flights_remove(&loop->late, flight);
-        step_all(async, &flight, 1);
+        idem__loop_step_all(async, &flight, 1);
     }
 }
 
@@ -347,7 +244,7 @@ void idem__loop_turn(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     idem__inside_lock(&loop->io);
-    loop->blocked = is_connecting(async);
+    loop->blocked = idem__loop_is_connecting(async);
     if (!loop->blocked)
         receive_all(async);
     see_to_time(async);
@@ -360,7 +257,7 @@ void idem__loop_send(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     idem__inside_lock(&loop->io);
-    if (!loop->blocked && !is_connecting(async))
+    if (!loop->blocked && !idem__loop_is_connecting(async))
         send_ready(async);
     idem__inside_unlock(&loop->io);
     idem__loop_arm(async);
@@ -409,7 +306,7 @@ void idem__loop_arm(idem_async *async)
     idem__loop *loop = &async->loop;
     idem_wants wants = {.fd = -1};
     idem__inside_lock(&loop->io);
-    if (!is_connecting(async) && loop->backend) {
+    if (!idem__loop_is_connecting(async) && loop->backend) {
         async->store->ops.wants(loop->backend, &wants);
         loop->more = loop->more || (loop->sound && wants.at_once);
         watch_socket(loop, &wants);
@@ -423,7 +320,7 @@ static bool wind_down(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     idem__inside_lock(&loop->io);
-    bool connecting = is_connecting(async);
+    bool connecting = idem__loop_is_connecting(async);
     if (!connecting)
         receive_all(async);
     see_to_time(async);
@@ -438,7 +335,7 @@ static void await_answers(idem_async *async, uint64_t left_ms)
 {
     idem_wants wants = {.fd = -1};
     idem__inside_lock(&async->loop.io);
-    if (!is_connecting(async) && async->loop.backend)
+    if (!idem__loop_is_connecting(async) && async->loop.backend)
         async->store->ops.wants(async->loop.backend, &wants);
     idem__inside_unlock(&async->loop.io);
     struct pollfd socket = {.fd = wants.fd,
@@ -457,122 +354,7 @@ bool idem__loop_drain(idem_async *async, uint64_t until_ms)
     return true;
 }
 
-/* ------------------------------------------------------------------------------- making, fork() */
-
-static void close_both(idem__loop *loop)
-{
-    if (loop->set >= 0)
-        (void)close(loop->set);
-    if (loop->timer >= 0)
-        (void)close(loop->timer);
-    loop->set = -1;
-    loop->timer = -1;
-}
-
-static bool make(idem__loop *loop, int notifier)
-{
-    loop->set = idem_descriptor_raise(epoll_create1(EPOLL_CLOEXEC));
-    loop->timer =
-        idem_descriptor_raise(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-    loop->watched = -1;
-    loop->armed_ms = UINT64_MAX;
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = notifier};
-    bool made = loop->set >= 0 && loop->timer >= 0 &&
-                epoll_ctl(loop->set, EPOLL_CTL_ADD, notifier, &event) == 0 &&
-                epoll_ctl(loop->set, EPOLL_CTL_ADD, loop->timer, &event) == 0;
-    if (!made)
-        close_both(loop);
-    return made;
-}
-
-bool idem__loop_init(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    loop->config = async->store->writers.config;
-    if (pthread_mutex_init(&loop->io, NULL))
-        return false;
-    loop->used = make(loop, async->notifier.fd);
-    if (!loop->used)
-        (void)pthread_mutex_destroy(&loop->io);
-    return loop->used;
-}
-
-void idem__loop_destroy(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    close_both(loop);
-    if (loop->backend)
-        async->store->ops.close(loop->backend);
-    (void)pthread_mutex_destroy(&loop->io);
-}
-
-/* In the child: the set and the timer are the parent's too. New ones are made while the old numbers
-   are taken, so that the set's can be given to the new one. */
-static void renew(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    idem__loop made = {.set = -1, .timer = -1};
-    if (async->notifier.fd < 0 || !make(&made, async->notifier.fd)) {
-        close_both(loop);
-        idem__notifier_close(&async->notifier); /* nothing can be submitted any more */
-        return;
-    }
-    (void)close(loop->timer);
-    if (dup2(made.set, loop->set) == loop->set)
-        (void)fcntl(loop->set, F_SETFD, FD_CLOEXEC);
-    (void)close(made.set);
-    loop->timer = made.timer;
-    loop->watched = -1;
-    loop->armed_ms = UINT64_MAX;
-}
-
-/* What was abandoned would be answered to whatever the other process asks. */
-static void end_connection(idem_async *async)
-{
-    idem__loop *loop = &async->loop;
-    const idem_backend_ops *ops = &async->store->ops;
-    idem_op *given[1];
-    size_t count;
-    idem_wants wants;
-    ops->wants(loop->backend, &wants);
-    if (loop->watched >= 0)
-        (void)epoll_ctl(loop->set, EPOLL_CTL_DEL, loop->watched, NULL);
-    loop->watched = -1;
-    if (wants.in_flight == 0)
-        return;
-    ops->drop(loop->backend);
-    (void)ops->receive(loop->backend, given, 1, &count, NULL);
-    loop->sound = false;
-}
-
-void idem__loop_fork(idem_async *async, idem_fork_phase phase)
-{
-    idem__loop *loop = &async->loop;
-    const idem_backend_ops *ops = &async->store->ops;
-    if (phase == IDEM_FORK_PREPARE)
-        idem__inside_lock(&loop->io);
-    if (phase == IDEM_FORK_PREPARE && loop->backend)
-        end_connection(async);
-    if (loop->backend && ops->at_fork)
-        ops->at_fork(loop->backend, phase);
-    if (phase == IDEM_FORK_CHILD)
-        renew(async);
-    if (phase != IDEM_FORK_PREPARE)
-        idem__inside_unlock(&loop->io);
-}
-
 #else /* workers do it */
-
-bool idem__loop_init(idem_async *async)
-{
-    (void)async;
-    return false;
-}
-
-void idem__loop_destroy(idem_async *async)
-{
-    (void)async;
-}
 
 void idem__loop_turn(idem_async *async)
 {
@@ -607,12 +389,6 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
 void idem__loop_arm(idem_async *async)
 {
     (void)async;
-}
-
-void idem__loop_fork(idem_async *async, idem_fork_phase phase)
-{
-    (void)async;
-    (void)phase;
 }
 
 #endif

@@ -28,7 +28,7 @@ static void take_off(idem__connection *connection, idem__waiter *waiter, idem__w
     idem__wait_queue_add(done, waiter);
 }
 
-/* Ops that were given back belong to nobody any more. The lock is held. */
+/* Clears the owner of each op that was given back, and counts it as answered. The lock is held. */
 static void settle(idem__connection *connection, idem_op *const *ops, size_t count,
                    idem__wait_queue *done)
 {
@@ -41,8 +41,8 @@ static void settle(idem__connection *connection, idem_op *const *ops, size_t cou
     }
 }
 
-/* The connection is gone, and with it the place of those whose ops were not all sent. The lock is
-   held. */
+/* The connection has failed: fails the ops that were not sent, and takes all waiters off. The lock
+   is held. */
 static void settle_unsent(idem__connection *connection, const idem_error *why,
                           idem__wait_queue *done)
 {

@@ -84,10 +84,10 @@ static idem__connection *beside(idem__pool *pool)
     return lost;
 }
 
-/* An open connection with little in flight, else one to open, else the one with the least. One that
-   could not be had is tried again after a while, unless there is no other. Where an answer comes
-   within microseconds, what a crowd calls waits for it: by another connection it would be two small
-   batches instead of one. */
+/* Chooses an open connection with few ops in flight, else one to open, else the open one with the
+   fewest. A connection that could not be had is tried again after a while, unless there is no
+   other. Where an answer comes within microseconds, a crowd waits for it: waiting makes one batch
+   of two. */
 idem__connection *idem__pipeline_to_send_on(idem__pool *pool)
 {
     idem__connection *least = NULL;

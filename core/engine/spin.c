@@ -11,11 +11,10 @@
  * go on meanwhile, and where the kernel shares processors out among sessions first, a yield gives
  * way to one's own only.
  *
- * Two things are learned from. Beside a busy process a yield may come back after a time slice. One
- * such yield now and then is a crowd's too; but where they take more than a share of the time,
- * nobody in this process yields for a while, so many times as long as one of them that little is
- * lost by finding out again. And where answers take longer than a wait may last (a distant server,
- * a disk), only every few waits try it again.
+ * Two things are learned. Beside a busy process a yield may come back after a time slice: one
+ * longer than BUSY_NS counts as lost. If lost yields exceed a share of the time, this process stops
+ * yielding for REST_TIMES the length of the last one. Where spins mostly fail (a distant server, a
+ * disk), only one wait in RETRY spins.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity() */

@@ -6,8 +6,8 @@
  *
  * The backend has its slots on an eventfd, and answers out of the memory backend.
  */
-#include "async_queue.h"
 #include "clock.h"
+#include "engine/loop.h"
 #include "loop.h"
 #include "registry.h"
 #include "runner.h"

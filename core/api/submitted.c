@@ -4,7 +4,7 @@
  * put here, and told by the thread that dispatches. A change holds its claim by a reference, and
  * marks it as in a call, until it is done.
  */
-#include "request.h"
+#include "submitted.h"
 
 #include "error.h"
 #include "store.h"

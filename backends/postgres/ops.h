@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The slots that both tables of operations share. */
-#ifndef IDEM_POSTGRES_SLOTS_H
-#define IDEM_POSTGRES_SLOTS_H
+#ifndef IDEM_POSTGRES_OPS_H
+#define IDEM_POSTGRES_OPS_H
 
 #include "instance.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done with a backend as a whole: which failures are repeated, and what the caller is told. */
-#include "repeat.h"
+#include "attempt.h"
 
 #include "clock.h"
 #include "runner.h"
@@ -133,7 +133,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("repeat");
+    Suite *suite = suite_create("attempt");
     ADD_HERE(suite, what_may_succeed_later_is_repeated_until_it_does, 1);
     ADD_HERE(suite, what_fails_for_good_is_not_repeated, sizeof for_good / sizeof for_good[0]);
     ADD_HERE(suite, what_changes_stays_in_doubt_and_what_reads_does_not, 2);

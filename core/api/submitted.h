@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A submitted begin or change: the caller's input, copied, the call, and the answer kept for its
    callback. */
-#ifndef IDEM_CORE_REQUEST_H
-#define IDEM_CORE_REQUEST_H
+#ifndef IDEM_CORE_SUBMITTED_H
+#define IDEM_CORE_SUBMITTED_H
 
 #include "begin.h"
 #include "claim_ops.h"

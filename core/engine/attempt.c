@@ -4,7 +4,7 @@
  * what may succeed later, after a pause, until the deadline; and what may have been changed by an
  * earlier try is said to be uncertain, whatever the last one says.
  */
-#include "repeat.h"
+#include "attempt.h"
 
 #include "clock.h"
 #include "call.h"

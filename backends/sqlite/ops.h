@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The slots that both tables of operations, by URL and on a caller's connection, have in common. */
-#ifndef IDEM_SQLITE_SLOTS_H
-#define IDEM_SQLITE_SLOTS_H
+#ifndef IDEM_SQLITE_OPS_H
+#define IDEM_SQLITE_OPS_H
 
 #include <idem/backend.h>
 

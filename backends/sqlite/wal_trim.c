@@ -9,7 +9,7 @@
  * more, so the wait lasts as long as the longest read: a page of a scan at most. A transaction that
  * another program leaves open can't be waited for; then the log grows.
  */
-#include "checkpoint.h"
+#include "wal_trim.h"
 
 #include "lock.h"
 #include "statements.h"

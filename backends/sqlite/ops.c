@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From the slots of the table of operations to what this backend calls it: the connection is made
    ready, and a fault becomes an error. */
-#include "slots.h"
+#include "ops.h"
 
 #include "check.h"
 #include "connection.h"

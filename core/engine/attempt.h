@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Something that is done with a backend as a whole (open, scan, purge, check), repeated as calls
    are. */
-#ifndef IDEM_CORE_REPEAT_H
-#define IDEM_CORE_REPEAT_H
+#ifndef IDEM_CORE_ATTEMPT_H
+#define IDEM_CORE_ATTEMPT_H
 
 #include <idem/backend.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Keeping the write-ahead log small. */
-#ifndef IDEM_SQLITE_CHECKPOINT_H
-#define IDEM_SQLITE_CHECKPOINT_H
+#ifndef IDEM_SQLITE_WAL_TRIM_H
+#define IDEM_SQLITE_WAL_TRIM_H
 
 #include "instance.h"
 
