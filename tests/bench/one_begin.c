@@ -14,7 +14,8 @@
 __attribute__((noinline)) int measured_begin(idem_store *store, const idem_request *request,
                                              idem_outcome *outcome, idem_error *error);
 
-int measured_begin(idem_store *store, const idem_request *request, idem_outcome *outcome, idem_error *error)
+int measured_begin(idem_store *store, const idem_request *request, idem_outcome *outcome,
+                   idem_error *error)
 {
     return idem_begin(store, request, outcome, error);
 }

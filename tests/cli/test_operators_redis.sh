@@ -12,7 +12,8 @@ command -v "$server" >/dev/null && command -v "$client" >/dev/null || {
     exit 77
 }
 
-"$server" --port 0 --unixsocket "$dir/redis.sock" --save '' --dir "$dir" >redis.log 2>&1 &
+# In a session of its own: it is stopped, and a group with a stopped member may be hung up.
+setsid "$server" --port 0 --unixsocket "$dir/redis.sock" --save '' --dir "$dir" >redis.log 2>&1 &
 redis=$!
 background=$redis
 export IDEM_STORE="redis+unix://$dir/redis.sock"

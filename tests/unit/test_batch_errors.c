@@ -330,6 +330,7 @@ START_TEST(a_look_whose_time_is_over_is_not_sent)
     ck_assert_int_eq(outcomes[1].kind, IDEM_IN_PROGRESS);
     for (size_t i = 0; i < seen.count; i++) /* each batch had time left */
         ck_assert_uint_gt(seen.left_ms[i], 0);
+    clear(2);
     idem_outcome_clear(&other);
 }
 END_TEST

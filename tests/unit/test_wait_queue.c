@@ -57,6 +57,8 @@ END_TEST
 START_TEST(all_are_told_that_they_are_done)
 {
     idem__wait_queue queue = {.first = NULL};
+    memset(waiters, 0, sizeof waiters);
+    expected_count = 0;
     for (size_t i = 0; i < COUNT; i++) {
         ck_assert_int_eq(idem__waiter_init(&waiters[i], NULL, 0, 0), IDEM_OK);
         idem__wait_queue_add(&queue, &waiters[i]);
