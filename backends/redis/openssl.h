@@ -82,7 +82,8 @@ int idem__openssl_load(idem__redis_fault *fault);
 #define SSL_CTX_set_options (idem__openssl_functions.SSL_CTX_set_options)
 #define SSL_CTX_set_verify (idem__openssl_functions.SSL_CTX_set_verify)
 #define SSL_CTX_use_PrivateKey_file (idem__openssl_functions.SSL_CTX_use_PrivateKey_file)
-#define SSL_CTX_use_certificate_chain_file (idem__openssl_functions.SSL_CTX_use_certificate_chain_file)
+#define SSL_CTX_use_certificate_chain_file \
+    (idem__openssl_functions.SSL_CTX_use_certificate_chain_file)
 #define SSL_SESSION_free (idem__openssl_functions.SSL_SESSION_free)
 #define SSL_connect (idem__openssl_functions.SSL_connect)
 #define SSL_ctrl (idem__openssl_functions.SSL_ctrl)

@@ -6,7 +6,7 @@
 #include "pipeline.h"
 
 /* Ends the connection of an instance that has nothing in flight but what was abandoned. `io` is
-   held, or the connection is busy and nobody waits on it. */
+   held, or the connection is busy and has no waiters. */
 void idem__pipeline_quiesce(idem__connection *connection)
 {
     const idem_backend_ops *ops = connection->pool->ops;

@@ -3,7 +3,7 @@
  * Whether a server is near: on the same machine, answers come within microseconds. Then a
  * connection is held until something has come. What is called meanwhile gathers, and goes out as
  * one batch; the receiver spins instead of sleeping. Behind a network the next batch leaves at
- * once, and nobody spins.
+ * once, and no thread spins.
  *
  * That is measured: one answer at a time is timed, from the moment its batch is sent. A server that
  * has much to do takes longer, which makes it no farther. Nor does one answer that was late since

@@ -22,7 +22,7 @@ idem__connection *idem__pipeline_enter(idem__pool *pool, idem__waiter *waiter);
 
 /** Ends the connection of an instance that has nothing in flight but what was abandoned, so that
  *  it can be used for a scan or taken across a fork(). `io` is held, or the connection is busy and
- *  nobody waits on it. */
+ *  has no waiters. */
 void idem__pipeline_quiesce(idem__connection *connection);
 
 /* ------------------------------------------------------------------------- pipeline.c */

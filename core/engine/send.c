@@ -68,7 +68,7 @@ static bool are_few(const idem__pool *pool)
     return callers <= pool->max;
 }
 
-/* One that nobody waits on, to go around those whose answer is near. NULL: there is none. */
+/* A connection without waiters, to use beside those whose answer is near. NULL: there is none. */
 static idem__connection *beside(idem__pool *pool)
 {
     idem__connection *lost = NULL;
@@ -156,7 +156,8 @@ static size_t collect(idem__connection *connection, idem_op *ops[IDEM_BATCH_MAX]
     return count;
 }
 
-/* Ops that the instance did not take: nobody else can have answered them. The lock is held. */
+/* Undoes collect() for the ops that the instance did not take. No other thread can have answered
+   them. The lock is held. */
 static void take_back(idem__connection *connection, idem_op *const *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -193,8 +194,8 @@ void idem__pipeline_send_assigned(idem__connection *connection, const idem__wait
 
 /* ----------------------------------------------------------------------- before a batch is sent */
 
-/* Opens the connection, or makes sure that it stands. It is busy, nobody waits on it, the lock is
-   open. @param deadline_ms  0: only looks whether it stands */
+/* Opens the connection, or checks that it is still open. It is busy and has no waiters. The lock is
+   open. @param deadline_ms  0: only checks */
 static int make_ready(idem__connection *connection, uint64_t deadline_ms, idem_error *error)
 {
     const idem_backend_ops *ops = connection->pool->ops;
@@ -270,8 +271,8 @@ static uint64_t ready_by(const idem__connection *connection, const idem__waiter 
                : leader->deadline_ms;
 }
 
-/* The connection is busy, and nobody waits on it. While one is made that was lost, the others are
-   used. The lock is held before and after. @return false: it can't be had */
+/* The connection is busy and has no waiters. While a lost one is made anew, callers use the others.
+   The lock is held before and after. @return false: there is no connection */
 static bool prepare(idem__connection *connection, idem__waiter *leader)
 {
     idem__pool *pool = connection->pool;

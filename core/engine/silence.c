@@ -49,9 +49,9 @@ bool idem__pipeline_drop_if_silent(idem__connection *connection, const idem__wai
     return silent;
 }
 
-/* A connection that has answered nobody since this one was sent may be dead, even if no caller has
-   the time to wait for it. One that nobody else waits on is not used again: the next caller shall
-   not pay for it. `io` and the lock are held. */
+/* A waiter leaves, and nothing came on the connection since the waiter was sent. Notes since when
+   an answer is owed, and drops the connection after the silence limit. If no other waiter is on it,
+   ALONE_MS is enough: the next caller shall not pay for it. `io` and the lock are held. */
 void idem__pipeline_suspect(idem__connection *connection, const idem__waiter *waiter)
 {
     uint64_t now = idem_monotonic_ms();

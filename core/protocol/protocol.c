@@ -300,8 +300,8 @@ static bool is_abandoned(const idem_record *record)
            idem_record_lease_left_ms(record) == 0;
 }
 
-/* The same of one that will never be abandoned, since nobody knows when its lease ends: else it
-   would be in progress for ever. */
+/* An operator may also settle a record whose lease has no known end. It would else stay in progress
+   for ever. */
 static bool may_settle(const idem_record *record)
 {
     return is_abandoned(record) || (record->status == IDEM_STATUS_IN_PROGRESS &&

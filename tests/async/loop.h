@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An event loop for tests: poll() and dispatch until something has come, and what callbacks were told. */
+/* An event loop for tests: poll() and dispatch until something has come, and what callbacks were
+   told. */
 #ifndef IDEM_TESTS_ASYNC_LOOP_H
 #define IDEM_TESTS_ASYNC_LOOP_H
 
@@ -22,7 +23,8 @@ typedef struct {
 void on_begun(void *user, idem_outcome *outcome, const idem_error *error);
 void on_changed(void *user, const idem_error *error);
 
-/** Opens a store in the process that no other test has, and a queue on it. @param url  its beginning */
+/** Opens a store in the process that no other test has, and a queue on it. @param url its beginning
+ *  */
 idem_async *loop_open(const char *url, idem_store **store);
 
 /** Dispatches until the answer has come; the test fails if none comes in a minute. */

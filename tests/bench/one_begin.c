@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One begin of a new key, called from a function of its own that a tool finds by its name. A few begins
- * go before, since the first ones connect and prepare what the others find.
+ * One begin of a new key, called from a function of its own that a tool finds by its name. A few
+ * begins go before, since the first ones connect and prepare what the others find.
  *
  *   one_begin URL
  */

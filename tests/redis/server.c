@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redis-server, or another program that speaks like one: its command line, and what is asked of it. */
+/* redis-server, or another program that speaks like one: its command line, and questions to it. */
 #include "server.h"
 
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * redis+sentinel:// where the network between the callers and the primary is cut, and the one between
- * the sentinels and the primary is not: there is no failover, and nothing but the deadline ends a
- * call. A sentinel is asked through a proxy, which names a relay in front of the primary.
+ * redis+sentinel:// where the network between the callers and the primary is cut, and the one
+ * between the sentinels and the primary is not: there is no failover, and nothing but the deadline
+ * ends a call. A sentinel is asked through a proxy, which names a relay in front of the primary.
  */
 #include "proxy.h"
 #include "redis_test.h"
@@ -115,7 +115,7 @@ START_TEST(a_cut_that_no_sentinel_sees_ends_with_the_deadline_and_loses_nothing)
 }
 END_TEST
 
-/* The sentinel is asked for as long as the cut lasts, with pauses, and never believed to be wrong. */
+/* The sentinel is asked for as long as the cut lasts, with pauses, and is always believed. */
 START_TEST(a_cut_is_no_reason_to_ask_without_end)
 {
     idem_outcome out;

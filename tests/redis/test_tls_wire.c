@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS between the library and a server: cut after any byte, stalled, in pieces of any length, and what
- * TLS itself says while nothing is asked. None of it is an answer, and none loses one.
+ * TLS between the library and a server: cut after any byte, stalled, in pieces of any length, and
+ * what TLS itself says while nothing is asked. None of it is an answer, and none loses one.
  */
 #include "options.h"
 #include "redis_test.h"

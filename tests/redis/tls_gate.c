@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Each connection has a thread, which alone uses it: acts are numbered, and it does those that it has
- * not done yet. */
+/* Each connection has a thread, which alone uses it: acts are numbered, and it does those that it
+   has not done yet. */
 #include "tls_gate.h"
 
 #include "loopback.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A server's end of TLS, in threads of the test, in front of a plain port: it sends what a server may
- * send at any time, and what Redis itself never does. */
+/* A server's end of TLS, in threads of the test, in front of a plain port: it sends what a server
+   may send at any time, and what Redis itself never does. */
 #ifndef IDEM_TESTS_TLS_GATE_H
 #define IDEM_TESTS_TLS_GATE_H
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of the test's own, whatever it serves: a process in a folder of its own, at a port of its
- * own, known by its id alone. It ends with the process that started it: by child_remove(), at exit,
- * and on Linux by the kernel if that process is killed. No other server is ever touched.
+ * A server of the test's own, whatever it serves: a process in a folder of its own, at a port of
+ * its own, known by its id alone. It ends with the process that started it: by child_remove(), at
+ * exit, and on Linux by the kernel if that process is killed. No other server is ever touched.
  *
- * A kind of server says how it is launched and when it answers. Its struct begins with CHILD, so that
- * tests find a server's port and its folder there, and the kind finds the struct by the child in it.
+ * A kind of server says how it is launched and when it answers. Its struct begins with CHILD, so
+ * that tests find a server's port and its folder there, and the kind finds the struct by the child
+ * in it.
  */
 #ifndef IDEM_TESTS_CHILD_H
 #define IDEM_TESTS_CHILD_H
@@ -47,8 +48,8 @@ struct child_process {
         };                     \
     }
 
-/** Leaves the program unless there is one to test with: as a failure where IDEM_SKIPS_FAIL=1, else as
- *  one that ctest calls skipped. @param what  what there is not, and what to do */
+/** Leaves the program unless there is one to test with: as a failure where IDEM_SKIPS_FAIL=1, else
+ *  as one that ctest calls skipped. @param what  what there is not, and what to do */
 void child_require(bool there, const char *what);
 
 /** Whether a program is in PATH, or at a path. */

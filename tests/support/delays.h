@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chunks that a relay holds back, all for the same time: they fall due in the order of their arrival,
- * so one queue serves all links. For one thread, which a timer of the kernel's wakes: epoll's clock
- * is too coarse.
+ * Chunks that a relay holds back, all for the same time: they fall due in the order of their
+ * arrival, so one queue serves all links. For one thread, which a timer of the kernel's wakes:
+ * epoll's clock is too coarse.
  */
 #ifndef IDEM_TESTS_DELAYS_H
 #define IDEM_TESTS_DELAYS_H

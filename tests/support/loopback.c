@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets of the loopback interface and of the file system, as relays and false servers need them. */
+/* Sockets of the loopback interface and of the file system, for relays and false servers. */
 #include "loopback.h"
 
 #include <errno.h>

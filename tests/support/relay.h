@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The relay: it stands between a client and a server, in a thread of its own, and passes bytes on. After
- * exactly so many of them it does what networks do; it delivers them in other pieces, or later; or
- * it hands them to a hook that knows what they say.
+ * The relay: it stands between a client and a server, in a thread of its own, and passes bytes on.
+ * After exactly so many of them it does what networks do; it delivers them in other pieces, or
+ * later; or it hands them to a hook that knows what they say.
  */
 #ifndef IDEM_TESTS_RELAY_H
 #define IDEM_TESTS_RELAY_H
@@ -36,8 +36,9 @@ typedef struct {
     const char *target;
     uint64_t seed;     /* for random lengths */
     uint64_t delay_ns; /* each chunk arrives so much later */
-    /** Takes what has come from a client: nothing is passed on that it does not pass on, and it asks
-     *  the server for what it answers. Called without the relay's lock: no faults and no pace then. */
+    /** Takes what has come from a client: nothing is passed on that it does not pass on, and it
+     *  asks the server for what it answers. Called without the relay's lock: no faults and no pace
+     *  then. */
     void (*take)(void *user, relay *self, relay_link *at, const char *data, size_t len);
     void *user;
 } relay_options;

@@ -42,8 +42,8 @@ static inline void wait_ms(long ms)
 #define assert_says(words) \
     ck_assert_msg(strstr(err.message, words) != NULL, "'%s' lacks '%s'", err.message, words)
 
-/** Runs a call and fails unless it ends by its deadline. How long the thread waited for a processor is
- *  the machine's affair. */
+/** Runs a call and fails unless it ends by its deadline. How long the thread waited for a processor
+ *  is the machine's affair. */
 #define assert_in_time(limit_ms, call)                                                \
     do {                                                                              \
         uint64_t queued_ = lateness_queued_ms();                                      \
@@ -86,7 +86,7 @@ static inline idem_store *open_hasty(const char *base, const char *params,
     return store;
 }
 
-/* ------------------------------------------------------------------------- what is not looked at */
+/* ------------------------------------------------------------------------ what is not looked at */
 
 static inline int ignore_record(const idem_record *record, void *user)
 {

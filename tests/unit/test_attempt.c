@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is done with a backend as a whole: which failures are repeated, and what the caller is told. */
+/* What is done with a backend as a whole: what is repeated, and what the caller is told. */
 #include "attempt.h"
 
 #include "clock.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Base64: the vectors of RFC 4648, all lengths there and back, and every text that is not written. */
+/* Base64: the vectors of RFC 4648, all lengths there and back, and texts that are refused. */
 #include "base64.h"
 
 #include "runner.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Deadlines never come early, whatever interrupts a wait; and a source of the test's own is followed
-   alone. */
+/* Deadlines never come early, whatever interrupts a wait; and a source of the test's own is
+   followed alone. */
 #include "clock.h"
 
 #include "runner.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a call says whose key is in no state for it: the code, the key, what to do, and no secret. */
+/* Messages of calls whose key is in no state for them: code, key, what to do, and no secret. */
 #include "protocol_error.h"
 
 #include "runner.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The library's own threads take no signal of the host's, and starting one leaves its mask alone. */
+/* The library's threads take no signal of the host's; starting one leaves the mask alone. */
 #include "thread.h"
 
 #include "runner.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Durations, sizes and counts: what each text means, and that everything else is refused as it is. */
+/* Durations, sizes and counts: what each text means, and that all other texts are refused. */
 #include "units.h"
 
 #include "runner.h"

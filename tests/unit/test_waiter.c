@@ -125,7 +125,7 @@ START_TEST(done_wakes_its_owner_however_it_waits)
 }
 END_TEST
 
-/* The sign comes at about the time at which the owner leaves: it is not lost, and not given twice. */
+/* A sign comes about when the owner leaves: it is not lost, and not given twice. */
 START_TEST(a_sign_at_the_last_moment_is_not_lost)
 {
     unsigned seed = 5;

@@ -20,7 +20,8 @@ void place_start(void);
  *  @param wrapper  what stands in front of the scheme */
 void place_url(char *url, size_t size, const char *wrapper, const char *name);
 
-/** Opens the place of a test and its row, as often as it is asked to. @return the store; the test ends if it can't be opened */
+/** Opens the place of a test and its row, as often as it is asked to. @return the store; the test
+ *  ends if it can't be opened */
 static inline idem_store *place_open(const char *wrapper, const char *test, int row,
                                      const char *params)
 {

@@ -13,7 +13,7 @@
  *
  * The runs of one call are spread over processes, one for each fault, since they mostly wait.
  *
- *   faulty_faults_BACKEND [--stride N]    one pair in N of a call and a fault: each call, each fault
+ *   faulty_faults_BACKEND [--stride N]   one pair in N of a call and a fault: each call, each fault
  */
 #include "acts.h"
 #include "faulty.h"

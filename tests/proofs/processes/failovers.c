@@ -40,7 +40,7 @@ static void fail(const char *what)
     abort();
 }
 
-/* --------------------------------------------------------------------------------------- sentinels */
+/* ------------------------------------------------------------------------------------ sentinels */
 
 static bool all_name(int node, bool wanted)
 {
@@ -82,7 +82,7 @@ static bool sentinels_left(size_t primary)
     return all_name((int)primary, false);
 }
 
-/* ----------------------------------------------------------------------------------------- cluster */
+/* -------------------------------------------------------------------------------------- cluster */
 
 static void start_cluster(void)
 {
@@ -154,7 +154,7 @@ static bool move_slots(void)
     return calm;
 }
 
-/* ------------------------------------------------------------------------------------------- both */
+/* ----------------------------------------------------------------------------------------- both */
 
 /* Until it has come about. */
 static void await_change(size_t number, bool (*order)(size_t), bool (*is_over)(size_t))

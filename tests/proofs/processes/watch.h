@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Watches servers that replicate, and tells when one took another's place. Servers on a busy machine
- * do so unasked: a primary that was not scheduled for half a second is taken for dead. What that
- * loses is the store's own loss, so its window has to be known as well as that of an ordered one.
+ * Watches servers that replicate, and tells when one took another's place. Servers on a busy
+ * machine do so unasked: a primary that was not scheduled for half a second is taken for dead. What
+ * that loses is the store's own loss, so its window has to be known as well as that of an ordered
+ * one.
  */
 #ifndef IDEM_TESTS_PROCESSES_WATCH_H
 #define IDEM_TESTS_PROCESSES_WATCH_H
@@ -37,8 +38,8 @@ void watch_add(watch *self, const server *const *nodes, size_t count);
 void watch_settle(watch *self);
 
 /** Looks, if it is time to.
- *  @return true if a server took another's place since all was settled, or may be about to: then all
- *          is settled again, and `window` says when the store may have lost something */
+ *  @return true if a server took another's place since all was settled, or may be about to: then
+ *          all is settled again, and `window` says when the store may have lost something */
 bool watch_look(watch *self, backend_window *window);
 
 /** The same after an ordered failover, or at the end of a run. */
