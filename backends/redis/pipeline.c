@@ -44,14 +44,12 @@ static idem__redis_request *pop(idem__redis_queue *queue)
     return at;
 }
 
-static bool has_unused(const idem__redis_pipeline *pipeline)
-{
-    return pipeline->unused || pipeline->used < IDEM__REDIS_FLIGHT_MAX;
-}
-
-/* NULL: out of memory. The first block is always there, so what is in flight makes room again. */
+/* NULL: all are in flight, or out of memory. The first block is always there, so what is in flight
+   makes room again. */
 static idem__redis_request *get_new(idem__redis_pipeline *pipeline)
 {
+    if (pipeline->used == IDEM__REDIS_FLIGHT_MAX)
+        return NULL;
     size_t block = pipeline->used / IDEM__REDIS_BLOCK;
     size_t place = pipeline->used % IDEM__REDIS_BLOCK;
     if (block > 0 && !pipeline->more_blocks[block - 1])
@@ -68,16 +66,6 @@ static idem__redis_request *get_unused(idem__redis_pipeline *pipeline)
         return get_new(pipeline);
     pipeline->unused = at->next;
     return at;
-}
-
-static void put_back(idem__redis_pipeline *pipeline, idem__redis_request *at)
-{
-    if (at->op)
-        pipeline->live--;
-    else
-        pipeline->abandoned--;
-    at->next = pipeline->unused;
-    pipeline->unused = at;
 }
 
 static void free_replies(idem__redis_pipeline *pipeline)
@@ -98,7 +86,8 @@ static void enqueue(idem__redis *self, idem__redis_request *at, idem__redis_queu
     }
     at->last = false;
     at->waits = false;
-    pipeline->changes = pipeline->changes || idem__redis_replicas_concern(self, at);
+    pipeline->changes = pipeline->changes || (idem__redis_replicas_wanted(self) && at->op &&
+                                              at->op->kind != IDEM_OP_GET);
     push(&pipeline->awaited, at);
     pipeline->awaiting++;
     pipeline->bytes += (size_t)(at->end - at->begin);
@@ -119,13 +108,6 @@ static void seal(idem__redis *self)
         self->wire.broken = true; /* what was appended is not sent; `receive` tells */
 }
 
-/* True if nothing new may be sent on this connection. */
-static bool is_over(const idem__redis *self)
-{
-    return self->wire.fd < 0 || self->wire.broken || self->pipeline.leaving ||
-           self->pipeline.fault.error.code != IDEM_OK;
-}
-
 /* An op for which there is no connection is given back by the next `receive`. */
 static void refuse(idem__redis *self, idem__redis_request *at)
 {
@@ -140,9 +122,10 @@ size_t idem__redis_send(idem_backend *backend, idem_op *const *ops, size_t count
 {
     idem__redis *self = (idem__redis *)backend;
     idem__redis_pipeline *pipeline = &self->pipeline;
-    bool over = is_over(self);
+    bool over = self->wire.fd < 0 || self->wire.broken || pipeline->leaving ||
+                pipeline->fault.error.code != IDEM_OK; /* nothing new may be sent */
     size_t taken = 0;
-    while (taken < count && has_unused(pipeline)) {
+    while (taken < count) {
         if (pipeline->live > 0 && (over || !idem__redis_window_open(self)))
             break;
         idem__redis_request *at = get_unused(pipeline);
@@ -253,9 +236,14 @@ static void give_back(idem__redis_pipeline *pipeline, idem_op **done, size_t roo
 {
     while (*count < room && pipeline->done.first) {
         idem__redis_request *at = pop(&pipeline->done);
-        if (at->op)
+        if (at->op) {
             done[(*count)++] = at->op;
-        put_back(pipeline, at);
+            pipeline->live--;
+        } else {
+            pipeline->abandoned--;
+        }
+        at->next = pipeline->unused;
+        pipeline->unused = at;
     }
 }
 

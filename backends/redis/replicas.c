@@ -48,11 +48,6 @@ int idem__redis_replicas_agree(const idem__redis *self, const redisReply *reply,
                                  self->name);
 }
 
-bool idem__redis_replicas_concern(const idem__redis *self, const idem__redis_request *at)
-{
-    return idem__redis_replicas_wanted(self) && at->op && at->op->kind != IDEM_OP_GET;
-}
-
 int idem__redis_replicas_append(idem__redis *self, idem__redis_fault *fault)
 {
     return append_wait(self, self->config->values[IDEM__REDIS_REPLICAS].number, WAIT_MS, fault);

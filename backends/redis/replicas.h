@@ -14,9 +14,6 @@ int idem__redis_replicas_ask(idem__redis *self, idem__redis_fault *fault);
 int idem__redis_replicas_agree(const idem__redis *self, const redisReply *reply,
                                idem__redis_fault *fault);
 
-/** True if a request may change something that replicas are to have. */
-bool idem__redis_replicas_concern(const idem__redis *self, const idem__redis_request *at);
-
 /** Ends a pipeline that changes something: waits for the replicas to have all before it.
  *  @return as idem__redis_wire_append() */
 int idem__redis_replicas_append(idem__redis *self, idem__redis_fault *fault);

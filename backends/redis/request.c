@@ -110,30 +110,25 @@ static int append_reads(idem__redis *self, const idem__redis_request *at, idem__
     return rc ? rc : put(self, at, 2, get, fault);
 }
 
-static int append(idem__redis *self, const idem__redis_request *at, idem__redis_fault *fault)
-{
-    char digits[IDEM__REDIS_DIGITS_MAX];
-    idem_bytes life = idem__redis_wire_number(at->op->record ? at->op->live_ms : 0, digits);
-    if (at->form == IDEM__REDIS_BY_READS)
-        return append_reads(self, at, fault);
-    if (at->form == IDEM__REDIS_COMMAND)
-        return append_command(self, at, life, fault);
-    return append_script(self, at, life, fault);
-}
-
 bool idem__redis_request_append(idem__redis *self, idem__redis_request *at)
 {
     idem__redis_fault fault = {0};
     idem__redis_wire *wire = &self->wire;
     idem_buffer *text = &self->text;
     size_t expected = wire->expected;
+    char digits[IDEM__REDIS_DIGITS_MAX];
+    idem_bytes life = idem__redis_wire_number(at->op->record ? at->op->live_ms : 0, digits);
     int rc = IDEM_OK;
     text->len = 0;
     at->begin = idem__redis_wire_end(wire);
     if (at->op->record && at->script != IDEM__REDIS_READ)
         rc = idem_record_encode(at->op->record, text, &fault.error);
-    if (rc == IDEM_OK)
-        rc = append(self, at, &fault);
+    if (rc == IDEM_OK && at->form == IDEM__REDIS_BY_READS)
+        rc = append_reads(self, at, &fault);
+    else if (rc == IDEM_OK && at->form == IDEM__REDIS_COMMAND)
+        rc = append_command(self, at, life, &fault);
+    else if (rc == IDEM_OK)
+        rc = append_script(self, at, life, &fault);
     at->end = idem__redis_wire_end(wire);
     /* What was stored will be the answer for later callers. */
     if (text->len > self->answer_len)

@@ -20,18 +20,12 @@ bool idem__redis_window_open(const idem__redis *self)
            (pipeline->awaiting == 0 || (pipeline->awaiting + 1) * len <= ANSWERS_BYTES);
 }
 
-/* Answers are texts, or arrays of one text and numbers. */
-static size_t length_of(const redisReply *reply)
+void idem__redis_window_learn(idem__redis *self, const redisReply *reply)
 {
+    /* Answers are texts, or arrays of one text and numbers. */
     size_t len = reply->type == REDIS_REPLY_ARRAY ? 0 : reply->len;
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
         len += reply->element[i]->len;
-    return len;
-}
-
-void idem__redis_window_learn(idem__redis *self, const redisReply *reply)
-{
-    size_t len = length_of(reply);
     if (self->answer_len == 0)
         self->answer_len = ANSWER_UNKNOWN;
     if (len > self->answer_len)

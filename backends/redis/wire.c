@@ -284,18 +284,13 @@ bool idem__redis_wire_usable(idem__redis_wire *wire)
 
 /* ---------------------------------------------------------------------------------- the socket */
 
-static ssize_t transmit(idem__redis_wire *wire)
-{
-    const char *data = wire->out.data + wire->sent;
-    size_t len = wire->out.len - wire->sent;
-    return wire->tls ? wire->tls->ops->send(wire->tls, data, len)
-                     : send(wire->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static void send_some(idem__redis_wire *wire)
 {
     while (!wire->broken && wire->sent < wire->out.len) {
-        ssize_t count = transmit(wire);
+        const char *data = wire->out.data + wire->sent;
+        size_t len = wire->out.len - wire->sent;
+        ssize_t count = wire->tls ? wire->tls->ops->send(wire->tls, data, len)
+                                  : send(wire->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count > 0)
             wire->sent += (size_t)count;
         if (count > 0 && wire->held_up) /* the other side has made room for it */
@@ -382,28 +377,20 @@ bool idem__redis_wire_has_more(const idem__redis_wire *wire)
            (wire->reader->pos < wire->reader->len || wire->fed < wire->chunk_len || wire->pending);
 }
 
-/* Hands on a portion of what was received. The reader moves what it has not read to its beginning
-   again and again, which would be most of the work if that were much. False: there is nothing
-   more. */
-static bool feed(idem__redis_wire *wire)
-{
-    size_t left = wire->chunk_len - wire->fed;
-    size_t len = left < FED_MAX ? left : FED_MAX;
-    if (len == 0)
-        return false;
-    /* A failure is kept by the reader, which gives no answer any more. */
-    (void)redisReaderFeed(wire->reader, wire->chunk + wire->fed, len);
-    wire->fed += len;
-    return true;
-}
-
 int idem__redis_wire_take(idem__redis_wire *wire, redisReply **reply, idem__redis_fault *fault)
 {
     void *got = NULL;
-    bool sound;
-    do
+    bool sound = redisReaderGetReply(wire->reader, &got) == REDIS_OK;
+    while (sound && !got && wire->fed < wire->chunk_len) {
+        /* By portions: the reader moves what it has not read to its beginning again and again,
+           which would be most of the work if that were much. A failure to feed it is kept by the
+           reader, which gives no answer any more. */
+        size_t left = wire->chunk_len - wire->fed;
+        size_t len = left < FED_MAX ? left : FED_MAX;
+        (void)redisReaderFeed(wire->reader, wire->chunk + wire->fed, len);
+        wire->fed += len;
         sound = redisReaderGetReply(wire->reader, &got) == REDIS_OK;
-    while (sound && !got && feed(wire));
+    }
     bool more = wire->reader->pos < wire->reader->len || wire->fed < wire->chunk_len;
     bool too_many = got && wire->expected == 1 && more;
     *reply = got;

@@ -24,30 +24,18 @@
 /* What the records of one transaction have together, unless one alone has more. */
 #define TRANSACTION_BYTES ((size_t)8 * 1024 * 1024)
 
-static size_t count_kind(idem_op *const *ops, size_t count, idem_op_kind kind)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < count; i++)
-        found += ops[i]->kind == kind;
-    return found;
-}
-
 static size_t bytes_of(const idem_op *op)
 {
     return op->record ? op->record->response.len + op->record->checkpoint.len : 0;
 }
 
-static size_t count_bytes(idem_op *const *ops, size_t count)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += bytes_of(ops[i]);
-    return bytes;
-}
-
 bool idem__sqlite_batch_reads(idem_op *const *ops, size_t count)
 {
-    return count_kind(ops, count, IDEM_OP_GET) == count;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->kind != IDEM_OP_GET)
+            return false;
+    }
+    return true;
 }
 
 /* The row of another clock may be older than it says: as old as it has been known. */
@@ -150,13 +138,6 @@ static int carry_out(idem__sqlite *self, idem_op *op, const idem__sqlite_now *no
     return IDEM_OK;
 }
 
-/* A single change needs no BEGIN and COMMIT, which cost a tenth. It uses the time as it is now, so
-   this way is not taken if the lock has to be waited for, nor if a sweep is due. */
-static bool goes_alone(idem__sqlite *self, size_t count, size_t inserts, size_t bytes)
-{
-    return self->no_wait && count == 1 && idem__sqlite_expiry_is_ahead(self, inserts, bytes);
-}
-
 /* @return false: what was in the way of the insert has gone since, and it takes a transaction to
    tell */
 static bool run_alone(idem__sqlite *self, idem_op *op, idem__sqlite_fault *fault, int *rc)
@@ -172,11 +153,19 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
                     idem__sqlite_fault *fault)
 {
     int rc = IDEM_OK;
-    size_t inserts = count_kind(ops, count, IDEM_OP_INSERT);
-    size_t bytes = count_bytes(ops, count);
+    size_t inserts = 0;
+    size_t bytes = 0;
     bool reads = idem__sqlite_batch_reads(ops, count);
+    for (size_t i = 0; i < count; i++) {
+        inserts += ops[i]->kind == IDEM_OP_INSERT;
+        bytes += bytes_of(ops[i]);
+    }
     self->committing = false;
-    if (!reads && goes_alone(self, count, inserts, bytes) && run_alone(self, ops[0], fault, &rc))
+    /* A single change needs no BEGIN and COMMIT, which cost a tenth. It uses the time as it is now,
+       so this way is not taken if the lock has to be waited for, nor if a sweep is due. */
+    bool alone = !reads && self->no_wait && count == 1 &&
+                 idem__sqlite_expiry_is_ahead(self, inserts, bytes);
+    if (alone && run_alone(self, ops[0], fault, &rc))
         return rc;
     bool transaction = !reads || (count > 1 && !self->nested);
     if (transaction)

@@ -45,13 +45,6 @@ bool idem__sqlite_content_read(const idem__sqlite *self, idem__sqlite_content *s
            seen->salts[1] == read_word(index, INDEX_SALTS_AT + 4);
 }
 
-static bool is_unchanged(const idem__sqlite_content *seen, const struct stat *file)
-{
-    return seen->known && seen->size == file->st_size &&
-           seen->changed.tv_sec == file->st_mtim.tv_sec &&
-           seen->changed.tv_nsec == file->st_mtim.tv_nsec;
-}
-
 /* A checkpoint that was begun and not ended may still be under way. */
 static bool no_checkpoint_since(const idem__sqlite_content *before, const idem__sqlite_content *now)
 {
@@ -70,7 +63,10 @@ bool idem__sqlite_content_is_foreign(idem__sqlite *self, const idem__sqlite_cont
     now.size = file->st_size;
     now.changed = file->st_mtim;
     memcpy(now.header, kept->header, sizeof now.header);
-    if (!is_unchanged(kept, file)) {
+    bool unchanged = kept->known && kept->size == file->st_size &&
+                     kept->changed.tv_sec == file->st_mtim.tv_sec &&
+                     kept->changed.tv_nsec == file->st_mtim.tv_nsec;
+    if (!unchanged) {
         int fd = idem__sqlite_guard_descriptor(self->db);
         if (fd < 0 || pread(fd, now.header, sizeof now.header, 0) != (ssize_t)sizeof now.header)
             memset(now.header, 0, sizeof now.header);

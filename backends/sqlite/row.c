@@ -19,20 +19,15 @@ int idem__sqlite_row_bind_bytes(sqlite3_stmt *statement, int parameter, idem_byt
     return sqlite3_bind_blob64(statement, parameter, bytes.data, bytes.len, SQLITE_STATIC);
 }
 
-static int64_t status_of(const idem_record *record)
-{
-    bool is_bytes = record->encoding == IDEM_ENCODING_BYTES;
-    return is_bytes ? STATUS_COMPLETED_BYTES : (int64_t)record->status;
-}
-
 int idem__sqlite_row_bind(sqlite3_stmt *statement, const idem_record *record, uint64_t live_ms)
 {
+    bool any_bytes = record->encoding == IDEM_ENCODING_BYTES;
     const struct {
         int parameter;
         int64_t value;
     } numbers[] = {
         {IDEM__SQLITE_P_VERSION, (int64_t)record->version},
-        {IDEM__SQLITE_P_STATUS, status_of(record)},
+        {IDEM__SQLITE_P_STATUS, any_bytes ? STATUS_COMPLETED_BYTES : (int64_t)record->status},
         {IDEM__SQLITE_P_ATTEMPT, (int64_t)record->attempt},
         {IDEM__SQLITE_P_LEASE_MS, (int64_t)record->lease_ms},
         {IDEM__SQLITE_P_TTL_MS, (int64_t)record->ttl_ms},

@@ -42,7 +42,7 @@ static int call_on_key(idem_store *store, const question *asked, idem__call *cal
     int rc = idem__call_key_make(&full, store, asked->key, error);
     if (rc)
         return idem__stats_refused(store, asked->kind, rc);
-    idem__call_init(call, asked->kind, full.bytes);
+    idem__protocol_init(call, asked->kind, full.bytes);
     idem__call_set_time(call, idem_monotonic_ms(), store->timeout_ms);
     idem__stats_start(store->timed, call);
     call->text = asked->text;

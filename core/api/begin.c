@@ -20,74 +20,46 @@
 
 /* ------------------------------------------------------------------------------- from a request */
 
-static void set_deadlines(const idem_store *store, idem__begin *begin, uint64_t now)
-{
-    const idem_request *request = &begin->request;
-    begin->call.wait_until_ms = request->wait_ms ? now + request->wait_ms : 0;
-    idem__call_set_time(&begin->call, now,
-                        request->timeout_ms ? request->timeout_ms : store->timeout_ms);
-    idem__stats_start(store->timed, &begin->call);
-}
-
-static void fill_call(idem_store *store, idem__begin *begin, uint64_t now)
+/* Makes the claim object and the call; the request was checked. */
+static int make_call(idem_store *store, uint64_t now, idem__begin *begin, idem_error *error)
 {
     const idem_request *request = &begin->request;
     idem__call *call = &begin->call;
-    idem__call_init(call, IDEM__CALL_BEGIN, begin->claim->held.key);
+    /* Before anything is sent: for a claim that was made there has to be an object. */
+    int rc = idem__claim_new(store, request->key, request->fingerprint, &begin->claim, error);
+    if (rc)
+        return rc;
+    idem__protocol_init(call, IDEM__CALL_BEGIN, begin->claim->held.key);
     call->no_takeover = (request->flags & IDEM_NO_TAKEOVER) != 0;
-    call->read_first = idem__read_first(store);
+    call->read_first = store->read_first && idem__read_first(store);
     call->fingerprint = request->fingerprint;
     call->lease_ms = request->lease_ms ? request->lease_ms : store->lease_ms;
     call->ttl_ms = request->ttl_ms ? request->ttl_ms : store->ttl_ms;
     if (request->token)
         memcpy(call->token, request->token, IDEM_TOKEN_SIZE);
-    set_deadlines(store, begin, now);
-}
-
-/* Gives the call a fresh token, unless the request brings one. The first version comes with it, in
-   one system call. Drops the claim's object if that fails. */
-static int draw_token(const idem_store *store, idem__begin *begin, idem_error *error)
-{
-    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
-    idem__call *call = &begin->call;
-    if (begin->request.token)
-        return IDEM_OK;
-    int rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
-    if (rc) {
-        idem__claim_drop(begin->claim);
-        return rc;
-    }
-    memcpy(call->token, bits, IDEM_TOKEN_SIZE);
-    call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
+    call->wait_until_ms = request->wait_ms ? now + request->wait_ms : 0;
+    idem__call_set_time(call, now, request->timeout_ms ? request->timeout_ms : store->timeout_ms);
+    idem__stats_start(store->timed, call);
     return IDEM_OK;
 }
 
-static int check(const idem_store *store, const idem_request *request, idem__begin *begin,
-                 idem_error *error)
+/* What a call needs before it may claim the key: a fresh token, unless the request brings one, and
+   the keepalive's thread if the claim is to be kept. The first version is drawn with the token, in
+   one system call. Drops the claim's object on failure. */
+static int prepare(idem_store *store, idem__begin *begin, idem_error *error)
 {
-    int rc = idem__validate_request(store, request, &begin->request, error);
-    return rc ? rc : idem__call_key_check(begin->request.key, error);
-}
-
-/* Makes the claim object and the call. The request was checked. draw_token() gives the token,
-   start_keeper() starts the keepalive's thread. */
-static int make_call(idem_store *store, uint64_t now, idem__begin *begin, idem_error *error)
-{
-    const idem_request *read = &begin->request;
-    /* Before anything is sent: for a claim that was made there has to be an object. */
-    int rc = idem__claim_new(store, read->key, read->fingerprint, &begin->claim, error);
-    if (rc == IDEM_OK)
-        fill_call(store, begin, now);
-    return rc;
-}
-
-/* Starts the keepalive's thread if the caller asked for it. It must run before the first insert.
-   Frees the claim object on failure. */
-static int start_keeper(idem_store *store, idem__begin *begin, idem_error *error)
-{
-    if (!(begin->request.flags & IDEM_KEEPALIVE))
-        return IDEM_OK;
-    int rc = idem__keepalive_start(&store->keeper, error);
+    uint64_t bits[IDEM_TOKEN_SIZE / sizeof(uint64_t) + 1];
+    idem__call *call = &begin->call;
+    int rc = IDEM_OK;
+    if (!begin->request.token) {
+        rc = idem__random_draw(store->pooled, bits, sizeof bits, call->deadline_ms, error);
+        if (rc == IDEM_OK) {
+            memcpy(call->token, bits, IDEM_TOKEN_SIZE);
+            call->first_version = bits[IDEM_TOKEN_SIZE / sizeof(uint64_t)];
+        }
+    }
+    if (rc == IDEM_OK && (begin->request.flags & IDEM_KEEPALIVE))
+        rc = idem__keepalive_start(&store->keeper, error);
     if (rc)
         idem__claim_drop(begin->claim);
     return rc;
@@ -96,13 +68,14 @@ static int start_keeper(idem_store *store, idem__begin *begin, idem_error *error
 int idem__begin_make_at(idem_store *store, const idem_request *request, uint64_t now,
                         idem__begin *begin, idem_error *error)
 {
-    int rc = check(store, request, begin, error);
+    int rc = idem__validate_request(store, request, &begin->request, error);
+    if (rc == IDEM_OK)
+        rc = idem__call_key_check(begin->request.key, error);
     if (rc == IDEM_OK)
         rc = make_call(store, now, begin, error);
     if (rc == IDEM_OK)
-        rc = draw_token(store, begin, error);
-    return idem__stats_refused(store, IDEM__CALL_BEGIN,
-                               rc ? rc : start_keeper(store, begin, error));
+        rc = prepare(store, begin, error);
+    return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
 }
 
 int idem__begin_make(idem_store *store, const idem_request *request, idem__begin *begin,
@@ -158,7 +131,8 @@ int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outc
 
 void idem__begin_clear(idem__begin *begin)
 {
-    idem_claim_free(begin->claim);
+    if (begin->claim) /* it was not handed over */
+        idem_claim_free(begin->claim);
     idem__protocol_clear(&begin->call);
 }
 
@@ -173,48 +147,34 @@ void idem_outcome_clear(idem_outcome *outcome)
 
 /* ------------------------------------------------------------------------------------ the calls */
 
-/* An in-process store repeats nothing. The coarse clock is exact enough for its deadline. */
-static uint64_t time_of_begin(const idem_store *store, const idem_request *request)
-{
-    return store->in_process && request->wait_ms == 0 ? idem_monotonic_coarse_ms()
-                                                      : idem_monotonic_ms();
-}
-
-/* What a look answers takes neither a token nor a thread that renews.
-   @return as start_keeper(); nothing has to be cleared then */
-static int run_one(idem_store *store, idem__begin *begin, idem_error *error)
-{
-    idem__call *call = &begin->call;
-    if (idem__read_first_answers(store, begin))
-        return IDEM_OK;
-    int rc = draw_token(store, begin, error);
-    if (rc == IDEM_OK)
-        rc = start_keeper(store, begin, error);
-    if (rc == IDEM_OK)
-        idem__call_run(store, &call, 1);
-    return rc;
-}
-
 int idem_begin(idem_store *store, const idem_request *request, idem_outcome *outcome,
                idem_error *error)
 {
     idem__begin begin;
+    idem__call *call = &begin.call;
     idem__error_clear(error);
     if (outcome)
         memset(outcome, 0, sizeof *outcome);
     if (!store || !outcome)
         return idem_error_set(error, IDEM_ERR_ARGUMENT, "the store or the outcome is NULL");
-    int rc = check(store, request, &begin, error);
+    int rc = idem__validate_request(store, request, &begin.request, error);
+    if (rc == IDEM_OK)
+        rc = idem__call_key_check(begin.request.key, error);
     if (rc)
         return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
-    if (idem__read_first_replay(store, &begin.request, outcome))
+    if (store->in_process && idem__read_first_replay(store, &begin.request, outcome))
         return IDEM_OK;
-    rc = make_call(store, time_of_begin(store, &begin.request), &begin, error);
+    /* An in-process store repeats nothing. The coarse clock is exact enough for its deadline. */
+    bool coarse = store->in_process && begin.request.wait_ms == 0;
+    rc = make_call(store, coarse ? idem_monotonic_coarse_ms() : idem_monotonic_ms(), &begin, error);
+    /* What a look answers takes neither a token nor a thread that renews. */
+    bool answered = rc == IDEM_OK && call->read_first && idem__read_first_answers(store, &begin);
+    if (rc == IDEM_OK && !answered)
+        rc = prepare(store, &begin, error);
     if (rc)
         return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
-    rc = run_one(store, &begin, error);
-    if (rc)
-        return idem__stats_refused(store, IDEM__CALL_BEGIN, rc);
+    if (!answered)
+        idem__call_run(store, &call, 1);
     rc = idem__begin_report(store, &begin, outcome, error);
     idem__begin_clear(&begin);
     return rc;

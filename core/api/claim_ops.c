@@ -73,7 +73,7 @@ int idem__change_make_at(idem_store *store, const idem__change_request *request,
         rc = idem__keepalive_start(&store->keeper, error);
     if (rc)
         return idem__stats_refused(store, request->kind, rc);
-    idem__call_init(call, request->kind, no_key);
+    idem__protocol_init(call, request->kind, no_key);
     idem__call_set_time(call, now, store->timeout_ms);
     idem__stats_start(store->timed, call);
     hold_still(change);
@@ -311,7 +311,7 @@ int idem_resume(idem_store *store, idem_bytes key, const uint8_t token[16], idem
         rc = idem__claim_new(store, key, no_fingerprint, &made, error);
     if (rc)
         return idem__stats_refused(store, IDEM__CALL_RESUME, rc);
-    idem__call_init(&call, IDEM__CALL_RESUME, made->held.key);
+    idem__protocol_init(&call, IDEM__CALL_RESUME, made->held.key);
     idem__call_set_time(&call, idem_monotonic_ms(), store->timeout_ms);
     idem__stats_start(store->timed, &call);
     memcpy(call.token, token, IDEM_TOKEN_SIZE);

@@ -29,18 +29,8 @@ static _Thread_local unsigned replays;
 
 bool idem__read_first(idem_store *store)
 {
-    if (!store->read_first)
-        return false;
     uint32_t fresh = atomic_load_explicit(&store->fresh, memory_order_relaxed);
     return fresh < FRESH_IF_IDLE || (fresh < FRESH_IF_BUSY && !idem__pool_is_idle(&store->writers));
-}
-
-static void learn_fresh(idem_store *store, bool fresh)
-{
-    uint32_t before = atomic_load_explicit(&store->fresh, memory_order_relaxed);
-    uint32_t after = !fresh ? 0 : before < FRESH_IF_BUSY ? before + 1 : before;
-    if (after != before) /* that one of several is lost does no harm */
-        atomic_store_explicit(&store->fresh, after, memory_order_relaxed);
 }
 
 static void learn_replay(bool replay)
@@ -53,8 +43,13 @@ static void learn_replay(bool replay)
 
 void idem__read_first_learn(idem_store *store, const idem__call *call)
 {
-    if (store->read_first)
-        learn_fresh(store, call->code == IDEM_OK && call->outcome == IDEM_NEW);
+    if (store->read_first) {
+        bool fresh = call->code == IDEM_OK && call->outcome == IDEM_NEW;
+        uint32_t before = atomic_load_explicit(&store->fresh, memory_order_relaxed);
+        uint32_t after = !fresh ? 0 : before < FRESH_IF_BUSY ? before + 1 : before;
+        if (after != before) /* that one of several is lost does no harm */
+            atomic_store_explicit(&store->fresh, after, memory_order_relaxed);
+    }
     if (store->in_process)
         learn_replay(call->code == IDEM_OK && call->outcome == IDEM_COMPLETED);
 }
@@ -82,7 +77,7 @@ bool idem__read_first_replay(idem_store *store, const idem_request *request, ide
     idem__call_key key;
     idem_op op;
     idem_op *ops[] = {&op};
-    if (!store->in_process || store->observe_calls || replays < REPLAYS_LOOK ||
+    if (store->observe_calls || replays < REPLAYS_LOOK ||
         idem__call_key_make(&key, store, request->key, NULL))
         return false;
     blank_get(&op, key.bytes);
@@ -109,8 +104,6 @@ bool idem__read_first_answers(idem_store *store, idem__begin *begin)
 {
     idem__call *call = &begin->call;
     bool needs_thread = (begin->request.flags & IDEM_KEEPALIVE) != 0;
-    if (!call->read_first)
-        return false;
     if (begin->request.token && !(needs_thread && !idem__keepalive_is_running(&store->keeper)))
         return false; /* the look would save nothing */
     idem__protocol_start(call);

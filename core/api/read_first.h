@@ -6,8 +6,8 @@
 
 #include "begin.h"
 
-/** Whether a begin reads before it inserts (IDEM_BACKEND_READ_FIRST), by what the last ones
- *  found. */
+/** Whether a begin on a store of IDEM_BACKEND_READ_FIRST reads before it inserts, by what the last
+ *  ones found. */
 bool idem__read_first(idem_store *store);
 
 /** Takes in what a begin has found. */
@@ -20,7 +20,7 @@ void idem__read_first_learn(idem_store *store, const idem__call *call);
  *  @return false: it is no replay, or was not looked for */
 bool idem__read_first_replay(idem_store *store, const idem_request *request, idem_outcome *outcome);
 
-/** Carries out a begin's look, if that may save a token or the start of the keepalive's thread:
+/** Carries out the look of a begin that reads first, if that may save a token or the start of the keepalive's thread:
  *  what a look answers needs neither. So a replay draws no random bits, and a command that replays
  *  starts no thread.
  *  @return true: the call is done. False: it is to be driven */

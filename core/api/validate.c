@@ -94,24 +94,18 @@ static int read_request(const idem_request *request, idem_request *read, idem_er
                                  sizeof *read, error);
 }
 
-static int check_durations(const idem_request *request, idem_error *error)
-{
-    int rc = idem__validate_duration("lease_ms", request->lease_ms, error);
-    if (rc == IDEM_OK)
-        rc = idem__validate_duration("ttl_ms", request->ttl_ms, error);
-    if (rc == IDEM_OK)
-        rc = idem__validate_duration("timeout_ms", request->timeout_ms, error);
-    if (rc == IDEM_OK)
-        rc = idem__validate_duration("wait_ms", request->wait_ms, error);
-    return rc;
-}
-
 int idem__validate_request(const idem_store *store, const idem_request *request, idem_request *read,
                            idem_error *error)
 {
     int rc = read_request(request, read, error);
     if (rc == IDEM_OK)
-        rc = check_durations(read, error);
+        rc = idem__validate_duration("lease_ms", read->lease_ms, error);
+    if (rc == IDEM_OK)
+        rc = idem__validate_duration("ttl_ms", read->ttl_ms, error);
+    if (rc == IDEM_OK)
+        rc = idem__validate_duration("timeout_ms", read->timeout_ms, error);
+    if (rc == IDEM_OK)
+        rc = idem__validate_duration("wait_ms", read->wait_ms, error);
     if (rc)
         return rc;
     if (read->fingerprint.len > IDEM_FINGERPRINT_MAX ||

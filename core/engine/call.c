@@ -21,13 +21,6 @@
 #define SILENCE_PART 3u   /* of a timeout, */
 #define SILENCE_MS   750u /* but so long at least */
 
-void idem__call_init(idem__call *call, idem__call_kind kind, idem_bytes key)
-{
-    idem__protocol_blank(call);
-    call->kind = kind;
-    call->key = key;
-}
-
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms)
 {
     return timeout_ms / 4 < TOO_LATE_MS ? timeout_ms / 4 + 1 : TOO_LATE_MS;
@@ -90,16 +83,6 @@ void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t 
     }
 }
 
-/* Sends reads to a reader if no writer is free, and all else to the writers. */
-static void send(idem_store *store, idem_op *const *ops, size_t count, bool read_only,
-                 uint64_t deadline_ms)
-{
-    if (read_only && store->readers.max > 0 && !idem__pool_is_idle(&store->writers) &&
-        idem__pool_submit(&store->readers, ops, count, deadline_ms))
-        return;
-    (void)idem__pool_submit(&store->writers, ops, count, deadline_ms);
-}
-
 uint64_t idem__call_earliest(idem__call *const *calls, size_t count)
 {
     uint64_t deadline_ms = UINT64_MAX;
@@ -126,10 +109,14 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
         else
             writes[write_count++] = &calls[i]->op;
     }
-    if (read_count > 0)
-        send(store, reads, read_count, true, deadline_ms);
+    /* Reads go to a reader if no writer is free. */
+    bool by_reader = read_count > 0 && store->readers.max > 0 &&
+                     !idem__pool_is_idle(&store->writers) &&
+                     idem__pool_submit(&store->readers, reads, read_count, deadline_ms);
+    if (read_count > 0 && !by_reader)
+        (void)idem__pool_submit(&store->writers, reads, read_count, deadline_ms);
     if (write_count > 0)
-        send(store, writes, write_count, false, deadline_ms);
+        (void)idem__pool_submit(&store->writers, writes, write_count, deadline_ms);
 }
 
 static void tell_retry(idem_store *store, const idem__call *call)
@@ -156,12 +143,6 @@ void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 
 /* ------------------------------------------------------------------------------------ one step */
 
-static void start(idem__call *call)
-{
-    call->waits = false;
-    idem__protocol_start(call);
-}
-
 /* A begin that waits is done as far as the protocol knows: it asks anew, with a time of its own. */
 static void start_look(const idem_store *store, idem__call *call)
 {
@@ -171,7 +152,8 @@ static void start_look(const idem_store *store, idem__call *call)
     idem__call_set_time(call, idem_monotonic_ms(), call->timeout_ms);
     if (call->deadline_ms > wait_until_ms + call->timeout_ms)
         call->deadline_ms = wait_until_ms + call->timeout_ms;
-    start(call);
+    call->waits = false;
+    idem__protocol_start(call);
 }
 
 static void set_look(idem_store *store, idem__call *call, uint64_t now)
@@ -184,11 +166,9 @@ static void set_look(idem_store *store, idem__call *call, uint64_t now)
     call->until_ms = now + pause < call->wait_until_ms ? now + pause : call->wait_until_ms;
 }
 
-/* True if a call has found its key in progress, and there is time to wait. */
+/* True if a begin with `wait_ms` has found its key in progress, and there is time to wait. */
 static bool waits_for_key(idem_store *store, idem__call *call)
 {
-    if (call->wait_until_ms == 0 || call->code != IDEM_OK)
-        return false;
     uint64_t now = idem_monotonic_ms();
     idem__watch_note(store, call, now);
     if (call->outcome != IDEM_IN_PROGRESS || now >= call->wait_until_ms)
@@ -214,20 +194,18 @@ static bool end_late(const idem_store *store, idem__call *call, bool pause, uint
     return true;
 }
 
-static idem__call_next be_done(idem_store *store, idem__call *call)
-{
-    idem__watch_leave(store, call);
-    return IDEM__CALL_DONE;
-}
-
 idem__call_next idem__call_step(idem_store *store, idem__call *call)
 {
     idem__step step = idem__protocol_answer(call);
-    if (step == IDEM__STEP_DONE)
-        return waits_for_key(store, call) ? IDEM__CALL_WAIT : be_done(store, call);
-    uint64_t now = idem_monotonic_ms();
-    if (end_late(store, call, step == IDEM__STEP_AGAIN, now))
-        return be_done(store, call);
+    bool done = step == IDEM__STEP_DONE;
+    if (done && call->wait_until_ms > 0 && call->code == IDEM_OK && waits_for_key(store, call))
+        return IDEM__CALL_WAIT;
+    uint64_t now = done ? 0 : idem_monotonic_ms();
+    if (done || end_late(store, call, step == IDEM__STEP_AGAIN, now)) {
+        if (call->counted)
+            idem__watch_leave(store, call);
+        return IDEM__CALL_DONE;
+    }
     if (step == IDEM__STEP_NEXT)
         return IDEM__CALL_SEND;
     tell_retry(store, call);
@@ -252,8 +230,10 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
     }
     /* Another call of the batch took longer than all of this one's time. A look that is sent too
        late could claim the key for nobody, so the key is in progress, as was seen last. */
-    if (now >= call->wait_until_ms + call->timeout_ms)
-        return be_done(store, call);
+    if (now >= call->wait_until_ms + call->timeout_ms) {
+        idem__watch_leave(store, call);
+        return IDEM__CALL_DONE;
+    }
     start_look(store, call);
     return IDEM__CALL_SEND;
 }
@@ -294,15 +274,6 @@ static void put(under_way *all, idem__call *call, idem__call_next next)
         call->done(call, call->user);
 }
 
-static void send_ready(idem_store *store, under_way *all)
-{
-    size_t count = all->ready_count;
-    idem__call_send(store, all->ready, count);
-    all->ready_count = 0;
-    for (size_t i = 0; i < count; i++) /* one that goes on takes a place that was read already */
-        put(all, all->ready[i], idem__call_step(store, all->ready[i]));
-}
-
 /* Sleeps until the first is due, if there is nothing to send. */
 static void resume_due(idem_store *store, under_way *all)
 {
@@ -334,12 +305,17 @@ void idem__call_run(idem_store *store, idem__call *const *calls, size_t count)
     all.ready_count = 0;
     all.waiting_count = 0;
     for (size_t i = 0; i < count; i++) {
-        start(calls[i]);
+        calls[i]->waits = false;
+        idem__protocol_start(calls[i]);
         put(&all, calls[i], IDEM__CALL_SEND);
     }
     while (all.ready_count + all.waiting_count > 0) {
-        if (all.ready_count > 0)
-            send_ready(store, &all);
+        size_t sent = all.ready_count;
+        if (sent > 0)
+            idem__call_send(store, all.ready, sent);
+        all.ready_count = 0;
+        for (size_t i = 0; i < sent; i++) /* one that goes on takes a place that was read already */
+            put(&all, all.ready[i], idem__call_step(store, all.ready[i]));
         if (all.waiting_count > 0)
             resume_due(store, &all);
     }

@@ -15,9 +15,6 @@ typedef enum {
     IDEM__CALL_DONE
 } idem__call_next;
 
-/** Makes `call` blank but for what is common to all kinds. */
-void idem__call_init(idem__call *call, idem__call_kind kind, idem_bytes key);
-
 /** With less time left than that, what has such a timeout is not repeated. */
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms);
 

@@ -206,7 +206,7 @@ static size_t take_batch(idem__keeper *keeper, uint64_t now)
 
 static void make_call(const renewal *one, idem__call_kind kind, uint64_t now, idem__call *call)
 {
-    idem__call_init(call, kind, one->held.key);
+    idem__protocol_init(call, kind, one->held.key);
     idem__call_set_time(call, now, one->limit_ms);
     call->held = one->held;
 }

@@ -45,13 +45,6 @@ static idem__connection *connection_for(idem__pool *pool, const idem__waiter *wa
     return idem__pool_free_connection(pool);
 }
 
-/* Whether a waiter spins before it parks. It pays where one connection serves at most FEW waiters;
-   with more, most wakes are for nothing. The lock is held. */
-static bool may_spin(const idem__pool *pool)
-{
-    return pool->max == 1 && pool->queue.count <= FEW;
-}
-
 static void put_in(idem__pool *pool, batch *taken, idem__waiter *waiter)
 {
     idem__wait_queue_remove(&pool->queue, waiter);
@@ -85,20 +78,6 @@ static void take_batch(idem__pool *pool, idem__waiter *leader, batch *taken)
     }
 }
 
-static void submit(const idem__connection *connection, const batch *taken)
-{
-    idem_error error;
-    idem__error_clear(&error);
-    IDEM__PROBE2(trip_start, connection->backend, taken->count);
-    int rc = connection->pool->ops->submit(connection->backend, taken->ops, taken->count,
-                                           taken->deadline_ms, &error);
-    IDEM__PROBE3(trip_end, connection->backend, taken->count, rc);
-    if (rc != IDEM_OK)
-        idem__pool_fail(taken->ops, taken->count, rc,
-                        error.code ? error.message
-                                   : idem_strerror(idem__error_known(rc & ~IDEM_PERMANENT)));
-}
-
 /* Carries a batch out on a connection that this thread has, without the lock. @return false: it is
    one for readers, and the backend can have none */
 static bool run_batch(idem__connection *connection, const batch *taken)
@@ -111,10 +90,16 @@ static bool run_batch(idem__connection *connection, const batch *taken)
     if ((rc & ~IDEM_PERMANENT) == IDEM_ERR_UNSUPPORTED &&
         connection->config.role == IDEM_ROLE_READER)
         return false;
-    if (rc == IDEM_OK)
-        submit(connection, taken);
-    else
-        idem__pool_fail(taken->ops, taken->count, rc, error.message);
+    if (rc == IDEM_OK) {
+        IDEM__PROBE2(trip_start, connection->backend, taken->count);
+        rc = connection->pool->ops->submit(connection->backend, taken->ops, taken->count,
+                                           taken->deadline_ms, &error);
+        IDEM__PROBE3(trip_end, connection->backend, taken->count, rc);
+    }
+    if (rc != IDEM_OK)
+        idem__pool_fail(taken->ops, taken->count, rc,
+                        error.code ? error.message
+                                   : idem_strerror(idem__error_known(rc & ~IDEM_PERMANENT)));
     return true;
 }
 
@@ -152,7 +137,9 @@ static idem__connection *await_turn(idem__pool *pool, idem__waiter *waiter)
         idem__connection *connection = connection_for(pool, waiter);
         bool leaves = !connection && !in_time && waiter->queued;
         uint64_t until_ms = waiter->queued ? waiter->deadline_ms : UINT64_MAX;
-        atomic_uint *spins = may_spin(pool) ? &pool->failed_spins : NULL;
+        /* To spin before it parks pays where one connection serves at most FEW waiters. With more,
+           most wakes are for nothing. */
+        bool spins = pool->max == 1 && pool->queue.count <= FEW;
         idem__waiter_heed(waiter);
         if (connection)
             connection->busy = true;
@@ -164,7 +151,7 @@ static idem__connection *await_turn(idem__pool *pool, idem__waiter *waiter)
         (void)pthread_mutex_unlock(&pool->lock);
         if (connection || leaves)
             return connection;
-        in_time = idem__waiter_wait(waiter, until_ms, spins);
+        in_time = idem__waiter_wait(waiter, until_ms, spins ? &pool->failed_spins : NULL);
         if (idem__waiter_is_done(waiter))
             return NULL;
         (void)pthread_mutex_lock(&pool->lock);

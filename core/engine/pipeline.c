@@ -87,15 +87,6 @@ static void wait(idem__pool *pool, idem__waiter *waiter)
     waiter->gave_up = waiter->gave_up || gave_up;
 }
 
-/* Waits for the sign that is on its way: another thread holds the waiter until then. */
-static void await_sign(idem__waiter *waiter)
-{
-    while (!idem__waiter_is_done(waiter)) {
-        idem__waiter_heed(waiter);
-        (void)idem__waiter_wait(waiter, UINT64_MAX, NULL);
-    }
-}
-
 void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter)
 {
     idem__wait_queue_add(&pool->queue, waiter);
@@ -119,5 +110,9 @@ void idem__pipeline_run(idem__pool *pool, idem__waiter *waiter)
         (void)pthread_mutex_lock(&pool->lock);
     }
     (void)pthread_mutex_unlock(&pool->lock);
-    await_sign(waiter);
+    /* If another thread has its answers, that thread holds it until the sign. */
+    while (!idem__waiter_is_done(waiter)) {
+        idem__waiter_heed(waiter);
+        (void)idem__waiter_wait(waiter, UINT64_MAX, NULL);
+    }
 }

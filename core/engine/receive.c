@@ -128,30 +128,17 @@ void idem__pipeline_poll(idem__connection *connection, const idem__waiter *waite
         (void)poll(&one, 1, left < most ? (int)left : (int)most);
 }
 
-/* @return how many ops were given back, and one more if the connection is gone */
-static size_t spin_for_answer(idem__connection *connection, const idem__waiter *waiter,
-                              idem__spin spin)
+/* Waits for something on the connection, and takes it in. The lock is open. */
+static void receive_once(idem__connection *connection, const idem__waiter *waiter, idem__spin spin)
 {
     size_t came = take_in(connection, waiter);
     while (came == 0 && !waiter->done && idem__spin_yield(&spin))
         came = take_in(connection, waiter);
-    return came;
-}
-
-/* Waits for something on the connection, and takes it in. The lock is open. */
-static void receive_once(idem__connection *connection, const idem__waiter *waiter, idem__spin spin)
-{
-    if (spin_for_answer(connection, waiter, spin) > 0 || waiter->done)
+    if (came > 0 || waiter->done)
         return;
     idem__pipeline_poll(connection, waiter, false);
     if (take_in(connection, waiter) == 0)
         (void)idem__pipeline_drop_if_silent(connection, waiter);
-}
-
-static bool has_unsent_ops(const idem__connection *connection)
-{
-    const idem__waiter *last = connection->waiters.last;
-    return last && last->sent < last->count;
 }
 
 /* Receives until the waiter is done or its deadline has come. This thread is the receiver of its
@@ -160,7 +147,8 @@ void idem__pipeline_receive(idem__connection *connection, idem__waiter *waiter)
 {
     idem__pool *pool = connection->pool;
     while (!waiter->done) {
-        bool more = has_unsent_ops(connection);
+        const idem__waiter *last = connection->waiters.last;
+        bool more = last && last->sent < last->count;
         idem__spin spin = idem__pipeline_spin(connection);
         (void)pthread_mutex_unlock(&pool->lock);
         if (more)

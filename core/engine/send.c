@@ -24,12 +24,6 @@ static bool is_at_rest(const idem__connection *connection)
     return !connection->busy && connection->waiters.count == 0 && !connection->draining;
 }
 
-static bool may_send(const idem__connection *connection)
-{
-    return !connection->busy && !connection->draining && !connection->unsent &&
-           connection->in_flight < IN_FLIGHT_MAX;
-}
-
 static bool is_about_to(const idem__connection *connection)
 {
     return connection->sending ||
@@ -98,9 +92,11 @@ idem__connection *idem__pipeline_to_send_on(idem__pool *pool)
         return are_few(pool) ? beside(pool) : NULL;
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *one = &pool->connections[i];
+        bool takes_ops = !one->lost && !one->busy && !one->draining && !one->unsent &&
+                         one->in_flight < IN_FLIGHT_MAX;
         if (one->lost && is_at_rest(one) && (!lost || one->not_before_ms < lost->not_before_ms))
             lost = one;
-        else if (!one->lost && may_send(one) && (!least || one->in_flight < least->in_flight))
+        else if (takes_ops && (!least || one->in_flight < least->in_flight))
             least = one;
     }
     if (!lost || (least && least->in_flight < SHARE))
@@ -156,15 +152,6 @@ static size_t collect(idem__connection *connection, idem_op *ops[IDEM_BATCH_MAX]
     return count;
 }
 
-/* Undoes collect() for the ops that the instance did not take. No other thread can have answered
-   them. The lock is held. */
-static void take_back(idem__connection *connection, idem_op *const *ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        ((idem__waiter *)ops[i]->owner)->sent--;
-    connection->in_flight -= count;
-}
-
 /* Sends what is assigned, as far as the instance takes it, and what was left of earlier bytes. The
    lock is open. @param waiter  as for take_in(); NULL: the connection is busy by this thread */
 void idem__pipeline_send_assigned(idem__connection *connection, const idem__waiter *waiter)
@@ -184,7 +171,9 @@ void idem__pipeline_send_assigned(idem__connection *connection, const idem__wait
     IDEM__PROBE2(trip_start, connection->backend, taken);
     idem__pipeline_note_progress(connection, &wants);
     (void)pthread_mutex_lock(&pool->lock);
-    take_back(connection, ops + taken, count - taken);
+    connection->in_flight -= count - taken;
+    for (size_t i = taken; i < count; i++) /* no other thread can have answered these */
+        ((idem__waiter *)ops[i]->owner)->sent--;
     connection->unsent = wants.write;
     if (!wants.write)
         idem__pool_wake_head(pool);
@@ -207,17 +196,6 @@ static int make_ready(idem__connection *connection, uint64_t deadline_ms, idem_e
         (void)idem_error_set(error, rc & ~IDEM_PERMANENT, "%s",
                              idem_strerror(idem__error_known(rc & ~IDEM_PERMANENT)));
     return rc;
-}
-
-/* Waits for the thread that gave the last answer back and is still inside, and gives up a
-   connection that owes answers. The lock is open. */
-static void settle_down(idem__connection *connection)
-{
-    (void)pthread_mutex_lock(&connection->io);
-    if (connection->owed_ms > 0 &&
-        idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
-        idem__pipeline_quiesce(connection);
-    (void)pthread_mutex_unlock(&connection->io);
 }
 
 /* One by which others can be served. The lock is held. @return NULL: there is none */
@@ -279,7 +257,13 @@ static bool prepare(idem__connection *connection, idem__waiter *leader)
     idem_error error = {0};
     connection->sending = !connection->lost;
     (void)pthread_mutex_unlock(&pool->lock);
-    settle_down(connection);
+    /* The thread that gave the last answer back may still be inside. One that owes answers is given
+       up. */
+    (void)pthread_mutex_lock(&connection->io);
+    if (connection->owed_ms > 0 &&
+        idem_monotonic_ms() >= connection->owed_ms + idem__call_silence_ms(0))
+        idem__pipeline_quiesce(connection);
+    (void)pthread_mutex_unlock(&connection->io);
     int rc = connection->lost ? IDEM_ERR_UNAVAILABLE : make_ready(connection, 0, NULL);
     (void)pthread_mutex_lock(&pool->lock);
     if (rc) {
@@ -297,31 +281,27 @@ static bool prepare(idem__connection *connection, idem__waiter *leader)
     return rc == IDEM_OK;
 }
 
-/* Lets those that were just told come back with what they want next. The lock is held before and
-   after. @return false: the connection was lost meanwhile */
-static bool gather(idem__connection *connection)
-{
-    idem__pool *pool = connection->pool;
-    connection->sending = true;
-    if (connection->callers <= 1)
-        return true;
-    (void)pthread_mutex_unlock(&pool->lock);
-    idem__spin_pause();
-    (void)pthread_mutex_lock(&pool->lock);
-    return !connection->lost;
-}
-
 /* Sends as the one thread that does, on a connection that is free for it. The lock is held before
    and after. */
 void idem__pipeline_send(idem__connection *connection, idem__waiter *leader)
 {
     idem__pool *pool = connection->pool;
     connection->busy = true;
-    if ((connection->waiters.count == 0 && !prepare(connection, leader)) || !gather(connection)) {
+    bool ready = connection->waiters.count > 0 || prepare(connection, leader);
+    if (ready && connection->callers > 1) {
+        /* Lets those that were just told come back with what they want next. */
+        connection->sending = true;
+        (void)pthread_mutex_unlock(&pool->lock);
+        idem__spin_pause();
+        (void)pthread_mutex_lock(&pool->lock);
+        ready = !connection->lost;
+    }
+    if (!ready) {
         connection->sending = false;
         idem__pool_release(connection);
         return;
     }
+    connection->sending = true;
     size_t before = connection->waiters.count;
     size_t ops = assign(connection);
     if (!connection->receiver && leader->connection == connection)

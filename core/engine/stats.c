@@ -52,7 +52,7 @@ uint64_t idem_stats_bound_us(size_t bucket)
     return (bucket % 9 + 1) * decade;
 }
 
-static size_t bucket_of(uint64_t us)
+static void add_latency(idem_store *store, idem_call_kind kind, uint64_t us)
 {
     size_t bucket = 0;
     uint64_t decade = 1;
@@ -60,9 +60,12 @@ static size_t bucket_of(uint64_t us)
         bucket += 9;
         decade *= 10;
     }
-    if (bucket >= IDEM_STATS_BUCKETS - 1)
-        return IDEM_STATS_BUCKETS - 1;
-    return us == 0 ? bucket : bucket + (us + decade - 1) / decade - 1;
+    if (us > 0)
+        bucket += (us + decade - 1) / decade - 1;
+    if (bucket > IDEM_STATS_BUCKETS - 1)
+        bucket = IDEM_STATS_BUCKETS - 1;
+    add(&store->stats.latency[kind][bucket], 1);
+    add(&store->stats.latency_sum_us[kind], us);
 }
 
 /* A part of a microsecond counts as a whole one: no bucket holds what is longer than its bound. */
@@ -70,12 +73,6 @@ static uint64_t duration_us(uint64_t started_ns)
 {
     uint64_t now = idem__clock_ns();
     return now > started_ns ? (now - started_ns + NS_PER_US - 1) / NS_PER_US : 1;
-}
-
-static void add_latency(idem_store *store, idem_call_kind kind, uint64_t us)
-{
-    add(&store->stats.latency[kind][bucket_of(us)], 1);
-    add(&store->stats.latency_sum_us[kind], us);
 }
 
 /* -------------------------------------------------------------------------------------- calls */

@@ -57,14 +57,9 @@ void idem__waiter_heed(idem__waiter *waiter)
     (void)atomic_fetch_and_explicit(&waiter->signs, ~(unsigned)WAKE, memory_order_relaxed);
 }
 
-static unsigned signs_of(const idem__waiter *waiter)
-{
-    return atomic_load_explicit(&waiter->signs, memory_order_acquire);
-}
-
 bool idem__waiter_is_done(const idem__waiter *waiter)
 {
-    return (signs_of(waiter) & DONE) != 0;
+    return (atomic_load_explicit(&waiter->signs, memory_order_acquire) & DONE) != 0;
 }
 
 /* ------------------------------------------------------------------------------------- waiting */
@@ -73,9 +68,9 @@ static bool spin(const idem__waiter *waiter, atomic_uint *failed_spins)
 {
     idem__spin spin = {.failed_spins = atomic_load_explicit(failed_spins, memory_order_relaxed)};
     uint32_t before = spin.failed_spins;
-    bool came = signs_of(waiter) != 0;
+    bool came = atomic_load_explicit(&waiter->signs, memory_order_acquire) != 0;
     while (!came && idem__spin_yield(&spin))
-        came = signs_of(waiter) != 0;
+        came = atomic_load_explicit(&waiter->signs, memory_order_acquire) != 0;
     idem__spin_end(&spin);
     if (spin.failed_spins != before)
         atomic_store_explicit(failed_spins, spin.failed_spins, memory_order_relaxed);

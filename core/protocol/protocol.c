@@ -54,8 +54,9 @@ static idem__step done(idem__call *call, int code)
 
 static idem__step done_with(idem__call *call, idem_outcome_kind outcome)
 {
+    call->code = IDEM_OK;
     call->outcome = outcome;
-    return done(call, IDEM_OK);
+    return IDEM__STEP_DONE;
 }
 
 static bool is_mine(const idem__call *call, const idem_record *record)
@@ -369,16 +370,11 @@ static const behaviour behaviours[] = {
     [IDEM__CALL_SETTLE] = {look, settle_answer},
 };
 
-/* True if a call comes with a token of its own; a claim's call has that of its record. */
-static bool brings_token(const idem__call *call)
-{
-    return call->kind == IDEM__CALL_BEGIN || call->kind == IDEM__CALL_RESUME ||
-           call->kind == IDEM__CALL_SETTLE;
-}
-
 void idem__protocol_start(idem__call *call)
 {
-    if (!brings_token(call))
+    bool brings_token = call->kind == IDEM__CALL_BEGIN || call->kind == IDEM__CALL_RESUME ||
+                        call->kind == IDEM__CALL_SETTLE;
+    if (!brings_token) /* a claim's call has that of its record */
         memcpy(call->token, call->held.token, IDEM_TOKEN_SIZE);
     idem__protocol_again(call);
 }
@@ -424,14 +420,12 @@ static idem__step op_failed(idem__call *call)
     return transient && !call->op.permanent ? IDEM__STEP_AGAIN : fail(call);
 }
 
-/* True if a change was refused although what is there is just what it named. To send it again would
-   be refused again: the record was not written by this library, so that its version can't be
-   compared. */
+/* True if what is there is just what a refused change had named. To send it again would be refused
+   again: the record was not written by this library, so that its version can't be compared. */
 static bool refused_in_vain(const idem__call *call)
 {
     const idem_op *op = &call->op;
-    bool changes = op->kind == IDEM_OP_REPLACE || op->kind == IDEM_OP_REMOVE;
-    if (!changes || op->applied || !op->has_found)
+    if (op->kind != IDEM_OP_REPLACE && op->kind != IDEM_OP_REMOVE)
         return false;
     return op->any_version ||
            (call->seen.version == op->expected && !idem__record_is_tokenless(&call->seen));
@@ -467,8 +461,8 @@ idem__step idem__protocol_answer(idem__call *call)
         call->seen = call->op.found;
         memset(&call->op.found, 0, sizeof call->op.found);
     }
-    idem__step step =
-        refused_in_vain(call) ? take_refusal(call) : behaviours[call->kind].answer(call);
+    bool in_vain = !call->op.applied && call->op.has_found && refused_in_vain(call);
+    idem__step step = in_vain ? take_refusal(call) : behaviours[call->kind].answer(call);
     return step == IDEM__STEP_NEXT ? take_breath(call) : step;
 }
 

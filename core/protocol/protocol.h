@@ -95,10 +95,13 @@ struct idem__call {
     idem_error error;
 };
 
-/** Makes a call blank: its question can be filled in, or it can be cleared as it is. */
-static inline void idem__protocol_blank(idem__call *call)
+/** Makes a call blank but for its kind and key: the rest of its question can be filled in, or it can
+ *  be cleared as it is. */
+static inline void idem__protocol_init(idem__call *call, idem__call_kind kind, idem_bytes key)
 {
     memset(call, 0, offsetof(idem__call, next));
+    call->kind = kind;
+    call->key = key;
     call->op.found.memory = NULL;
     call->error.code = IDEM_OK;
     call->error.message[0] = '\0';

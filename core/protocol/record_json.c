@@ -53,18 +53,13 @@ static char *put_number(char *at, uint64_t number)
     return put(at, (idem_bytes){digits + begin, sizeof digits - begin});
 }
 
-static char *put_version(char *at, uint64_t version)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(version >> (56 - 8 * i));
-    return put_hex(at, (idem_bytes){bytes, sizeof bytes});
-}
-
 static char *put_head(char *at, const idem_record *record)
 {
+    uint8_t version[8];
+    for (size_t i = 0; i < sizeof version; i++)
+        version[i] = (uint8_t)(record->version >> (56 - 8 * i));
     at = PUT_LITERAL(at, "{\"version\":\"");
-    at = put_version(at, record->version);
+    at = put_hex(at, (idem_bytes){version, sizeof version});
     at = record->status == IDEM_STATUS_COMPLETED ? PUT_LITERAL(at, "\",\"status\":\"Completed")
                                                  : PUT_LITERAL(at, "\",\"status\":\"InProgress");
     at = PUT_LITERAL(at, "\",\"created_at\":\"");
@@ -107,20 +102,16 @@ static char *put_body(char *at, const idem_record *record)
     return PUT_LITERAL(at, "}");
 }
 
-static size_t response_length(const idem_record *record)
-{
-    return record->encoding == IDEM_ENCODING_BYTES ? idem__base64_length(record->response.len)
-                                                   : record->response.len;
-}
-
 int idem_record_encode(const idem_record *record, idem_buffer *buffer, idem_error *error)
 {
     if (!buffer || !idem__record_is_whole(record))
         return idem_error_set(error, IDEM_ERR_ARGUMENT,
                               "a record, or the buffer for its text, is NULL, or it has a length "
                               "without bytes");
-    size_t max =
-        FIXED_MAX + 2 * record->fingerprint.len + record->checkpoint.len + response_length(record);
+    size_t response = record->encoding == IDEM_ENCODING_BYTES
+                          ? idem__base64_length(record->response.len)
+                          : record->response.len;
+    size_t max = FIXED_MAX + 2 * record->fingerprint.len + record->checkpoint.len + response;
     int rc = idem__buffer_reserve(buffer, max, error);
     if (rc)
         return rc;

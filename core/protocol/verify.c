@@ -107,16 +107,8 @@ static void refuse(idem_op *op, const char *wrong)
         idem_quote(op->key, quoted), wrong);
 }
 
-/* An answer that contradicts itself is none, and a change that a read has made is none either:
-   nobody is told that a key is New on the word of such a backend. */
-static void check_answer(idem_op *op)
+static void refuse_contradiction(idem_op *op)
 {
-    if (op->error.code != IDEM_OK)
-        op->error.code = idem__error_known(op->error.code);
-    if (op->kind == IDEM_OP_GET)
-        op->applied = false;
-    if (!op->applied || !op->has_found)
-        return;
     idem_record_clear(&op->found);
     op->applied = false;
     op->has_found = false;
@@ -130,8 +122,14 @@ void idem__verify_found(idem_op *const *ops, size_t count, bool whole)
 {
     for (size_t i = 0; i < count; i++) {
         idem_op *op = ops[i];
-        if (whole)
-            check_answer(op);
+        if (op->error.code != IDEM_OK)
+            op->error.code = idem__error_known(op->error.code);
+        /* A change that a read has made is none, and an answer that contradicts itself is none
+           either: no caller is told that a key is New on the word of such a backend. */
+        if (op->kind == IDEM_OP_GET)
+            op->applied = false;
+        if (op->applied && op->has_found)
+            refuse_contradiction(op);
         if (!op->has_found)
             continue;
         const char *wrong =

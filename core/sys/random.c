@@ -64,28 +64,21 @@ static void make_pools(void)
 #endif
 }
 
-/* Asks once. @return how many bytes there are now; 0: none yet; -1: there will be none */
-static ssize_t ask(void *buf, size_t len)
-{
-    ssize_t got;
-    do {
-        got = getrandom(buf, len, GRND_NONBLOCK);
-    } while (got < 0 && errno == EINTR); /* as may happen to more than 256 bytes */
-    return got < 0 && errno == EAGAIN ? 0 : got;
-}
-
 static int fill(uint8_t *at, size_t len, uint64_t deadline_ms, idem_error *error)
 {
     while (len > 0) {
-        ssize_t got = ask(at, len);
-        if (got < 0)
+        ssize_t got = getrandom(at, len, GRND_NONBLOCK);
+        if (got < 0 && errno == EINTR) /* as may happen to more than 256 bytes */
+            continue;
+        if (got < 0 && errno != EAGAIN)
             return idem_error_set(error, IDEM_ERR_INTERNAL,
                                   "the system's random source failed; is the kernel's "
                                   "getrandom() blocked by a sandbox?");
-        at += got;
-        len -= (size_t)got;
-        if (got > 0)
+        if (got > 0) {
+            at += got;
+            len -= (size_t)got;
             continue;
+        }
         uint64_t now = idem_monotonic_ms();
         if (now >= deadline_ms)
             return idem_error_set(error, IDEM_ERR_UNAVAILABLE,

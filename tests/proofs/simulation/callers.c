@@ -54,7 +54,6 @@ static void fresh_text(world *made, char kind, short_text *text)
 
 void caller_blank_task(world *made, task *one, idem__call_kind kind, size_t key)
 {
-    idem__protocol_blank(&one->call);
     memset(&one->letter, 0, sizeof one->letter);
     one->moments_count = 0;
     one->claim = NULL;
@@ -76,8 +75,7 @@ void caller_blank_task(world *made, task *one, idem__call_kind kind, size_t key)
     one->name[1] = (char)('0' + key);
     one->letter.serial = ++made->serial;
     one->letter.asked.kind = kind;
-    one->call.kind = kind;
-    one->call.key = (idem_bytes){one->name, sizeof one->name};
+    idem__protocol_init(&one->call, kind, (idem_bytes){one->name, sizeof one->name});
 }
 
 static task *new_task(world *made, caller *who, idem__call_kind kind, size_t key)
