@@ -16,8 +16,8 @@
 
 #define WRITES 0u
 #define READS  1u
-/* Of a batch that has others in it. */
-#define LOOKS_BESIDE 32u
+#define LOOKS_BESIDE 32u /* of a batch that has others in it */
+#define LOOKS_QUEUED 64u /* with so many to be sent, others are put off */
 /* In a batch, times differ by this factor at most: it ends by the earliest deadline. */
 #define SAME_CLASS 8u
 
@@ -132,11 +132,11 @@ static size_t take_from(idem__way *way, idem__flights *list, idem__flight **flig
     return count;
 }
 
-size_t idem__queue_take(idem__way *way, idem__flight **flights, size_t room)
+size_t idem__queue_take(idem__way *way, idem__flight **flights, size_t room, size_t looks_room)
 {
     size_t count = take_from(way, &way->fresh, flights, 0, room);
-    size_t looks = count > 0 && count + LOOKS_BESIDE < room ? count + LOOKS_BESIDE : room;
-    return take_from(way, &way->looks, flights, count, looks);
+    size_t looks = count > 0 && looks_room > LOOKS_BESIDE ? LOOKS_BESIDE : looks_room;
+    return take_from(way, &way->looks, flights, count, looks < room - count ? count + looks : room);
 }
 
 /* ----------------------------------------------------------------------------------------- time */
@@ -154,7 +154,8 @@ static void expire(idem_async *async, idem__flight *flight)
 
 static void resume(idem_async *async, idem__flight *flight)
 {
-    idem__call_next next = idem__call_resume(async->store, flight->call);
+    bool crowded = way_of(async, flight)->looks.count >= LOOKS_QUEUED;
+    idem__call_next next = idem__call_resume(async->store, flight->call, crowded);
     flight->state = state_after(async->store, flight, next);
     idem__queue_put(async, flight);
 }

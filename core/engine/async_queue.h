@@ -36,6 +36,7 @@ typedef struct {
     idem_config config;
     bool sound; /* it was connected, and nothing has failed since */
     size_t in_flight;
+    size_t looks;      /* among them */
     size_t received;   /* in this turn */
     uint64_t heard_ms; /* when something last came */
     uint64_t owed_ms;  /* since when an answer is owed without a byte; 0: calls were answered */
@@ -145,8 +146,9 @@ void idem__queue_put(idem_async *async, idem__flight *flight);
 idem__flight_state idem__queue_step(idem_store *store, idem__flight *flight);
 
 /** Takes up to `room` flights of a way, those that look behind the others, and marks them as SENT.
- *  Lock held. */
-size_t idem__queue_take(idem__way *way, idem__flight **flights, size_t room);
+ *  Lock held.
+ *  @param looks_room  so many that look, at most */
+size_t idem__queue_take(idem__way *way, idem__flight **flights, size_t room, size_t looks_room);
 
 /** How many a way has. Lock held. */
 size_t idem__queue_ready(const idem__way *way);

@@ -144,11 +144,11 @@ void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 /* ------------------------------------------------------------------------------------ one step */
 
 /* A begin that waits is done as far as the protocol knows: it asks anew, with a time of its own. */
-static void start_look(const idem_store *store, idem__call *call)
+static void start_look(idem__call *call)
 {
     uint64_t wait_until_ms = call->wait_until_ms;
     idem__protocol_clear(call);
-    call->read_first = store->read_first; /* by now it is known that something is there */
+    call->read_first = true; /* by now it is known that something is there */
     idem__call_set_time(call, idem_monotonic_ms(), call->timeout_ms);
     if (call->deadline_ms > wait_until_ms + call->timeout_ms)
         call->deadline_ms = wait_until_ms + call->timeout_ms;
@@ -213,15 +213,16 @@ idem__call_next idem__call_step(idem_store *store, idem__call *call)
     return IDEM__CALL_WAIT;
 }
 
-idem__call_next idem__call_resume(idem_store *store, idem__call *call)
+idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crowded)
 {
     if (!call->waits) {
         idem__protocol_again(call);
         return IDEM__CALL_SEND;
     }
     uint64_t now = idem_monotonic_ms();
-    idem__watch_answer answer =
-        now < call->wait_until_ms ? idem__watch_ask(store, call, now) : IDEM__WATCH_LOOK;
+    idem__watch_answer answer = now >= call->wait_until_ms ? IDEM__WATCH_LOOK
+                                : crowded                  ? IDEM__WATCH_CROWDED
+                                          : idem__watch_ask(store, call, now);
     if (answer == IDEM__WATCH_CROWDED)
         call->wait_pause_ms = idem__watch_pause_limit_ms(store);
     if (answer != IDEM__WATCH_LOOK) {
@@ -234,14 +235,14 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call)
         idem__watch_leave(store, call);
         return IDEM__CALL_DONE;
     }
-    start_look(store, call);
+    start_look(call);
     return IDEM__CALL_SEND;
 }
 
 void idem__call_end(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(store, call);
+        start_look(call);
     idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE, "%s", why);
     idem__protocol_give_up(call);
     idem__watch_leave(store, call);
@@ -250,7 +251,7 @@ void idem__call_end(idem_store *store, idem__call *call, const char *why)
 void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(store, call);
+        start_look(call);
     call->op.error.code = IDEM_OK;
     idem__call_end(store, call, why);
 }
@@ -291,7 +292,7 @@ static void resume_due(idem_store *store, under_way *all)
     for (size_t i = 0; i < count; i++) {
         idem__call *call = all->waiting[i];
         bool due = call->until_ms <= now || (repeats && !call->waits);
-        put(all, call, due ? idem__call_resume(store, call) : IDEM__CALL_WAIT);
+        put(all, call, due ? idem__call_resume(store, call, false) : IDEM__CALL_WAIT);
     }
 }
 

@@ -47,9 +47,11 @@ void idem__call_stamp(const idem_store *store, idem__call *const *calls, size_t 
 /** Takes in the lower half of the call's operation. */
 idem__call_next idem__call_step(idem_store *store, idem__call *call);
 
-/** At `until_ms`. @return SEND; WAIT: another caller has looked at the key just now; or DONE: there
- *  is no time for another look */
-idem__call_next idem__call_resume(idem_store *store, idem__call *call);
+/** At `until_ms`.
+ *  @param crowded  a look at a key in progress is put off: many wait to be sent
+ *  @return SEND; WAIT: the look was put off, or another caller has looked at the key just now; or
+ *          DONE: there is no time for another look */
+idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crowded);
 
 /** Ends a call whose operation is not under way, by IDEM_ERR_UNAVAILABLE, or IDEM_ERR_UNCERTAIN if
  *  an earlier one of it may have changed something. */

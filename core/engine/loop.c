@@ -26,6 +26,7 @@
 #define ROOM          64u  /* for what one `receive` gives back */
 #define TURN_ROOMS    4u   /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
+#define LOOKS_MAX     64u /* in flight: what is new is answered behind them */
 #define DUE_IN_A_TURN 256u
 /* While others wait to be sent, or for their answers: so many more than there were answers. */
 #define DUE_BESIDE 4u
@@ -85,6 +86,14 @@ static size_t stamp(idem_async *async, idem__flight **flights, size_t count)
     return left;
 }
 
+/* How many flights can be sent. The lock is held. */
+static size_t sendable(const idem_async *async)
+{
+    const idem__way *way = &async->ways[0];
+    size_t room = LOOKS_MAX > async->loop.looks ? LOOKS_MAX - async->loop.looks : 0;
+    return way->fresh.count + (way->looks.count < room ? way->looks.count : room);
+}
+
 /* @return how many of them the instance has taken; the others are queued again */
 static size_t send_some(idem_async *async, idem__flight *const *flights, size_t count)
 {
@@ -101,6 +110,7 @@ static size_t send_some(idem_async *async, idem__flight *const *flights, size_t 
     idem__inside_lock(&async->lock);
     for (size_t i = 0; i < taken; i++) {
         flights[i]->sent_ms = now;
+        loop->looks += flights[i]->looks;
         set_timer(async, flights[i], silent_at(loop, flights[i]));
     }
     for (size_t i = taken; i < count; i++) {
@@ -117,7 +127,7 @@ static void send_ready(idem_async *async)
     idem__loop *loop = &async->loop;
     idem__flight *flights[IDEM_BATCH_MAX];
     idem__inside_lock(&async->lock);
-    size_t left = async->frozen ? 0 : idem__queue_ready(&async->ways[0]);
+    size_t left = async->frozen ? 0 : sendable(async);
     idem__inside_unlock(&async->lock);
     if (left == 0)
         return;
@@ -126,7 +136,8 @@ static void send_ready(idem_async *async)
         size_t room = IN_FLIGHT_MAX > loop->in_flight ? IN_FLIGHT_MAX - loop->in_flight : 0;
         room = room < IDEM_BATCH_MAX ? room : IDEM_BATCH_MAX;
         idem__inside_lock(&async->lock);
-        size_t count = idem__queue_take(&async->ways[0], flights, room < left ? room : left);
+        size_t count = idem__queue_take(&async->ways[0], flights, room < left ? room : left,
+                                        LOOKS_MAX > loop->looks ? LOOKS_MAX - loop->looks : 0);
         idem__inside_unlock(&async->lock);
         left = count < left && count > 0 ? left - count : 0; /* others may have been cancelled */
         size_t stamped = stamp(async, flights, count);
@@ -151,6 +162,7 @@ static bool receive_some(idem_async *async)
     for (size_t i = 0; i < count; i++) {
         flights[i] = done[i]->owner;
         done[i]->owner = NULL;
+        loop->looks -= flights[i]->looks;
     }
     loop->in_flight -= count;
     loop->received += count;
@@ -208,6 +220,7 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
     async->store->ops.abandon(loop->backend, op);
     op->owner = NULL;
     loop->in_flight--;
+    loop->looks -= flight->looks;
     suspect(async, flight, now);
     idem_op_fail(op, false, op->kind == IDEM_OP_GET ? IDEM_ERR_UNAVAILABLE : IDEM_ERR_UNCERTAIN,
                  "the store did not answer by the deadline%s",
@@ -267,7 +280,7 @@ bool idem__loop_has_work(idem_async *async)
 {
     idem__loop *loop = &async->loop;
     return loop->more || loop->due_left || loop->ended ||
-           (!loop->blocked && !async->frozen && idem__queue_ready(&async->ways[0]) > 0);
+           (!loop->blocked && !async->frozen && sendable(async) > 0);
 }
 
 static void watch_socket(idem__loop *loop, const idem_wants *wants)

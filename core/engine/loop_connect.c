@@ -49,7 +49,7 @@ static void fail_ready(idem_async *async, int rc, const char *why)
     size_t count;
     do {
         idem__inside_lock(&async->lock);
-        count = idem__queue_take(&async->ways[0], flights, IDEM_BATCH_MAX);
+        count = idem__queue_take(&async->ways[0], flights, IDEM_BATCH_MAX, IDEM_BATCH_MAX);
         idem__inside_unlock(&async->lock);
         for (size_t i = 0; i < count; i++)
             idem_op_fail(&flights[i]->call->op, (rc & IDEM_PERMANENT) != 0, rc & ~IDEM_PERMANENT,

@@ -14,6 +14,7 @@
 #include "thread.h"
 
 #define DUE_AT_ONCE 256u /* seen to before the lock is opened for others */
+#define LOOKS_MAX   64u  /* in a batch: what is new waits for it */
 
 void idem__workers_wake(idem_async *async, idem__way *way)
 {
@@ -46,7 +47,8 @@ size_t idem__workers_carry(idem_async *async, idem__way *way, size_t room)
 {
     idem__flight *flights[IDEM_BATCH_MAX];
     idem__flight_state states[IDEM_BATCH_MAX];
-    size_t count = idem__queue_take(way, flights, room < IDEM_BATCH_MAX ? room : IDEM_BATCH_MAX);
+    size_t count =
+        idem__queue_take(way, flights, room < IDEM_BATCH_MAX ? room : IDEM_BATCH_MAX, LOOKS_MAX);
     async->sending++;
     idem__inside_unlock(&async->lock);
     send(async->store, flights, count, states);

@@ -260,6 +260,45 @@ START_TEST(answers_that_no_poll_tells_of_are_taken_in)
 }
 END_TEST
 
+/* However many calls wait for their keys: of what is in flight, few look. */
+START_TEST(looks_leave_room_for_what_is_new)
+{
+    enum { KEYS = 600, LOOKS = 64 };
+    static answer told[KEYS];
+    static idem_outcome held[KEYS];
+    answer fresh = {.answers = 0};
+    char key[16];
+    memset(told, 0, sizeof told);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "key-%d", i);
+        held[i] = loop_claim(async, key);
+        ck_assert_int_eq(
+            idem_async_begin(async, IDEM_REQUEST(.key = idem_str(key), .wait_ms = 60000), on_begun,
+                             &told[i], NULL, NULL),
+            IDEM_OK);
+    }
+    while (atomic_load(&store->watch.waiting) < KEYS)
+        (void)idem_async_dispatch(async, 0);
+    const instance *self = (const instance *)async->loop.backend;
+    silent = true;
+    for (uint64_t until = idem_monotonic_ms() + 500; idem_monotonic_ms() < until;) {
+        (void)loop_is_readable(async, 5);
+        (void)idem_async_dispatch(async, 0);
+        ck_assert_uint_le(self->count, LOOKS);
+    }
+    ck_assert_uint_eq(self->count, LOOKS); /* all would have looked */
+    (void)loop_begin(async, "fresh", &fresh);
+    (void)idem_async_dispatch(async, 0);
+    ck_assert_uint_eq(self->count, LOOKS + 1);
+    silent = false;
+    loop_until(async, &fresh);
+    assert_told(fresh, IDEM_OK);
+    idem_outcome_clear(&fresh.outcome);
+    for (int i = 0; i < KEYS; i++)
+        idem_outcome_clear(&held[i]);
+}
+END_TEST
+
 static atomic_uint hooked;
 static atomic_bool asked;
 
@@ -321,6 +360,7 @@ int main(void)
     ADD_HERE(suite, a_call_that_comes_when_a_fork_has_passed_is_not_forgotten, 1);
     ADD_HERE(suite, a_silent_connection_is_given_up_beside_short_deadlines, 1);
     ADD_HERE(suite, answers_that_no_poll_tells_of_are_taken_in, 1);
+    ADD_HERE(suite, looks_leave_room_for_what_is_new, 1);
     ADD_HERE(suite, the_hook_is_told_with_no_lock_held, 1);
     return run_suite(suite);
 }
