@@ -86,7 +86,7 @@ int cli_begin(idem_store *store, const cli_call *call)
             code = CLI_INTERNAL;
         }
     }
-    int signal = cli_signals_undefer(false);
+    int signal = cli_signals_undefer();
     cli_text_clear(&text);
     idem_outcome_clear(&outcome);
     return signal ? CLI_DIED + signal : code;

@@ -311,17 +311,19 @@ static int act_on(idem_store *store, const cli_call *call, const idem_outcome *o
 }
 
 /* A signal that came before CMD is started ends idem, and nothing is left claimed. From now on one
-   is for CMD, if there will be any. @return the signal; 0: none */
-static int end_deferring(idem_store *store, const idem_outcome *outcome)
+   is for CMD, if there will be any. */
+static int end_deferring(idem_store *store, const idem_outcome *outcome, int code)
 {
     bool is_new = outcome->kind == IDEM_NEW;
-    bool returned = is_new && cli_signals_deferred();
-    if (returned)
+    if (is_new && !cli_signals_deferred() && !cli_signals_catch()) {
+        cli_say("signals can't be caught: %s", cli_problem(errno));
+        code = CLI_INTERNAL;
+    }
+    if (is_new && (code || cli_signals_deferred()))
         give_back_unused(store, outcome);
-    int signal = cli_signals_undefer(is_new);
-    if (is_new && signal && !returned)
-        give_back_unused(store, outcome);
-    return signal;
+    if (!is_new || code || cli_signals_deferred())
+        (void)cli_signals_undefer();
+    return cli_signals_deferred() ? CLI_DIED + cli_signals_deferred() : code;
 }
 
 int cli_run(idem_store *store, const cli_call *call)
@@ -341,12 +343,10 @@ int cli_run(idem_store *store, const cli_call *call)
     int code = CLI_OK;
     if (cli_begin_deferring(store, &request, &outcome, &error))
         code = cli_report_call(&error);
-    int signal = end_deferring(store, &outcome);
+    code = end_deferring(store, &outcome, code);
     call->report->kind = outcome.kind;
     call->report->attempt = outcome.attempt;
     call->report->retry_after_ms = outcome.retry_after_ms;
-    if (signal)
-        code = CLI_DIED + signal;
     if (code == CLI_OK)
         code = act_on(store, call, &outcome);
     idem_outcome_clear(&outcome);

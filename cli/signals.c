@@ -13,19 +13,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* SIGCHLD has to be the first: it is caught even where the caller had it ignored. */
 static const int caught[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-
-#define WATCHER_STACK 65536
 
 #define CAUGHT_COUNT (sizeof caught / sizeof caught[0])
 
@@ -69,24 +66,28 @@ void cli_signals_set_up(void)
         set_up_first();
 }
 
-#define CAME '!'
-#define OVER '.' /* the call is */
+static volatile sig_atomic_t defers; /* a call is under way that none should cut in two */
+static volatile sig_atomic_t deferred;
+static int grace_ms;
 
-static atomic_bool defers;       /* a call is under way that none should cut in two */
-static atomic_int deferred;      /* the first that came meanwhile */
-static int urgent[2] = {-1, -1}; /* a pipe to the thread that watches the call */
-
-static void write_byte(char byte)
+static void end_late(int number)
 {
-    ssize_t written = write(urgent[1], &byte, 1);
-    (void)written;
+    (void)number;
+    _exit(cli_signals_die(deferred));
 }
 
-static void defer(int number)
+/* A timer that the caller left to this process is overwritten, but only when it is about to end. */
+static void defer(int number, ucontext_t *context)
 {
-    int none = 0;
-    (void)atomic_compare_exchange_strong(&deferred, &none, number);
-    write_byte(CAME);
+    struct sigaction late = {.sa_handler = end_late};
+    const struct itimerval grace = {
+        .it_value = {.tv_sec = grace_ms / 1000, .tv_usec = grace_ms % 1000 * 1000}};
+    if (deferred)
+        return;
+    deferred = number;
+    (void)sigaction(SIGALRM, &late, NULL);
+    (void)sigdelset(&context->uc_sigmask, SIGALRM);
+    (void)setitimer(ITIMER_REAL, &grace, NULL);
 }
 
 /* The pipe is non-blocking; if it is full, there is enough in it to wake the loop up. */
@@ -94,9 +95,8 @@ static void note(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
     cli_signal arrived;
-    (void)context;
     if (defers && number != SIGCHLD) {
-        defer(number);
+        defer(number, context);
         errno = saved;
         return;
     }
@@ -112,126 +112,77 @@ static void note(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-static bool make_pipe(int made[2])
+static bool make_pipe(void)
 {
-    if (pipe(made) != 0)
+    if (pipe(ends) != 0)
         return false;
     for (int i = 0; i < 2; i++) {
-        if (fcntl(made[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(made[i], F_SETFL, O_NONBLOCK) != 0)
+        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0)
             return false;
     }
     return true;
 }
 
-static void close_pipe(int made[2])
-{
-    for (int i = 0; i < 2; i++) {
-        if (made[i] >= 0)
-            (void)close(made[i]);
-        made[i] = -1;
-    }
-}
-
-bool cli_signals_catch(void)
+/* @return false with errno set */
+static bool catch_one(size_t i)
 {
     struct sigaction catch = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
     catch.sa_sigaction = note;
     (void)sigfillset(&catch.sa_mask);
-    if (!make_pipe(ends))
+    if (changed[i])
+        return true;
+    if (sigaction(caught[i], NULL, &original[i]) != 0)
         return false;
-    for (size_t i = 0; i < CAUGHT_COUNT; i++) {
-        if (sigaction(caught[i], NULL, &original[i]) != 0)
-            return false;
-        if (caught[i] != SIGCHLD && original[i].sa_handler == SIG_IGN)
-            continue;
-        if (sigaction(caught[i], &catch, NULL) != 0)
-            return false;
-        changed[i] = true;
-    }
-    return true;
+    if (caught[i] != SIGCHLD && original[i].sa_handler == SIG_IGN)
+        return true;
+    changed[i] = sigaction(caught[i], &catch, NULL) == 0;
+    return changed[i];
+}
+
+bool cli_signals_catch(void)
+{
+    bool ok = make_pipe();
+    for (size_t i = 0; i < CAUGHT_COUNT && ok; i++)
+        ok = catch_one(i);
+    if (ok)
+        defers = false;
+    return ok;
 }
 
 /* --------------------------------------------------- calls that no signal should cut in two */
 
-static pthread_t watcher;
-static bool has_watcher;
-
-/* @param grace_ms  -1: for ever  @return true if the call is over */
-static bool waits_for_end(int grace_ms)
+bool cli_signals_defer(int grace)
 {
-    char byte = CAME;
-    struct pollfd next = {.fd = urgent[0], .events = POLLIN};
-    return poll(&next, 1, grace_ms) > 0 && read(urgent[0], &byte, 1) == 1 && byte == OVER;
-}
-
-/* A store that can't be reached is tried for seconds, and a key may be waited for much longer. */
-static void *watch_call(void *grace_ms)
-{
-    if (!waits_for_end(-1) && !waits_for_end(*(const int *)grace_ms))
-        _exit(cli_signals_die(atomic_load(&deferred)));
-    return NULL;
-}
-
-/* Without a thread a signal waits for the call, however long that takes. */
-static void start_watcher(const int *grace_ms)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t small;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_attr_init(&small) == 0) {
-        (void)pthread_attr_setstacksize(&small, WATCHER_STACK);
-        has_watcher = pthread_create(&watcher, &small, watch_call, (void *)grace_ms) == 0;
-        (void)pthread_attr_destroy(&small);
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-bool cli_signals_defer(int grace_ms)
-{
-    static int grace;
-    grace = grace_ms;
-    atomic_store(&deferred, 0);
-    if (!make_pipe(urgent))
-        return false;
-    start_watcher(&grace);
-    atomic_store(&defers, true);
-    return cli_signals_catch();
+    bool ok = true;
+    grace_ms = grace;
+    deferred = 0;
+    defers = true;
+    for (size_t i = 0; i < CAUGHT_COUNT && ok; i++)
+        ok = caught[i] == SIGCHLD || catch_one(i);
+    return ok;
 }
 
 int cli_signals_deferred(void)
 {
-    return atomic_load(&deferred);
+    return deferred;
 }
 
-static void let_act(void)
+int cli_signals_undefer(void)
 {
     for (size_t i = 0; i < CAUGHT_COUNT; i++) {
         if (changed[i])
             (void)sigaction(caught[i], &original[i], NULL);
         changed[i] = false;
     }
-    close_pipe(ends);
-}
-
-int cli_signals_undefer(bool keep_caught)
-{
-    write_byte(OVER);
-    if (has_watcher)
-        (void)pthread_join(watcher, NULL);
-    has_watcher = false;
-    if (!keep_caught)
-        let_act();
-    atomic_store(&defers, false);
-    close_pipe(urgent);
-    return atomic_load(&deferred);
+    defers = false;
+    return deferred;
 }
 
 bool cli_signals_own(void)
 {
-    close_pipe(ends);
-    return make_pipe(ends);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    return make_pipe();
 }
 
 void cli_signals_send_to(int fd)

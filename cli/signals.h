@@ -23,18 +23,16 @@ void cli_signals_set_up(void);
  *  caller had them ignored. @return false with errno set */
 bool cli_signals_catch(void);
 
-/** Catches them for a call that none should cut in two. The first that comes is kept. If the call
- *  then takes longer than `grace_ms`, or another signal comes, the process dies of the first.
- *  End it with cli_signals_undefer(). @return false with errno set */
+/** Catches them for a call that none should cut in two. The first that comes is kept; if the call
+ *  is not over `grace_ms` later, the process dies of it. cli_signals_catch() ends this for good, and
+ *  cli_signals_undefer() otherwise. @return false with errno set */
 bool cli_signals_defer(int grace_ms);
 
-/** The signal that has come since; 0: none. */
+/** The signal that has come since; 0: none. The process has to end then. */
 int cli_signals_deferred(void);
 
-/** The call is over.
- *  @param keep_caught  signals wait to be read, as after cli_signals_catch(); else they act as before
- *  @return the signal that came meanwhile; 0: none */
-int cli_signals_undefer(bool keep_caught);
+/** Lets them act as before. @return cli_signals_deferred() */
+int cli_signals_undefer(void);
 
 /** In a process that was forked: from now on its signals wait in a pipe of its own.
  *  @return false with errno set */
