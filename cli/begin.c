@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define ALONE_MS   1000 /* a store that has not answered by then may not answer at all */
-#define WAITING_MS 300  /* the begin is most likely between two looks at somebody else's key */
+#define AT_STORE_MS 2000 /* a store that has not answered by then may not answer at all */
+#define WAITING_MS  300  /* between two looks at somebody else's key nothing is at the store */
 
 int cli_give_back(idem_store *store, const idem_outcome *outcome, idem_error *error)
 {
@@ -27,11 +27,20 @@ static void refuse(idem_outcome *outcome, idem_error *error, int problem)
                    cli_problem(problem));
 }
 
+/* To wait for a key comes second, so that a new key is never claimed within the shorter time. */
 int cli_begin_deferring(idem_store *store, const idem_request *request, idem_outcome *outcome,
                         idem_error *error)
 {
-    if (cli_signals_defer(request->wait_ms ? WAITING_MS : ALONE_MS))
-        return idem_begin(store, request, outcome, error);
-    refuse(outcome, error, errno);
-    return IDEM_ERR_INTERNAL;
+    idem_request at_once = *request;
+    at_once.wait_ms = 0;
+    if (!cli_signals_defer(AT_STORE_MS)) {
+        refuse(outcome, error, errno);
+        return IDEM_ERR_INTERNAL;
+    }
+    int rc = idem_begin(store, &at_once, outcome, error);
+    if (rc || outcome->kind != IDEM_IN_PROGRESS || !request->wait_ms || cli_signals_deferred())
+        return rc;
+    idem_outcome_clear(outcome);
+    (void)cli_signals_defer(WAITING_MS);
+    return idem_begin(store, request, outcome, error);
 }

@@ -155,7 +155,8 @@ bool cli_signals_defer(int grace)
 {
     bool ok = true;
     grace_ms = grace;
-    deferred = 0;
+    if (!defers)
+        deferred = 0;
     defers = true;
     for (size_t i = 0; i < CAUGHT_COUNT && ok; i++)
         ok = caught[i] == SIGCHLD || catch_one(i);

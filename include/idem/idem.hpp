@@ -671,10 +671,10 @@ class store
                       "a callback of scan takes const idem_record &, returns bool and is noexcept");
         idem_error why;
         const auto call = [](const idem_record *found, void *user) -> int {
-            return (*static_cast<function *>(user))(*found) ? 0 : 1;
+            return (**static_cast<function **>(user))(*found) ? 0 : 1;
         };
-        void *user = const_cast<void *>(static_cast<const void *>(std::addressof(fn)));
-        if (idem_scan(store_, filter, call, user, &why) != IDEM_OK)
+        function *pointer = std::addressof(fn); /* one to a function is none to an object */
+        if (idem_scan(store_, filter, call, &pointer, &why) != IDEM_OK)
             return why;
         return {};
     }

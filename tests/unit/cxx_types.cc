@@ -112,6 +112,14 @@ static void errors_are_thrown_or_returned(idem::store &store)
            "what is no JSON throws");
 }
 
+static unsigned records_seen;
+
+static bool count_record(const idem_record &) noexcept
+{
+    records_seen++;
+    return true;
+}
+
 static void all_bytes_are_keys(idem::store &store)
 {
     const auto key = "a\0b"sv;
@@ -125,6 +133,8 @@ static void all_bytes_are_keys(idem::store &store)
     for (const std::string &name : found)
         seen = seen || name == key;
     expect(seen, "a scan gives a key with a NUL in it");
+    store.scan(count_record);
+    expect(records_seen == found.size(), "a scan takes a function");
     store.forget(key);
     expect(!store.get(key), "a key that was forgotten is gone");
     expect(store.purge() == 0, "nothing has expired");
