@@ -24,8 +24,9 @@ void cli_signals_set_up(void);
 bool cli_signals_catch(void);
 
 /** Catches them for a call that none should cut in two. The first that comes is kept; if the call
- *  is not over `grace_ms` later, the process dies of it. cli_signals_catch() ends this for good, and
- *  cli_signals_undefer() otherwise; once more, it sets another time. @return false with errno set */
+ *  is not over `grace_ms` later, the process dies of it. Called once more, it sets another time.
+ *  cli_signals_catch() ends this for good, cli_signals_undefer() otherwise.
+ *  @return false with errno set */
 bool cli_signals_defer(int grace_ms);
 
 /** The signal that has come since; 0: none. The process has to end then. */
