@@ -221,8 +221,8 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crow
     }
     uint64_t now = idem_monotonic_ms();
     idem__watch_answer answer = now >= call->wait_until_ms ? IDEM__WATCH_LOOK
-                                : crowded                  ? IDEM__WATCH_CROWDED
-                                          : idem__watch_ask(store, call, now);
+                                : crowded                  ? IDEM__WATCH_SEEN
+                                                           : idem__watch_ask(store, call, now);
     if (answer == IDEM__WATCH_CROWDED)
         call->wait_pause_ms = idem__watch_pause_limit_ms(store);
     if (answer != IDEM__WATCH_LOOK) {
