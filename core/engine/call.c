@@ -144,11 +144,11 @@ void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 /* ------------------------------------------------------------------------------------ one step */
 
 /* A begin that waits is done as far as the protocol knows: it asks anew, with a time of its own. */
-static void start_look(idem__call *call)
+static void start_look(const idem_store *store, idem__call *call)
 {
     uint64_t wait_until_ms = call->wait_until_ms;
     idem__protocol_clear(call);
-    call->read_first = true; /* by now it is known that something is there */
+    call->read_first = store->read_first; /* by now it is known that something is there */
     idem__call_set_time(call, idem_monotonic_ms(), call->timeout_ms);
     if (call->deadline_ms > wait_until_ms + call->timeout_ms)
         call->deadline_ms = wait_until_ms + call->timeout_ms;
@@ -235,14 +235,14 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crow
         idem__watch_leave(store, call);
         return IDEM__CALL_DONE;
     }
-    start_look(call);
+    start_look(store, call);
     return IDEM__CALL_SEND;
 }
 
 void idem__call_end(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(call);
+        start_look(store, call);
     idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE, "%s", why);
     idem__protocol_give_up(call);
     idem__watch_leave(store, call);
@@ -251,7 +251,7 @@ void idem__call_end(idem_store *store, idem__call *call, const char *why)
 void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(call);
+        start_look(store, call);
     call->op.error.code = IDEM_OK;
     idem__call_end(store, call, why);
 }
