@@ -122,7 +122,8 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
 static void tell_retry(idem_store *store, const idem__call *call)
 {
     idem__stats_repeat(store, call, call->op.error.code);
-    idem__stats_tell(store, NULL,
+    const idem__call *noted = call->events && call->events->repeats ? call : NULL;
+    idem__stats_tell(store, noted,
                      (idem_event){.kind = IDEM_EVENT_RETRY,
                                   .code = call->op.error.code,
                                   .key = idem__stats_key(store, call),
@@ -222,7 +223,7 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crow
     uint64_t now = idem_monotonic_ms();
     idem__watch_answer answer = now >= call->wait_until_ms ? IDEM__WATCH_LOOK
                                 : crowded                  ? IDEM__WATCH_CROWDED
-                                          : idem__watch_ask(store, call, now);
+                                                           : idem__watch_ask(store, call, now);
     if (answer == IDEM__WATCH_CROWDED)
         call->wait_pause_ms = idem__watch_pause_limit_ms(store);
     if (answer != IDEM__WATCH_LOOK) {
