@@ -29,11 +29,13 @@ static atomic_uint standing;
 static batch batches[16];
 static atomic_size_t batch_count;
 static int open_code;
+static unsigned opens;
 static int submit_code; /* of the whole batch, when its first operation was answered */
 
 static int open_gate(const idem_config *config, idem_backend **backend, idem_error *error)
 {
     (void)config;
+    opens++;
     if (open_code)
         return idem_error_set(error, open_code & ~IDEM_PERMANENT, "not here") |
                (open_code & IDEM_PERMANENT);
@@ -82,6 +84,7 @@ static void set_up(void)
     atomic_store(&shut, true);
     atomic_store(&batch_count, 0);
     open_code = submit_code = IDEM_OK;
+    opens = 0;
     make_pool(IDEM_ROLE_ANY);
 }
 
@@ -269,6 +272,7 @@ START_TEST(where_readers_are_refused_nothing_is_done)
             ck_assert(all[i].ops[k].error.code == IDEM_OK && !all[i].ops[k].has_found);
     }
     ck_assert_uint_eq(atomic_load(&batch_count), 0);
+    ck_assert_uint_eq(opens, 1); /* once and for all */
 }
 END_TEST
 

@@ -188,8 +188,15 @@ START_TEST(a_key_in_progress_is_told_by_the_look_or_waited_for)
         idem_begin(store, IDEM_REQUEST(.key = idem_str("k"), .wait_ms = 30), &waited, &error),
         IDEM_OK);
     ck_assert_int_eq(waited.kind, IDEM_IN_PROGRESS);
-    ck_assert_uint_eq(atomic_load(&store->watch.waiting), 0);
     idem_outcome_clear(&waited);
+    /* It waits where it is driven, should it be: the look leaves nothing behind. */
+    idem__begin looked;
+    ck_assert_int_eq(
+        idem__begin_make(store, IDEM_REQUEST(.key = idem_str("k"), .wait_ms = 30), &looked, &error),
+        IDEM_OK);
+    ck_assert(!idem__read_first_answers(store, &looked));
+    ck_assert_uint_eq(atomic_load(&store->watch.waiting), 0);
+    idem__begin_clear(&looked);
     idem_outcome_clear(&held);
 }
 END_TEST
