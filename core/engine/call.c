@@ -122,7 +122,8 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
 static void tell_retry(idem_store *store, const idem__call *call)
 {
     idem__stats_repeat(store, call, call->op.error.code);
-    idem__stats_tell(store, NULL,
+    const idem__call *noted = call->events && call->events->repeats ? call : NULL;
+    idem__stats_tell(store, noted,
                      (idem_event){.kind = IDEM_EVENT_RETRY,
                                   .code = call->op.error.code,
                                   .key = idem__stats_key(store, call),
