@@ -352,11 +352,18 @@ class outcome_base
     {
         return memory_.get().attempt;
     }
-    /** When the key was first claimed. */
+    /** When the key was first claimed, by the claimer's clock. A time that system_clock can't tell
+     *  is the nearest that it can. */
     std::chrono::system_clock::time_point created_at() const noexcept
     {
-        return std::chrono::system_clock::time_point(
-            std::chrono::milliseconds(memory_.get().created_at_ms));
+        using std::chrono::milliseconds;
+        using point = std::chrono::system_clock::time_point;
+        const milliseconds since(memory_.get().created_at_ms);
+        if (since > std::chrono::duration_cast<milliseconds>(point::duration::max()))
+            return point::max();
+        if (since < std::chrono::duration_cast<milliseconds>(point::duration::min()))
+            return point::min();
+        return point(since);
     }
 
   protected:

@@ -150,6 +150,21 @@ static void a_caller_comes_again_by_its_token(idem::store &store)
     expect(std::get<idem::fresh>(first).claim.token() == *options.token, "by its token");
 }
 
+/* A record says what a clock said that may have been wrong. */
+static void no_time_is_too_far_away()
+{
+    using point = std::chrono::system_clock::time_point;
+    idem_outcome given = {};
+    const auto created_at = [&given](std::int64_t ms) {
+        given.created_at_ms = ms;
+        return idem::mismatch(given).created_at();
+    };
+    expect(created_at(1500) == point(1500ms), "a time is told to the millisecond");
+    expect(created_at(INT64_C(253402300799999)) == point::max(), "the year 9999");
+    expect(created_at(INT64_MAX) == point::max(), "the latest");
+    expect(created_at(INT64_MIN) == point::min(), "the earliest");
+}
+
 static void run_all()
 {
     static_assert(!std::is_copy_constructible_v<idem::store>);
@@ -165,6 +180,7 @@ static void run_all()
     errors_are_thrown_or_returned(store);
     all_bytes_are_keys(store);
     a_caller_comes_again_by_its_token(store);
+    no_time_is_too_far_away();
 }
 
 int main()
