@@ -143,7 +143,7 @@ static void count(tally *to, const idem_record *record)
         return;
     }
     to->in_progress++;
-    to->stuck += idem_record_lease_left_ms(record) == 0;
+    to->stuck += cli_record_is_stuck(record);
     if (since_ms > to->oldest_ms)
         to->oldest_ms = since_ms;
 }
