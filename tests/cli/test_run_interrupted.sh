@@ -3,6 +3,8 @@
 # A signal that comes while idem begins: nobody is at work afterwards, so nothing stays claimed.
 # shellcheck disable=SC2016,SC2154 # what is in single quotes is for CMD; helper.sh sets started
 . "$(dirname "$0")/helper.sh"
+# A begin has two seconds from the signal on, in which no busy disk should stand.
+export IDEM_STORE="$IDEM_STORE?synchronous=normal"
 lock_db=$3
 term_at_claim=$4
 
