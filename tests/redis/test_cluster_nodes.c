@@ -7,6 +7,8 @@
 
 #include "redis/key_slot.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static cluster_set cluster;
@@ -247,6 +249,61 @@ START_TEST(a_listing_that_lacks_a_master_says_so)
 }
 END_TEST
 
+/* ------------------------------------------------------------------- a connection that is silent */
+
+static atomic_bool over;
+
+/* Asks for keys of one half of the slots, one after the other, each with little time. */
+static void *ask_on(void *user)
+{
+    char key[32];
+    idem_record found;
+    for (int i = 0; !atomic_load(&over); i++) {
+        (void)snprintf(key, sizeof key, "{%s}%d", (const char *)user, i);
+        if (idem_get(listing, idem_str(key), &found, NULL) == IDEM_OK)
+            idem_record_clear(&found);
+    }
+    return NULL;
+}
+
+/* What is between has forgotten the one connection to a master: nobody says so, the other master
+   answers, and there are always callers that wait. */
+START_TEST(a_connection_that_is_silent_is_made_anew_beside_others)
+{
+    static const char *const halves[] = {"a", "b", "b"};
+    pthread_t threads[3];
+    char url[100];
+    idem_record found;
+    start_fronts();
+    idem_close(listing);
+    (void)snprintf(url, sizeof url, "redis+cluster://%s",
+                   proxy_url(fronts[1]) + strlen("redis://"));
+    listing = open_url(url, "timeout=700ms&connect_timeout=200ms");
+    complete(listing, "{b}", "1");
+    proxy_add(fronts[0], (proxy_rule){.match = "{b}1", .action = PROXY_STALL, .times = 1});
+    atomic_store(&over, false);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_on, (void *)halves[i]), 0);
+    uint64_t end_ms = idem_monotonic_ms() + 10000;
+    int rc = IDEM_OK;
+    bool silent = false;
+    while (idem_monotonic_ms() < end_ms && (rc == IDEM_OK) != silent) {
+        rc = idem_get(listing, idem_str("{b}"), &found, &err);
+        if (rc == IDEM_OK)
+            idem_record_clear(&found);
+        silent = silent || rc != IDEM_OK;
+    }
+    atomic_store(&over, true);
+    for (size_t i = 0; i < 3; i++)
+        (void)pthread_join(threads[i], NULL);
+    ck_assert(silent);
+    assert_ok(rc);
+    idem_close(listing);
+    for (size_t i = 0; i < 2; i++)
+        proxy_stop(fronts[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redis cluster nodes");
@@ -263,5 +320,6 @@ int main(void)
     ADD_HERE(suite, a_node_that_sends_a_key_to_itself_for_ever_is_told_by_the_deadline, 1);
     ADD_HERE(suite, a_master_that_goes_while_it_is_listed_is_listed_by_its_heir, 1);
     ADD_HERE(suite, a_listing_that_lacks_a_master_says_so, 1);
+    ADD_HERE(suite, a_connection_that_is_silent_is_made_anew_beside_others, 1);
     return run_suite(suite);
 }
