@@ -128,6 +128,22 @@ START_TEST(a_node_that_does_not_know_its_name_is_where_it_was_asked)
 }
 END_TEST
 
+/* It is greeted, and says nothing of slots. */
+START_TEST(a_node_that_gives_no_map_leaves_time_for_the_others)
+{
+    char url[200];
+    proxy *between = proxy_start(cluster.nodes[0].port);
+    proxy_add(between,
+              (proxy_rule){.match = "CLUSTER", .action = PROXY_STALL, .times = PROXY_ALWAYS});
+    (void)snprintf(url, sizeof url, "redis+cluster://%s,127.0.0.1:%d",
+                   proxy_url(between) + strlen("redis://"), cluster.nodes[0].port);
+    idem_store *own = open_url(url, "connect_timeout=500ms&timeout=5s");
+    ck_assert_int_ge(proxy_hits(between), 1);
+    idem_close(own);
+    proxy_stop(between);
+}
+END_TEST
+
 START_TEST(a_node_that_sends_a_key_to_itself_for_ever_is_told_by_the_deadline)
 {
     char map[400];
@@ -317,6 +333,7 @@ int main(void)
     ADD_HERE(suite, any_host_of_the_list_gives_the_map, 1);
     ADD_HERE(suite, a_node_that_does_not_know_its_name_is_where_it_was_asked,
              sizeof host_forms / sizeof *host_forms);
+    ADD_HERE(suite, a_node_that_gives_no_map_leaves_time_for_the_others, 1);
     ADD_HERE(suite, a_node_that_sends_a_key_to_itself_for_ever_is_told_by_the_deadline, 1);
     ADD_HERE(suite, a_master_that_goes_while_it_is_listed_is_listed_by_its_heir, 1);
     ADD_HERE(suite, a_listing_that_lacks_a_master_says_so, 1);
