@@ -459,8 +459,9 @@ static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
     uint64_t limit_ms;
     int rc = idem__redis_link(self, deadline_ms, &limit_ms, fault);
     if (rc == IDEM_OK) {
+        uint64_t before = self->wire.progress;
         rc = idem__redis_greet(self, limit_ms, fault);
-        if (rc)
+        if (rc && self->wire.progress == before)
             idem__redis_suspect_tls(self, limit_ms, fault);
     }
     if (rc && self->sentinel)
