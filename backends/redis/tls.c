@@ -226,6 +226,33 @@ static void set_manners(SSL_CTX *context)
     SSL_CTX_sess_set_new_cb(context, keep_session);
 }
 
+/* Names of files that this process has read, as hashes: what is wrong with them later may be that
+   they are being renewed, and passes. One that was pushed out by another's is told at once. */
+static _Atomic uint64_t read_before[64];
+
+static uint64_t hash_of(const char *const paths[FILES])
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < FILES; i++) {
+        for (const char *at = paths[i] ? paths[i] : ""; *at; at++)
+            hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+        hash = (hash ^ '\n') * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static bool were_read(const char *const paths[FILES])
+{
+    uint64_t hash = hash_of(paths);
+    return atomic_load(&read_before[hash % 64]) == hash;
+}
+
+static void note_read(const char *const paths[FILES])
+{
+    uint64_t hash = hash_of(paths);
+    atomic_store(&read_before[hash % 64], hash);
+}
+
 static int load_certificates(secure *tls, idem__redis_fault *fault)
 {
     const char *const paths[FILES] = {tls->options.ca, tls->options.cert, tls->options.key};
@@ -245,6 +272,10 @@ static int load_certificates(secure *tls, idem__redis_fault *fault)
     }
     set_manners(context);
     int rc = load_files(tls, context, fault);
+    if (rc)
+        fault->permanent = fault->permanent && !were_read(paths);
+    else
+        note_read(paths);
     if (rc)
         SSL_CTX_free(context);
     else
