@@ -15,8 +15,7 @@ static void tell_repeat(idem_store *store, const idem_error *why)
 {
     idem_event event = {.kind = IDEM_EVENT_RETRY, .code = why->code, .message = why->message};
     idem__stats_repeat(store, NULL, why->code);
-    if (store->on_event)
-        store->on_event(store->event_user, &event);
+    idem__stats_tell(store, NULL, event);
 }
 
 static bool is_transient(int rc)

@@ -122,7 +122,8 @@ void idem__call_send(idem_store *store, idem__call *const *calls, size_t count)
 static void tell_retry(idem_store *store, const idem__call *call)
 {
     idem__stats_repeat(store, call, call->op.error.code);
-    idem__stats_tell(store, NULL,
+    const idem__call *noted = call->events && call->events->repeats ? call : NULL;
+    idem__stats_tell(store, noted,
                      (idem_event){.kind = IDEM_EVENT_RETRY,
                                   .code = call->op.error.code,
                                   .key = idem__stats_key(store, call),
@@ -144,11 +145,11 @@ void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 /* ------------------------------------------------------------------------------------ one step */
 
 /* A begin that waits is done as far as the protocol knows: it asks anew, with a time of its own. */
-static void start_look(idem__call *call)
+static void start_look(const idem_store *store, idem__call *call)
 {
     uint64_t wait_until_ms = call->wait_until_ms;
     idem__protocol_clear(call);
-    call->read_first = true; /* by now it is known that something is there */
+    call->read_first = store->read_first; /* by now it is known that something is there */
     idem__call_set_time(call, idem_monotonic_ms(), call->timeout_ms);
     if (call->deadline_ms > wait_until_ms + call->timeout_ms)
         call->deadline_ms = wait_until_ms + call->timeout_ms;
@@ -221,8 +222,8 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crow
     }
     uint64_t now = idem_monotonic_ms();
     idem__watch_answer answer = now >= call->wait_until_ms ? IDEM__WATCH_LOOK
-                                : crowded                  ? IDEM__WATCH_CROWDED
-                                          : idem__watch_ask(store, call, now);
+                                : crowded                  ? IDEM__WATCH_SEEN
+                                                           : idem__watch_ask(store, call, now);
     if (answer == IDEM__WATCH_CROWDED)
         call->wait_pause_ms = idem__watch_pause_limit_ms(store);
     if (answer != IDEM__WATCH_LOOK) {
@@ -235,14 +236,14 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crow
         idem__watch_leave(store, call);
         return IDEM__CALL_DONE;
     }
-    start_look(call);
+    start_look(store, call);
     return IDEM__CALL_SEND;
 }
 
 void idem__call_end(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(call);
+        start_look(store, call);
     idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE, "%s", why);
     idem__protocol_give_up(call);
     idem__watch_leave(store, call);
@@ -251,7 +252,7 @@ void idem__call_end(idem_store *store, idem__call *call, const char *why)
 void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(call);
+        start_look(store, call);
     call->op.error.code = IDEM_OK;
     idem__call_end(store, call, why);
 }

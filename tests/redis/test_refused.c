@@ -140,13 +140,21 @@ START_TEST(each_of_a_batch_is_told_its_own)
     idem_request requests[5];
     idem_outcome outcomes[5];
     idem_error errors[5];
+    uint64_t timeout_ms = 500;
+    int rc;
     ways[_i].make();
-    for (size_t i = 0; i < 5; i++) {
-        idem_request_init(&requests[i]);
-        requests[i].key = idem_str(keys[i]);
-        requests[i].timeout_ms = 1000;
-    }
-    ck_assert_int_eq(idem_begin_many(store, requests, 5, outcomes, errors, &err), ways[_i].code);
+    do { /* with more time if there was too little of it for the last answer */
+        timeout_ms *= 2;
+        for (size_t i = 0; i < 5; i++) {
+            idem_request_init(&requests[i]);
+            requests[i].key = idem_str(keys[i]);
+            requests[i].timeout_ms = timeout_ms;
+        }
+        rc = idem_begin_many(store, requests, 5, outcomes, errors, &err);
+        for (size_t i = 0; rc == IDEM_ERR_UNCERTAIN && i < 5; i++)
+            idem_outcome_clear(&outcomes[i]);
+    } while (rc == IDEM_ERR_UNCERTAIN && timeout_ms < 20000);
+    ck_assert_int_eq(rc, ways[_i].code);
     for (size_t i = 0; i < 5; i++) {
         ck_assert_int_eq(errors[i].code, kinds[i] ? IDEM_OK : ways[_i].code);
         ck_assert_int_eq((int)outcomes[i].kind, kinds[i]);

@@ -7,7 +7,7 @@
 #include "store.h"
 
 #define LONG_MS UINT64_C(30000)
-#define TRIES   8u
+#define TRIES   64u
 
 static idem_store *store;
 static int codes[TRIES]; /* of the tries, in turn; then IDEM_OK */
