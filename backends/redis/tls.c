@@ -367,13 +367,22 @@ static int refuse_certificate(const secure *tls, long verdict, idem__redis_fault
     }
 }
 
-/* An alert of the server's, other than that something has gone wrong in it, will come again. */
+/* An alert of the server's will come again, unless it says that something has gone wrong in it, or
+   that what it was sent has been spoilt on the way. */
 static bool is_lasting(unsigned long reason)
 {
     int number = ERR_GET_REASON(reason);
-    return (number > SSL_AD_REASON_OFFSET &&
-            number != SSL_AD_REASON_OFFSET + SSL_AD_INTERNAL_ERROR) ||
-           number == SSL_R_UNSUPPORTED_PROTOCOL || number == SSL_R_NO_PROTOCOLS_AVAILABLE;
+    switch (number - SSL_AD_REASON_OFFSET) {
+    case SSL_AD_INTERNAL_ERROR:
+    case SSL_AD_BAD_RECORD_MAC:
+    case SSL_AD_RECORD_OVERFLOW:
+    case SSL_AD_DECODE_ERROR:
+    case SSL_AD_DECRYPT_ERROR:
+        return false;
+    default:
+        return number > SSL_AD_REASON_OFFSET || number == SSL_R_UNSUPPORTED_PROTOCOL ||
+               number == SSL_R_NO_PROTOCOLS_AVAILABLE;
+    }
 }
 
 /* The server's alerts, told by reasons of OpenSSL's. */
