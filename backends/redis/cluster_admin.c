@@ -249,6 +249,17 @@ static int examine(examination *at, idem__redis_cluster *self, idem__redis_node 
     return rc;
 }
 
+/* Each master that is left, and the replicas together, may take a share of the time: one that is
+   silent leaves theirs to the others. */
+static uint64_t share_of(const idem__redis_node *from, uint64_t deadline_ms)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    uint64_t left = 1;
+    for (const idem__redis_node *at = from; at; at = at->next)
+        left += at->named;
+    return now_ms < deadline_ms ? now_ms + (deadline_ms - now_ms) / left : now_ms;
+}
+
 /* A master that can't be reached is a finding: the others are looked at all the same. */
 static void tell_failed(const examination *at, const idem__redis_fault *fault)
 {
@@ -270,7 +281,7 @@ int idem__redis_cluster_check(idem_backend *backend, idem_finding_fn emit, void 
     judge_masters(&at);
     for (idem__redis_node *node = self->nodes; node; node = node->next) {
         idem__redis_fault own = {0};
-        if (node->named && examine(&at, self, node, deadline_ms, &own))
+        if (node->named && examine(&at, self, node, share_of(node, deadline_ms), &own))
             tell_failed(&at, &own);
     }
     idem__redis_check_cluster(self, deadline_ms, emit, emit_user);
