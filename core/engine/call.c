@@ -17,6 +17,7 @@
 /* A call with less time left than this is not repeated. The same goes for less than a quarter of
    its timeout. The known error says more than a try that is cut off. */
 #define TOO_LATE_MS  20u
+#define WOKEN_LATE   4u   /* with so small a part of that left, not even one that was to be */
 #define SEEN_MS      3u   /* a look that another caller made is not asked about at once again */
 #define SILENCE_PART 3u   /* of a timeout, */
 #define SILENCE_MS   750u /* but so long at least */
@@ -24,6 +25,11 @@
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms)
 {
     return timeout_ms / 4 < TOO_LATE_MS ? timeout_ms / 4 + 1 : TOO_LATE_MS;
+}
+
+bool idem__call_woke_late(uint64_t too_late_ms, uint64_t now, uint64_t deadline_ms)
+{
+    return now + too_late_ms / WOKEN_LATE > deadline_ms;
 }
 
 uint64_t idem__call_silence_ms(uint64_t timeout_ms)
@@ -216,11 +222,16 @@ idem__call_next idem__call_step(idem_store *store, idem__call *call)
 
 idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crowded)
 {
+    uint64_t now = idem_monotonic_ms();
+    if (!call->waits && idem__call_woke_late(call->too_late_ms, now, call->deadline_ms)) {
+        idem__protocol_give_up(call);
+        idem__watch_leave(store, call);
+        return IDEM__CALL_DONE;
+    }
     if (!call->waits) {
         idem__protocol_again(call);
         return IDEM__CALL_SEND;
     }
-    uint64_t now = idem_monotonic_ms();
     idem__watch_answer answer = now >= call->wait_until_ms ? IDEM__WATCH_LOOK
                                 : crowded                  ? IDEM__WATCH_SEEN
                                                            : idem__watch_ask(store, call, now);
