@@ -11,7 +11,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* More of a thread's own than the stacks of the library's threads have room for: all is as usual. */
+/* More of a thread's own than the stacks of the library's threads have room for: all is as
+   usual. */
 static _Thread_local char large[600 * 1024];
 
 static cluster_set cluster;
@@ -175,7 +176,7 @@ START_TEST(a_node_that_sends_a_key_to_itself_for_ever_is_told_by_the_deadline)
 }
 END_TEST
 
-/* ------------------------------------------------------------- masters that go while it is listed */
+/* -------------------------------------------------------- masters that go while it is listed */
 
 #define LISTED 400 /* some pages */
 
@@ -268,7 +269,7 @@ START_TEST(a_listing_that_lacks_a_master_says_so)
 }
 END_TEST
 
-/* ------------------------------------------------------------------- a connection that is silent */
+/* -------------------------------------------------------------- a connection that is silent */
 
 static atomic_bool over;
 

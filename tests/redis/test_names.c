@@ -35,7 +35,8 @@ int __real_getaddrinfo(const char *host, const char *service, const struct addri
 int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
                        struct addrinfo **list);
 
-/* More of a thread's own than the stacks of the library's threads have room for: all is as usual. */
+/* More of a thread's own than the stacks of the library's threads have room for: all is as
+   usual. */
 static _Thread_local char large[600 * 1024];
 
 static server own;
