@@ -33,7 +33,7 @@ static bool settles(const idem__redis *self, const idem__redis_request *at,
                     const idem_record *found)
 {
     const idem_op *op = at->op;
-    if (idem__redis_replicas_wanted(self) && op->record &&
+    if (idem__redis_replicas_wanted(self) && op->kind != IDEM_OP_REMOVE &&
         memcmp(found->token, op->record->token, IDEM_TOKEN_SIZE) == 0)
         return false; /* nothing can be written for the replicas to have */
     if (op->kind == IDEM_OP_INSERT)
