@@ -225,7 +225,7 @@ int idem__postgres_wire_send(idem__postgres *self, idem__postgres_sql which,
         bytes += (size_t)params->lengths[i];
     if (rc || bytes < LARGE_BYTES)
         return rc;
-    if (deadline_ms < UINT64_MAX)
+    if (self->traffic.waits || self->pipe == &self->own)
         return push(self, deadline_ms, fault);
     return self->pq->PQflush(self->conn) < 0 ? lost(self, fault) : IDEM_OK;
 }
