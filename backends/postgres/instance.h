@@ -89,7 +89,6 @@ typedef struct idem__postgres {
     char name[IDEM__POSTGRES_NAME_SIZE]; /**< the server in messages */
     char
         table[IDEM__POSTGRES_TABLE_SIZE]; /**< quoted, for SQL; with its schema once it was found */
-    char server_id[24];                   /**< which cluster this is; empty: not known */
     bool resolved;                        /**< `table` has its schema */
     uint64_t heard_ms;                    /**< when the server has answered last */
     unsigned version;                     /**< of the server, as in 150004 */

@@ -177,7 +177,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     [IDEM__POSTGRES_LOOK] =
         {"SELECT pg_backend_pid(), current_setting('server_version_num'),"
          " (SELECT system_identifier FROM pg_control_system()),"
-         " n.nspname, c.relname, c.relkind,"
+         " n.nspname, c.relname, c.oid, c.relkind,"
          " has_table_privilege(c.oid, 'SELECT'),"
          " has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')"
          " AND has_table_privilege(c.oid, 'DELETE'),"
