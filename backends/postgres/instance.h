@@ -79,10 +79,12 @@ typedef struct idem__postgres {
     bool joined;          /**< conn is the caller's */
     bool nested;          /**< joined: the batch is carried out inside the caller's transaction */
     bool was_nonblocking; /**< joined: how the caller had set it */
-    bool pooled;          /**< a pooler is in between: nothing may be left in the session */
-    bool hidden_pooler;   /**< one was found out by what it did to prepared statements */
-    bool unnamed;         /**< statements are sent by their texts */
-    bool may_read;        /**< this role's rights on the table */
+    bool overhears;       /**< joined: warnings are seen on their way to the caller */
+    PQnoticeReceiver libpqs_receiver; /**< joined: what libpq has where nothing else was set */
+    bool pooled;        /**< a pooler is in between: nothing may be left in the session */
+    bool hidden_pooler; /**< one was found out by what it did to prepared statements */
+    bool unnamed;       /**< statements are sent by their texts */
+    bool may_read;      /**< this role's rights on the table */
     bool may_write;
     bool broken; /**< the connection is to be closed when the call is done */
     bool late;   /**< it was broken because answers did not come in time */

@@ -19,6 +19,7 @@
 #include "schema.h"
 #include "ops.h"
 #include "target.h"
+#include "wire.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -72,6 +73,29 @@ uint64_t idem__postgres_join_deadline(uint64_t deadline_ms)
     return deadline_ms > least_ms ? deadline_ms : least_ms;
 }
 
+/* A commit of ours may come with a warning: see wire.c. The caller is told of it all the same. */
+static void overhear(void *user, const PGresult *result)
+{
+    idem__postgres *self = user;
+    idem__postgres_wire_notice(self, result);
+    self->libpqs_receiver(NULL, result);
+}
+
+/* libpq does not tell what a receiver was to be called with, so one of the caller's could not be
+   put back: only libpq's own is stood in for, which hands on to the caller's notice processor. It
+   is found out from a connection that leads nowhere. */
+static int find_receiver(idem__postgres *self, idem__postgres_fault *fault)
+{
+    static const char *const names[] = {"idem", NULL};
+    static const char *const values[] = {"no option", NULL};
+    PGconn *nowhere = self->pq->PQconnectStartParams(names, values, 0);
+    if (!nowhere)
+        return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    self->libpqs_receiver = self->pq->PQsetNoticeReceiver(nowhere, NULL, NULL);
+    self->pq->PQfinish(nowhere);
+    return IDEM_OK;
+}
+
 int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
 {
     const idem__pq *pq = self->pq;
@@ -83,8 +107,12 @@ int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
     self->pipe = self->oldest = &self->own;
     self->nested = pq->PQtransactionStatus(self->conn) == PQTRANS_INTRANS;
     self->was_nonblocking = pq->PQisnonblocking(self->conn) != 0;
-    if (pq->PQsetnonblocking(self->conn, 1) == 0)
+    if (pq->PQsetnonblocking(self->conn, 1) == 0) {
+        self->overhears = pq->PQsetNoticeReceiver(self->conn, NULL, NULL) == self->libpqs_receiver;
+        if (self->overhears)
+            (void)pq->PQsetNoticeReceiver(self->conn, overhear, self);
         return IDEM_OK;
+    }
     return idem__postgres_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                     "your connection is lost: connect again");
 }
@@ -105,6 +133,8 @@ void idem__postgres_join_leave(idem__postgres *self)
 {
     if (self->broken || !self->pq->PQexitPipelineMode(self->conn))
         cut(self);
+    if (self->overhears)
+        (void)self->pq->PQsetNoticeReceiver(self->conn, self->libpqs_receiver, NULL);
     if (!self->was_nonblocking)
         (void)self->pq->PQsetnonblocking(self->conn, 0);
     self->nested = false;
@@ -147,6 +177,8 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     self->unnamed = true;
     memcpy(self->name, "PostgreSQL", sizeof "PostgreSQL");
     int rc = idem__pq_load(&self->pq, &fault.error);
+    if (rc == IDEM_OK)
+        rc = find_receiver(self, &fault);
     if (rc == IDEM_OK)
         rc = prepare_table(self, config, &fault);
     if (rc) {
