@@ -56,6 +56,7 @@ static int load(idem_error *error)
                               "the library %s is older than PostgreSQL 14's: install a newer one",
                               LIBRARY);
     }
+    (void)find(library, "SSL_pending", &found.ssl_pending, sizeof found.ssl_pending);
     functions = found; /* it stays loaded: threads may be in it at any time */
     atomic_store_explicit(&loaded, true, memory_order_release);
     return IDEM_OK;

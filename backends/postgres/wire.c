@@ -26,7 +26,6 @@
 enum { EXPECT_STATEMENT = 1, EXPECT_END, EXPECT_PREPARE }; /* the last plus the statement */
 
 #define LARGE_BYTES 65536u
-#define TLS_READS   4u    /* a record has up to 16 KiB, the room is 8 KiB at least */
 #define PEEK_US     1000u /* how finely the progress of a result is told */
 
 static const char *field(const idem__postgres *self, const PGresult *result, int which)
@@ -157,7 +156,7 @@ static int push(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault
             return IDEM_OK;
         if (!idem__postgres_wire_wait(pq->PQsocket(self->conn), POLLIN | POLLOUT, deadline_ms))
             return too_late(self, fault);
-        if (pq->PQconsumeInput(self->conn) == 0)
+        if (!idem__postgres_wire_read(self))
             return lost(self, fault);
     }
 }
@@ -286,17 +285,20 @@ static void note_progress(idem__postgres *self)
 
 /* Over TLS a part of what was read may be left in OpenSSL, where no poll() sees it: libpq reads as
    much as its buffer has room for, and a record of TLS may be larger. */
-bool idem__postgres_wire_read(idem__postgres *self)
+static bool has_more(const idem__postgres *self)
 {
     const idem__pq *pq = self->pq;
-    bool tls = pq->PQsslInUse(self->conn) != 0;
+    const void *ssl = pq->PQsslInUse(self->conn) ? pq->PQsslStruct(self->conn, "OpenSSL") : NULL;
+    return ssl && pq->ssl_pending && pq->ssl_pending(ssl) > 0;
+}
+
+bool idem__postgres_wire_read(idem__postgres *self)
+{
     note_progress(self);
-    for (unsigned reads = 0; reads < TLS_READS; reads++) {
-        if (pq->PQconsumeInput(self->conn) == 0)
+    do {
+        if (self->pq->PQconsumeInput(self->conn) == 0)
             return false;
-        if (!tls || !pq->PQisBusy(self->conn))
-            break;
-    }
+    } while (has_more(self));
     return true;
 }
 
