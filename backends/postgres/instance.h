@@ -75,7 +75,7 @@ typedef struct idem__postgres {
     PGconn *conn;         /**< NULL: closed; the next call opens it again */
     uint64_t progress;    /**< how often something has come */
     uint32_t peeked_us;   /**< when that was looked for last */
-    bool no_memory;       /**< an op has failed for want of it, whatever it was told */
+    bool no_memory;       /**< something has failed for want of it, whatever was told */
     bool joined;          /**< conn is the caller's */
     bool nested;          /**< joined: the batch is carried out inside the caller's transaction */
     bool was_nonblocking; /**< joined: how the caller had set it */

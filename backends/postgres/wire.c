@@ -70,6 +70,7 @@ bool idem__postgres_wire_wait(int fd, short events, uint64_t deadline_ms)
 static int no_memory(idem__postgres *self, idem__postgres_fault *fault)
 {
     self->broken = true; /* the pipeline is not whole */
+    self->no_memory = true;
     return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
 }
 
@@ -257,7 +258,8 @@ static void keep(idem__postgres *self, idem__postgres_pipeline *pipe, PGresult *
     pipe->results[pipe->results_count++] = result;
     pipe->ended = status == PGRES_PIPELINE_SYNC;
     pipe->between = !pipe->ended;
-    pipe->refused = pipe->refused || status == PGRES_FATAL_ERROR;
+    if (status == PGRES_FATAL_ERROR && *field(self, result, PG_DIAG_SQLSTATE))
+        pipe->refused = true; /* by the server, not by libpq */
 }
 
 void idem__postgres_wire_collect(idem__postgres *self, idem__postgres_pipeline *pipe, bool over)
