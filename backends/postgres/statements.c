@@ -123,8 +123,8 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          true,
          false,
          {BYTEA, INT8, INT8}},
-    /* A page ends with the row that reaches the limit in bytes. A time that has no distance from now
-       spoils its own row, not the page. */
+    /* A page ends with the row that reaches the limit in bytes. A time that has no distance from
+       now spoils its own row, not the page. */
     [IDEM__POSTGRES_SCAN] =
         {"SELECT version, CASE WHEN isfinite(written) THEN clock_timestamp() - written END, record,"
          " key, expires <= clock_timestamp() FROM (SELECT *,"
