@@ -166,11 +166,8 @@ static int start(idem_store *store, const idem_config *config, idem_error *error
         destroy_pool(store);
         return rc;
     }
-    if (!is_lazy(store))
-        rc = idem__repeat(store, &first, deadline_ms, error);
-    if (rc)
-        stop(store);
-    return rc;
+    store->listed = true;
+    return is_lazy(store) ? IDEM_OK : idem__repeat(store, &first, deadline_ms, error);
 }
 
 static int prepare(idem_store *store, idem_config *config, idem_error *error)
@@ -195,6 +192,24 @@ static void destroy(idem_store *store)
     free(store->own);
     if (store != &first_store)
         free(store);
+    idem__cancel_restore(cancel_state);
+}
+
+/* Opening has failed, and fork() does not know the store any more. */
+static void end(idem_store *store)
+{
+    idem__keepalive_stop(&store->keeper);
+    destroy_pool(store);
+    destroy(store);
+}
+
+static void give_up(idem_store *store)
+{
+    int cancel_state = idem__cancel_hold();
+    if (!store->listed)
+        destroy(store);
+    else if (idem__fork_give_up(store, end))
+        end(store);
     idem__cancel_restore(cancel_state);
 }
 
@@ -272,7 +287,7 @@ int idem_open_with(const char *url, const idem_options *options, idem_store **st
         rc = open_store(made, options, NULL, error);
     }
     if (rc)
-        destroy(made);
+        give_up(made);
     else
         *store = made;
     return rc;
@@ -304,7 +319,7 @@ int idem_open_backend(const idem_backend_ops *ops, void *context, const char *op
     if (rc == IDEM_OK)
         rc = open_store(made, NULL, context, error);
     if (rc)
-        destroy(made);
+        give_up(made);
     else
         *store = made;
     return rc;

@@ -14,8 +14,8 @@
 #include "inside.h"
 #include "loop.h"
 
-#define WRITES 0u
-#define READS  1u
+#define WRITES       0u
+#define READS        1u
 #define LOOKS_BESIDE 32u /* of a batch that has others in it */
 #define LOOKS_QUEUED 64u /* with so many to be sent, others are put off */
 /* In a batch, times differ by this factor at most: it ends by the earliest deadline. */
@@ -154,8 +154,8 @@ static void expire(idem_async *async, idem__flight *flight)
 
 static void resume(idem_async *async, idem__flight *flight)
 {
-    bool crowded = way_of(async, flight)->looks.count >= LOOKS_QUEUED;
-    idem__call_next next = idem__call_resume(async->store, flight->call, crowded);
+    size_t looks = async->ways[WRITES].looks.count + async->ways[READS].looks.count;
+    idem__call_next next = idem__call_resume(async->store, flight->call, looks >= LOOKS_QUEUED);
     flight->state = state_after(async->store, flight, next);
     idem__queue_put(async, flight);
 }
@@ -183,10 +183,15 @@ bool idem__queue_see_to_time(idem_async *async, uint64_t now, size_t limit)
 static void free_orphans(idem_async *async)
 {
     idem__flights orphans;
+    idem__notes notes = {NULL, NULL};
+    idem__note *note;
     idem__inside_lock(&async->lock);
     orphans = async->orphans;
     memset(&async->orphans, 0, sizeof async->orphans);
+    idem__notes_move(&notes, &async->orphan_notes);
     idem__inside_unlock(&async->lock);
+    while ((note = idem__notes_take(&notes)) != NULL)
+        idem__note_free(note);
     while (orphans.first) {
         idem__flight *flight = orphans.first;
         idem__flights_remove(&orphans, flight);
@@ -209,6 +214,8 @@ static int accept_flight(idem_async *async, idem__flight *flight, idem_async_cal
         return idem_error_set(error, IDEM_ERR_NO_MEMORY,
                               "no thread could be started for submitted calls, for want of memory "
                               "or by a limit on threads; submit again later, or raise it");
+    if (async->loop.used && flight->call->events)
+        flight->call->events->repeats = &async->loop.repeats;
     flight->id = ++async->last_id;
     flight->state = IDEM__FLIGHT_QUEUED;
     idem__flight **bucket = bucket_of(async, flight->id);
@@ -335,6 +342,7 @@ void idem__queue_stop(idem_async *async)
     int cancel_state = idem__cancel_hold();
     if (async->loop.used)
         (void)idem__loop_drain(async, UINT64_MAX);
+    idem__loop_tell(async);
     idem__inside_lock(&async->lock);
     while (async->sending > 0)
         (void)pthread_cond_wait(&async->rested, &async->lock);
@@ -429,6 +437,7 @@ static void become_child(idem_async *async)
     }
     memset(&async->timers, 0, sizeof async->timers);
     memset(&async->done, 0, sizeof async->done);
+    idem__notes_move(&async->orphan_notes, &async->loop.repeats);
     memset(async->buckets, 0, sizeof async->buckets);
     atomic_store(&async->pending, 0);
     async->watched = false;

@@ -8,6 +8,7 @@
 #define IDEM_CORE_ASYNC_QUEUE_H
 
 #include "flight.h"
+#include "notes.h"
 #include "notifier.h"
 #include "store.h"
 
@@ -46,10 +47,11 @@ typedef struct {
     uint64_t armed_ms; /* when it fires; UINT64_MAX: not */
     int watched;       /* the socket in the set; -1: none */
     bool watched_write;
-    bool blocked;       /* what is ready can't be sent for now */
-    bool more;          /* more was received than one turn takes in */
-    bool due_left;      /* likewise of what was due */
-    idem__flights late; /* given up at their deadlines */
+    bool blocked;        /* what is ready can't be sent for now */
+    bool more;           /* more was received than one turn takes in */
+    bool due_left;       /* likewise of what was due */
+    idem__flights late;  /* given up at their deadlines */
+    idem__notes repeats; /* the hook is to be told of them, once `io` is open */
 
     /* the thread that connects; guarded by the queue's lock */
     bool connecting;
@@ -73,7 +75,8 @@ struct idem_async {
     size_t workers;                   /* 0: the thread that dispatches carries the calls out */
     idem__timers timers;              /* of all that are not done */
     idem__flights done;
-    idem__flights orphans; /* in the child of a fork(): the parent's, to be freed */
+    idem__flights orphans;    /* in the child of a fork(): the parent's, to be freed */
+    idem__notes orphan_notes; /* likewise */
     idem__flight *buckets[IDEM__QUEUE_BUCKETS]; /* by id: all that are not done */
     idem_async_call last_id;
     size_t sending;        /* threads that have flights in hand */

@@ -213,10 +213,41 @@ static int register_handlers(void)
     return failed;
 }
 
+static void unlink_store(const idem_store *store)
+{
+    idem_store **at = &stores;
+    while (*at && *at != store)
+        at = &(*at)->next;
+    if (*at)
+        *at = store->next;
+}
+
+/* @return NULL: none was given up, or the list can't be changed now */
+static idem_store *take_given_up(void)
+{
+    idem__inside_lock(&list_lock);
+    idem_store *found = forking ? NULL : stores;
+    while (found && !found->end)
+        found = found->next;
+    if (found)
+        unlink_store(found);
+    idem__inside_unlock(&list_lock);
+    return found;
+}
+
+/* Not in the handlers: they free nothing. */
+static void end_given_up(void)
+{
+    idem_store *store;
+    while ((store = take_given_up()) != NULL)
+        store->end(store);
+}
+
 int idem__fork_add(idem_store *store, uint64_t deadline_ms, idem_error *error)
 {
     if (register_handlers())
         return idem__error_no_memory(error);
+    end_given_up();
     if (!lock_list(deadline_ms))
         return refuse(error);
     store->next = stores;
@@ -228,12 +259,21 @@ int idem__fork_add(idem_store *store, uint64_t deadline_ms, idem_error *error)
 void idem__fork_remove(idem_store *store)
 {
     (void)lock_list(UINT64_MAX);
-    idem_store **at = &stores;
-    while (*at && *at != store)
-        at = &(*at)->next;
-    if (*at)
-        *at = store->next;
+    unlink_store(store);
     idem__inside_unlock(&list_lock);
+    end_given_up();
+}
+
+bool idem__fork_give_up(idem_store *store, void (*end)(idem_store *store))
+{
+    idem__inside_lock(&list_lock);
+    bool mine = !forking;
+    if (mine)
+        unlink_store(store);
+    else
+        store->end = end;
+    idem__inside_unlock(&list_lock);
+    return mine;
 }
 
 int idem__fork_add_async(idem_async *async, uint64_t deadline_ms, idem_error *error)

@@ -126,13 +126,8 @@ static void forget_all(idem__keeper *keeper)
 {
     idem__timer *timer;
     while ((timer = idem__timers_take_due(&keeper->timers, UINT64_MAX)) != NULL) {
-        idem_claim *claim = claim_of(timer);
         keeper->count--;
-        claim->keeper = NULL;
-        if (!claim->renewing)
-            continue;
-        claim->renewing = false; /* what the thread held is gone with it */
-        (void)atomic_fetch_sub(&claim->refs, 1);
+        claim_of(timer)->keeper = NULL;
     }
 }
 
@@ -142,14 +137,6 @@ size_t idem__keepalive_count(const idem__keeper *keeper)
     size_t count = keeper->count;
     idem__keepalive_unlock();
     return count;
-}
-
-void idem__keepalive_child(idem__keeper *keeper)
-{
-    forget_all(keeper);
-    keeper->running = false;
-    keeper->wakes_ms = 0;
-    (void)idem__clock_cond_init(&keeper->changed);
 }
 
 /* ---------------------------------------------------------------------------------- renewing */
@@ -169,11 +156,37 @@ struct idem__renewal {
 
 typedef struct idem__renewal renewal;
 
+/* The thread is not there. What it held is given back later: nothing is freed here, since another
+   thread may have had the allocator in hand. */
+void idem__keepalive_child(idem__keeper *keeper)
+{
+    forget_all(keeper);
+    for (size_t i = keeper->finished; i < keeper->taken; i++)
+        keeper->batch[i].claim->renewing = false;
+    keeper->running = false;
+    keeper->wakes_ms = 0;
+    (void)idem__clock_cond_init(&keeper->changed);
+}
+
+static void give_back(renewal *one)
+{
+    idem__claim_release_bytes(one->bytes);
+    idem__claim_drop(one->claim);
+}
+
+/* Lock held. */
+static void give_all_back(idem__keeper *keeper)
+{
+    while (keeper->finished < keeper->taken)
+        give_back(&keeper->batch[keeper->finished++]);
+}
+
 /* Takes the next claim that is due at `until_ms`. Should the answer not come, it is due again an
    interval later. @return false: none is */
-static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms, renewal *one)
+static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms)
 {
     idem__keepalive_lock();
+    renewal *one = &keeper->batch[keeper->taken];
     idem__timer *timer = idem__timers_take_due(&keeper->timers, until_ms);
     if (timer) {
         idem_claim *claim = claim_of(timer);
@@ -188,6 +201,7 @@ static bool take_due(idem__keeper *keeper, uint64_t now, uint64_t until_ms, rene
         claim->renewing = true;
         (void)atomic_fetch_add(&claim->refs, 1);
         idem__timers_set(&keeper->timers, timer, again_ms > until_ms ? again_ms : until_ms + 1);
+        keeper->taken++;
     }
     idem__keepalive_unlock();
     return timer != NULL;
@@ -197,7 +211,10 @@ static size_t take_batch(idem__keeper *keeper, uint64_t now)
 {
     uint64_t until_ms = now;
     size_t count = 0;
-    while (count < IDEM_BATCH_MAX && take_due(keeper, now, until_ms, &keeper->batch[count])) {
+    idem__keepalive_lock();
+    keeper->taken = keeper->finished = 0;
+    idem__keepalive_unlock();
+    while (count < IDEM_BATCH_MAX && take_due(keeper, now, until_ms)) {
         if (count++ == 0)
             until_ms += interval_ms(keeper->batch[0].held.lease_ms) / ALONG;
     }
@@ -367,8 +384,10 @@ static void finish(idem__keeper *keeper, renewal *done)
     if (renewed)
         idem__claim_news_clear(&done->news);
     idem__protocol_clear(&done->call);
-    idem__claim_release_bytes(done->bytes);
-    idem__claim_drop(done->claim);
+    idem__keepalive_lock();
+    keeper->finished++;
+    give_back(done);
+    idem__keepalive_unlock();
 }
 
 /* Renews a batch of what is due. The lock is open. */
@@ -431,6 +450,7 @@ static int start(idem__keeper *keeper)
         keeper->batch = malloc(IDEM_BATCH_MAX * sizeof *keeper->batch);
     if (!keeper->batch)
         return -1;
+    give_all_back(keeper);
     int failed = idem__thread_start(&keeper->thread, keep, keeper);
     keeper->running = !failed;
     return failed;
@@ -461,6 +481,7 @@ void idem__keepalive_stop(idem__keeper *keeper)
         (void)pthread_join(keeper->thread, NULL);
     idem__keepalive_lock();
     forget_all(keeper);
+    give_all_back(keeper);
     idem__keepalive_unlock();
     free(keeper->batch);
     (void)pthread_cond_destroy(&keeper->changed);

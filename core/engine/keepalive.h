@@ -19,6 +19,8 @@ struct idem__keeper {
     uint64_t wakes_ms;           /* the thread sleeps until then; 0: it does not sleep */
     uint32_t spread;             /* where in its part of the interval the next renewal is put */
     struct idem__renewal *batch; /* the thread's */
+    size_t taken;                /* of the batch, so many hold references, */
+    size_t finished;             /* less those that have given them back, in order */
 };
 
 /** Makes a keeper without a thread. @return IDEM_ERR_INTERNAL */

@@ -87,8 +87,7 @@ static bool run_batch(idem__connection *connection, const batch *taken)
     int rc = IDEM_OK;
     if (!connection->backend)
         rc = idem__pool_open_connection(connection, taken->deadline_ms, &error);
-    if ((rc & ~IDEM_PERMANENT) == IDEM_ERR_UNSUPPORTED &&
-        connection->config.role == IDEM_ROLE_READER)
+    if (idem__pool_is_refusal(connection, rc))
         return false;
     if (rc == IDEM_OK) {
         IDEM__PROBE2(trip_start, connection->backend, taken->count);

@@ -26,7 +26,7 @@
 #define ROOM          64u  /* for what one `receive` gives back */
 #define TURN_ROOMS    4u   /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
-#define LOOKS_MAX     64u /* in flight: what is new is answered behind them */
+#define LOOKS_MAX     256u /* in flight: what is new is answered behind them */
 #define DUE_IN_A_TURN 256u
 /* While others wait to be sent, or for their answers: so many more than there were answers. */
 #define DUE_BESIDE 4u
@@ -253,6 +253,24 @@ static void see_to_time(idem_async *async)
 
 /* ---------------------------------------------------------------------------------------- turns */
 
+static idem__note *take_note(idem_async *async)
+{
+    idem__inside_lock(&async->loop.io);
+    idem__note *note = idem__notes_take(&async->loop.repeats);
+    idem__inside_unlock(&async->loop.io);
+    return note;
+}
+
+/* One by one: the child of a fork() has none that its parent has left to tell. */
+void idem__loop_tell(idem_async *async)
+{
+    idem__note *note;
+    while (async->store->on_event && async->loop.used && (note = take_note(async)) != NULL) {
+        idem__stats_tell(async->store, NULL, *idem__note_event(note));
+        idem__note_free(note);
+    }
+}
+
 void idem__loop_turn(idem_async *async)
 {
     idem__loop *loop = &async->loop;
@@ -264,6 +282,7 @@ void idem__loop_turn(idem_async *async)
     if (!loop->blocked)
         send_ready(async);
     idem__inside_unlock(&loop->io);
+    idem__loop_tell(async);
 }
 
 void idem__loop_send(idem_async *async)
@@ -274,6 +293,7 @@ void idem__loop_send(idem_async *async)
         send_ready(async);
     idem__inside_unlock(&loop->io);
     idem__loop_arm(async);
+    idem__loop_tell(async);
 }
 
 bool idem__loop_has_work(idem_async *async)
@@ -400,6 +420,11 @@ void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now)
 }
 
 void idem__loop_arm(idem_async *async)
+{
+    (void)async;
+}
+
+void idem__loop_tell(idem_async *async)
 {
     (void)async;
 }

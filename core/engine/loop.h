@@ -24,6 +24,9 @@ bool idem__loop_drain(idem_async *async, uint64_t until_ms);
 /** A SENT flight's time has come. Lock and `io` held. */
 void idem__loop_expire(idem_async *async, idem__flight *flight, uint64_t now);
 
+/** Tells the hook of what was repeated. No lock is held. */
+void idem__loop_tell(idem_async *async);
+
 /** Points the descriptors at what is next. */
 void idem__loop_arm(idem_async *async);
 

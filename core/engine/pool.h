@@ -137,6 +137,14 @@ idem__connection *idem__pool_free_connection(idem__pool *pool);
 int idem__pool_open_connection(idem__connection *connection, uint64_t deadline_ms,
                                idem_error *error);
 
+/** True if what opening a connection answered is that there can be none for readers. No lock is
+ *  needed. */
+static inline bool idem__pool_is_refusal(const idem__connection *connection, int rc)
+{
+    return (rc & ~IDEM_PERMANENT) == IDEM_ERR_UNSUPPORTED && !connection->backend &&
+           connection->config.role == IDEM_ROLE_READER;
+}
+
 /** Gives a connection that this thread had back. */
 void idem__pool_release(idem__connection *connection);
 

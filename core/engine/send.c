@@ -211,18 +211,20 @@ static const idem__connection *another_one(const idem__connection *connection)
 }
 
 /* What kept the connection from being made fails all that wait for it; that this caller had no more
-   time, this caller alone; and nobody, if there is another connection. The lock is held before and
-   after. */
+   time, this caller alone; and nobody, if there is another connection. Where there can be none for
+   readers, all go to the writers instead. The lock is held before and after. */
 static void fail_waiting(idem__connection *connection, idem__waiter *leader, int rc,
                          const idem_error *why)
 {
     idem__pool *pool = connection->pool;
     idem__wait_queue done = {NULL, NULL, 0};
     uint64_t now = idem_monotonic_ms();
-    bool late = now + 1 >= leader->deadline_ms;
+    bool refused = idem__pool_is_refusal(connection, rc);
+    bool late = now + 1 >= leader->deadline_ms && !refused;
     connection->not_before_ms = now + REST_MS;
     if (!late && another_one(connection))
         return;
+    pool->refused = pool->refused || refused;
     for (idem__waiter *waiter = pool->queue.first, *next; waiter; waiter = next) {
         next = waiter->next;
         if (late && waiter != leader)
@@ -230,7 +232,9 @@ static void fail_waiting(idem__connection *connection, idem__waiter *leader, int
         idem__wait_queue_remove(&pool->queue, waiter);
         waiter->queued = false;
         waiter->done = true;
-        idem__pool_fail(waiter->ops, waiter->count, rc, why->message);
+        waiter->refused = refused;
+        if (!refused)
+            idem__pool_fail(waiter->ops, waiter->count, rc, why->message);
         idem__wait_queue_add(&done, waiter);
     }
     (void)pthread_mutex_unlock(&pool->lock);

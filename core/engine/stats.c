@@ -9,6 +9,7 @@
 
 #include "cancel.h"
 #include "clock.h"
+#include "notes.h"
 #include "store.h"
 
 #define NS_PER_US 1000u
@@ -86,6 +87,10 @@ void idem__stats_tell(const idem_store *store, const idem__call *call, idem_even
 {
     if (!store->on_event)
         return;
+    if (call && call->events && event.kind == IDEM_EVENT_RETRY) {
+        idem__notes_add(call->events->repeats, &event);
+        return;
+    }
     if (call && call->events) {
         call->events->list[call->events->count++] = event;
         return;

@@ -36,10 +36,12 @@ struct idem_store {
     bool timed;         /* calls are timed */
     bool observe_calls; /* IDEM_OBSERVE_CALLS */
     idem__keeper keeper;
-    idem__watch watch;         /* keys that callers wait for */
-    struct idem_async *asyncs; /* the queues on it; guarded as the list below */
-    idem_store *next;          /* in the list that fork() walks */
-    bool slow_to_rest;         /* during a fork(), guarded likewise */
+    idem__watch watch;              /* keys that callers wait for */
+    struct idem_async *asyncs;      /* the queues on it; guarded as the list below */
+    idem_store *next;               /* in the list that fork() walks */
+    bool slow_to_rest;              /* during a fork(), guarded likewise */
+    bool listed;                    /* the thread that opens it has put it there */
+    void (*end)(idem_store *store); /* its opening has failed; guarded as the list */
 };
 
 /** An id for a store, never given before: a store that is made where a closed one was is another

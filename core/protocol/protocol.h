@@ -44,6 +44,8 @@ typedef struct idem__call idem__call;
 typedef struct {
     idem_event list[2]; /**< IDEM_EVENT_REINSTATED, IDEM_EVENT_CALL */
     size_t count;
+    struct idem__notes *repeats; /**< where each IDEM_EVENT_RETRY is noted; NULL: it is told at
+                                      once */
 } idem__events;
 
 struct idem__call {

@@ -128,7 +128,48 @@ static int stand(idem_backend *backend, idem_op *const *ops, size_t count, uint6
     atomic_store(&stands, true);
     while (!atomic_load(&let_go) && idem_monotonic_ms() < deadline_ms)
         pause_ms(1);
+    atomic_store(&stands, false);
     return memory->submit(backend, ops, count, deadline_ms, error);
+}
+
+static atomic_bool refuses;
+static atomic_uint refusals;
+static atomic_uint disposals;
+
+/* A server that can't be reached, once a fork() waits for the other store. */
+static int open_refused(const idem_config *config, idem_backend **backend, idem_error *error)
+{
+    (void)config;
+    (void)backend;
+    (void)atomic_fetch_add(&refusals, 1);
+    while (!atomic_load(&refuses))
+        pause_ms(1);
+    return idem_error_set(error, IDEM_ERR_ARGUMENT, "no") | IDEM_PERMANENT;
+}
+
+static int prepare_refused(const idem_config *config, void **prepared, idem_error *error)
+{
+    (void)config;
+    (void)error;
+    *prepared = &refusals;
+    return IDEM_OK;
+}
+
+static void count_disposal(void *prepared)
+{
+    ck_assert_ptr_eq(prepared, &refusals);
+    (void)atomic_fetch_add(&disposals, 1);
+}
+
+static void *open_in_vain(void *user)
+{
+    idem_store *none = NULL;
+    idem_backend_ops ops = *memory;
+    ops.open = open_refused;
+    ops.prepare = prepare_refused;
+    ops.dispose = count_disposal;
+    *(int *)user = idem_open_backend(&ops, NULL, "timeout=300ms", &none, NULL);
+    return NULL;
 }
 
 static void *begin_slowly(void *store)
@@ -158,6 +199,8 @@ START_TEST(a_store_is_opened_in_time_or_refused_while_a_fork_waits_for_another)
     idem_async *queue = NULL;
     idem_outcome out;
     idem_error error;
+    atomic_store(&stands, false);
+    atomic_store(&let_go, false);
     ck_assert_int_eq(idem__registry_find("memory", &memory, NULL), IDEM_OK);
     idem_backend_ops ops = *memory;
     ops.submit = stand;
@@ -191,11 +234,59 @@ START_TEST(a_store_is_opened_in_time_or_refused_while_a_fork_waits_for_another)
 }
 END_TEST
 
+/* It waits for neither the other store nor the fork(). What it leaves is ended by the next. */
+START_TEST(an_open_that_fails_returns_while_a_fork_waits_for_another_store)
+{
+    pthread_t caller, forker, opener;
+    enum { TRIES = 500 };
+    static idem_store *probes[TRIES];
+    size_t opened = 0;
+    idem_store *slow;
+    idem_error error;
+    int refused = -1;
+    int rc = IDEM_OK;
+    atomic_store(&stands, false);
+    atomic_store(&let_go, false);
+    atomic_store(&refuses, false);
+    atomic_store(&refusals, 0);
+    atomic_store(&disposals, 0);
+    ck_assert_int_eq(idem__registry_find("memory", &memory, NULL), IDEM_OK);
+    idem_backend_ops ops = *memory;
+    ops.submit = stand;
+    ops.traits &= ~(IDEM_TRAIT_CONCURRENT | IDEM_BACKEND_IN_PROCESS);
+    ck_assert_int_eq(idem_open_backend(&ops, NULL, "timeout=15s", &slow, NULL), IDEM_OK);
+    ck_assert_int_eq(pthread_create(&caller, NULL, begin_slowly, slow), 0);
+    ck_assert_int_eq(pthread_create(&opener, NULL, open_in_vain, &refused), 0);
+    while (!atomic_load(&stands) || atomic_load(&refusals) == 0)
+        pause_ms(1);
+    ck_assert_int_eq(pthread_create(&forker, NULL, fork_slowly, NULL), 0);
+    while (rc == IDEM_OK && opened < TRIES) { /* until the fork has begun */
+        rc = idem_open("memory://?timeout=20ms", &probes[opened], &error);
+        opened += rc == IDEM_OK;
+        pause_ms(5);
+    }
+    ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(error.message, "fork()"));
+    atomic_store(&refuses, true);
+    ck_assert_int_eq(pthread_join(opener, NULL), 0);
+    ck_assert_msg(atomic_load(&stands), "it waited for the other store");
+    ck_assert_int_eq(refused, IDEM_ERR_ARGUMENT);
+    atomic_store(&let_go, true);
+    ck_assert_int_eq(pthread_join(forker, NULL), 0);
+    ck_assert_int_eq(pthread_join(caller, NULL), 0);
+    idem_close(slow);
+    ck_assert_uint_eq(atomic_load(&disposals), 1);
+    while (opened > 0)
+        idem_close(probes[--opened]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fork");
     ADD_ROWS(suite, a_child_of_a_fork_during_the_registration_has_them_once, moments);
     ADD(suite, no_store_is_opened_without_handlers_for_fork);
+    ADD(suite, an_open_that_fails_returns_while_a_fork_waits_for_another_store);
     ADD(suite, a_store_is_opened_in_time_or_refused_while_a_fork_waits_for_another);
     return run_suite(suite);
 }

@@ -13,6 +13,8 @@
 #include "store.h"
 
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define KEY      idem_str("k")
 #define LEASE_MS 60u
@@ -365,6 +367,49 @@ START_TEST(what_was_begun_anew_under_the_token_is_not_taken_back)
 }
 END_TEST
 
+/* What the child of a fork() finds of a claim that the keeper has in hand. The test has a reference
+   to the claim and to what it remembers, beside the owner's. */
+static int close_in_child(idem_claim *claim, bool freed)
+{
+    unsigned left = freed ? 1 : 2;
+    idem__claim_bytes *bytes = claim->bytes;
+    idem_close(store);
+    if (atomic_load(&claim->refs) != left)
+        return 1;
+    return atomic_load(&bytes->refs) == 2 ? 0 : 2;
+}
+
+START_TEST(a_child_of_a_fork_during_a_renewal_keeps_nothing_of_the_keepers)
+{
+    idem_outcome out;
+    int status = -1;
+    bool freed = submits[_i];
+    begin(KEY, NULL, LEASE_MS, IDEM_KEEPALIVE, &out);
+    idem_claim *claim = out.claim;
+    ck_assert_int_eq(idem_checkpoint(store, claim, idem_str("[1]"), &err), IDEM_OK);
+    hold_back(IDEM_OP_REPLACE);
+    await(is_holding);
+    idem__keepalive_lock();
+    (void)atomic_fetch_add(&claim->refs, 1);
+    (void)atomic_fetch_add(&claim->bytes->refs, 1);
+    idem__claim_bytes *bytes = claim->bytes;
+    idem__keepalive_unlock();
+    if (freed)
+        idem_outcome_clear(&out);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        _exit(close_in_child(claim, freed));
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child: %x", (unsigned)status);
+    let_go();
+    if (!freed)
+        idem_outcome_clear(&out);
+    idem__claim_release_bytes(bytes);
+    idem__claim_drop(claim);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keepalive_meets");
@@ -375,5 +420,6 @@ int main(void)
     ADD_HERE(suite, a_lease_that_another_process_has_made_short_is_kept, 1);
     ADD_HERE(suite, after_a_renewal_in_doubt_the_record_is_looked_at, 1);
     ADD_HERE(suite, what_was_begun_anew_under_the_token_is_not_taken_back, 1);
+    ADD_HERE(suite, a_child_of_a_fork_during_a_renewal_keeps_nothing_of_the_keepers, 2);
     return run_suite(suite);
 }

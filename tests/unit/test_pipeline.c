@@ -38,6 +38,7 @@ static size_t sends;
 static size_t drops;
 static size_t received; /* answers that were given back */
 static int connect_code;
+static int reader_code; /* what opening one for readers answers */
 static atomic_int inside;
 static atomic_int overlapped;
 
@@ -56,7 +57,8 @@ static void leave(void)
 
 static int fake_open(const idem_config *config, idem_backend **backend, idem_error *error)
 {
-    (void)config;
+    if (config->role == IDEM_ROLE_READER && reader_code)
+        return idem_error_set(error, reader_code, "no readers here") | IDEM_PERMANENT;
     if (connect_code)
         return idem_error_set(error, connect_code, "nothing is there");
     fake *made = calloc(1, sizeof *made);
@@ -206,6 +208,7 @@ static void set_up(void)
     received = 0;
     take_most = OPS_MAX;
     connect_code = IDEM_OK;
+    reader_code = IDEM_OK;
     atomic_store(&overlapped, 0);
     ck_assert_int_eq(idem__pool_init(&pool, &fake_ops, &config, IDEM_ROLE_ANY, CONNECTIONS, NULL),
                      IDEM_OK);
@@ -539,6 +542,28 @@ START_TEST(what_keeps_from_connecting_is_told_to_all)
 }
 END_TEST
 
+/* What asked them asks the writers then, once and for all. */
+START_TEST(readers_may_be_refused)
+{
+    idem__pool readers;
+    uint64_t number = 7;
+    idem_op op = {.kind = IDEM_OP_GET, .key = {&number, sizeof number}};
+    idem_op *ops[] = {&op};
+    ck_assert_int_eq(
+        idem__pool_init(&readers, &fake_ops, &config, IDEM_ROLE_READER, CONNECTIONS, NULL),
+        IDEM_OK);
+    reader_code = IDEM_ERR_UNSUPPORTED;
+    ck_assert(!idem__pool_submit(&readers, ops, 1, idem__clock_deadline(LONG_MS)));
+    ck_assert(op.error.code == IDEM_OK && !op.has_found);
+    reader_code = IDEM_OK;
+    ck_assert(!idem__pool_submit(&readers, ops, 1, idem__clock_deadline(LONG_MS)));
+    ck_assert(op.error.code == IDEM_OK && !op.has_found);
+    ck_assert_uint_eq(opened, 0);
+    idem__pool_close(&readers);
+    idem__pool_destroy(&readers);
+}
+END_TEST
+
 /* Threads that come and go, with answers that come in pieces and deadlines that pass. */
 static atomic_bool crowd_ends;
 
@@ -612,6 +637,7 @@ int main(void)
     tcase_add_test(part, callers_are_not_held_back_behind_a_waiting_scan);
     tcase_add_test(part, a_scan_has_its_turn_under_load);
     tcase_add_test(part, what_keeps_from_connecting_is_told_to_all);
+    tcase_add_test(part, readers_may_be_refused);
     tcase_add_test(part, a_crowd_of_hasty_and_patient_callers_each_gets_its_own);
     suite_add_tcase(suite, part);
     return run_suite(suite);
