@@ -59,7 +59,7 @@ typedef struct {
     idem__postgres_queue waiting; /**< not sent yet */
     idem__postgres_queue wire;    /**< sent, in this order */
     struct idem__postgres_flight *spare;
-    uint64_t deadline_ms;       /**< of whoever has least time; UINT64_MAX: not known */
+    uint64_t deadline_ms;       /**< of the op that has least time; UINT64_MAX: not known */
     bool waits;                 /**< a caller does, here: what is large may be waited for */
     size_t live;                /**< ops that were taken and not given back */
     bool leaving;               /**< the connection is closed when all is answered */

@@ -387,8 +387,8 @@ START_TEST(a_place_by_the_name_of_memory_is_no_lack_of_it)
                    "postgresql:///postgres?host=%s&port=%d&user=postgres&target_session_attrs="
                    "read-write",
                    link, server.port);
-    assert_says_in_the_end(
-        "read-only", assert_code(IDEM_ERR_UNAVAILABLE, try_open_for(url, limit_ms, &store)));
+    assert_says_in_the_end("read-only",
+                           assert_code(IDEM_ERR_UNAVAILABLE, try_open_for(url, limit_ms, &store)));
     pg_do(&server, "SET default_transaction_read_only = off; ALTER DATABASE postgres RESET ALL");
     store = open_url(url, "");
     complete(store, KEY, "1");
