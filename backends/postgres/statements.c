@@ -144,6 +144,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     [IDEM__POSTGRES_ROLLBACK] = {"ROLLBACK", false, false, {0}},
     [IDEM__POSTGRES_SETTINGS] =
         {"SELECT set_config('synchronous_commit', 'on', true),"
+         " set_config('client_min_messages', 'warning', true),"
          " set_config('statement_timeout', '0', true), set_config('jit', 'off', true),"
          " set_config('lock_timeout', $1, true)",
          false,
@@ -172,6 +173,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          {0}},
     [IDEM__POSTGRES_SESSION] =
         {"SELECT set_config('synchronous_commit', 'on', false),"
+         " set_config('client_min_messages', 'warning', false),"
          " set_config('default_transaction_isolation', 'read committed', false),"
          " set_config('statement_timeout', '0', false),"
          " set_config('idle_in_transaction_session_timeout', '0', false),"

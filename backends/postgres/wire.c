@@ -11,7 +11,8 @@
  * a warning: what it changed is there, and may be lost. libpq
  * may hand on a warning before the results in front of it, so any warning that comes with a
  * pipeline counts, but for those with a context: these are from inside of a function, as of a
- * stranger's trigger.
+ * stranger's trigger. Sessions and transactions of ours have warnings told, whatever a role or a
+ * database has set (client_min_messages).
  */
 #include "wire.h"
 

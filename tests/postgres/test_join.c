@@ -314,6 +314,7 @@ START_TEST(a_commit_of_ours_that_comes_with_a_warning_is_uncertain)
     int rc = IDEM_OK;
     PQnoticeReceiver before = PQsetNoticeReceiver(mine, NULL, NULL);
     (void)PQsetNoticeProcessor(mine, count_notice, &notices);
+    run(mine, "SET client_min_messages = error"); /* for the caller's own transactions */
     ask_for_standby("SET synchronous_standby_names = 'nobody'");
     pg_await(&server, "SELECT (current_setting('synchronous_standby_names') = 'nobody')::int", 1);
     ck_assert_int_eq(pthread_create(&thread, NULL, cancel_waits, &on), 0);

@@ -350,11 +350,18 @@ START_TEST(a_session_that_ends_answers_what_was_under_way)
 }
 END_TEST
 
-/* A warning is of the transaction that it came with: two wait for a standby, one is cancelled. */
+/* A warning is of the transaction that it came with: two wait for a standby, one is cancelled. It
+   comes whatever the role has set. */
 START_TEST(a_warning_is_of_one_transaction)
 {
     idem_op *done[ROOM];
     item items[2];
+    size_t count = 0;
+    pg_do(&server, "ALTER ROLE postgres SET client_min_messages = error");
+    slots->drop(backend);
+    (void)slots->receive(backend, done, ROOM, &count, &err);
+    connect_again();
+    pg_do(&server, "ALTER ROLE postgres RESET client_min_messages");
     warm_up();
     pg_do(&server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     pg_do(&server, "SELECT pg_reload_conf()");
