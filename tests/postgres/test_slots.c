@@ -483,6 +483,39 @@ START_TEST(nothing_waits_for_a_server_that_is_silent)
 }
 END_TEST
 
+/* Where the network takes no more, sending reads, too: what libpq has by then no poll() tells. */
+START_TEST(an_answer_that_came_while_sending_is_given_back)
+{
+    static char response[8000000]; /* more than sockets take */
+    static item large;
+    idem_op *done[ROOM];
+    item first;
+    idem_wants now;
+    size_t count = 0;
+    memset(response, 'x', sizeof response);
+    response[0] = response[sizeof response - 1] = '"';
+    warm_up();
+    send_one(&first, "first");
+    slots->wants(backend, &now);
+    struct pollfd entry = {.fd = now.fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&entry, 1, ANSWER_MS), 1);
+    relay_arm(wire, RELAY_STALL, RELAY_TO_SERVER, 0, true);
+    large = make(IDEM_OP_INSERT, "large");
+    idem_op *op = point(&large);
+    large.record.status = IDEM_STATUS_COMPLETED;
+    large.record.response = (idem_bytes){response, sizeof response};
+    ck_assert_uint_eq(slots->send(backend, &op, 1), 1);
+    slots->wants(backend, &now);
+    ck_assert(now.write);
+    ck_assert(now.at_once || poll(&entry, 1, 0) == 1);
+    ck_assert_int_eq(slots->receive(backend, done, ROOM, &count, &err), IDEM_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert(first.op.applied);
+    slots->drop(backend);
+    (void)receive_all(1, done);
+}
+END_TEST
+
 int main(void)
 {
     pg_require();
@@ -502,5 +535,6 @@ int main(void)
     ADD_HERE(suite, a_key_that_was_taken_for_new_is_looked_up, 1);
     ADD_HERE(suite, what_has_expired_behind_a_lock_is_absent, 1);
     ADD_HERE(suite, nothing_waits_for_a_server_that_is_silent, 1);
+    ADD_HERE(suite, an_answer_that_came_while_sending_is_given_back, 1);
     return run_suite(suite);
 }
