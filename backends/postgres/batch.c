@@ -483,8 +483,10 @@ void idem__postgres_batch_run(idem__postgres *self, idem_op *const *ops, size_t 
     idem__postgres_traffic *traffic = &self->traffic;
     size_t before = traffic->done_count; /* of ops that were sent otherwise */
     traffic->deadline_ms = deadline_ms;
+    traffic->waits = true;
     idem__postgres_batch_begin(self, ops, count);
     idem__postgres_flight_settle(self, deadline_ms);
+    traffic->waits = false;
     traffic->done_count = before;
     if ((self->broken || traffic->leaving) && !self->joined)
         idem__postgres_hang_up(self);

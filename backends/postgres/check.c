@@ -188,7 +188,8 @@ static int submit(const examination *at, idem_op *op, uint64_t deadline_ms, bool
         op->error.code = IDEM_ERR_NO_MEMORY; /* that says more of this process than of the server */
     *goes_on = op->error.code == IDEM_OK && op->applied;
     idem_record_clear(&op->found);
-    if (op->error.code && (!op->permanent || op->error.code == IDEM_ERR_NO_MEMORY))
+    bool is_calls = !op->permanent || op->error.code == IDEM_ERR_NO_MEMORY || at->self->broken;
+    if (op->error.code && is_calls)
         return idem__postgres_fault_set(fault, op->permanent, op->error.code, "%s",
                                         op->error.message);
     if (!*goes_on)

@@ -105,7 +105,8 @@ static int judge(idem__postgres *self, const char *message, idem__postgres_fault
                    message + begin);
     if (has_secret(self, message))
         (void)snprintf(line, sizeof line, "no connection");
-    if (strstr(line, "emory")) /* "out of memory", "Memory allocation failure" */
+    const char *behind = strrchr(line, '"');     /* names of hosts and files are quoted */
+    if (strstr(behind ? behind : line, "emory")) /* "out of memory", "Memory allocation failure" */
         return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
     const char *words = strstr(line, "failed: ");
     words = words ? words + strlen("failed: ") : line;

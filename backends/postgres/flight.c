@@ -392,14 +392,17 @@ void idem__postgres_flight_wants(const idem_backend *backend, idem_wants *wants)
     const idem__postgres *self = (const idem__postgres *)backend;
     const idem__postgres_traffic *traffic = &self->traffic;
     bool open = self->conn != NULL;
+    bool unsent = open && self->pq->PQflush(self->conn) > 0;
+    /* What libpq has read while it could not send, no poll() tells. */
+    bool came = open && traffic->wire.first &&
+                (traffic->wire.first->pipe.ended || !self->pq->PQisBusy(self->conn));
     *wants = (idem_wants){
         .fd = open ? self->pq->PQsocket(self->conn) : -1,
         .in_flight = traffic->done_count + (is_under_way(self) ? 1 : 0), /* batches: one will do */
         .progress = self->progress,
         .read = open,
-        .write = open && self->pq->PQflush(self->conn) > 0,
-        .at_once = traffic->done_count > 0 ||
-                   (open && (self->broken || (traffic->leaving && !is_under_way(self)) ||
-                             (traffic->wire.first && traffic->wire.first->pipe.ended))),
+        .write = unsent,
+        .at_once = traffic->done_count > 0 || came ||
+                   (open && (self->broken || (traffic->leaving && !is_under_way(self)))),
     };
 }

@@ -59,7 +59,8 @@ typedef struct {
     idem__postgres_queue waiting; /**< not sent yet */
     idem__postgres_queue wire;    /**< sent, in this order */
     struct idem__postgres_flight *spare;
-    uint64_t deadline_ms;       /**< of the caller that waits; UINT64_MAX: none does */
+    uint64_t deadline_ms;       /**< of the op that has least time; UINT64_MAX: not known */
+    bool waits;                 /**< a caller does, here: what is large may be waited for */
     size_t live;                /**< ops that were taken and not given back */
     bool leaving;               /**< the connection is closed when all is answered */
     idem__postgres_fault fault; /**< why the connection is over, or will be */
@@ -74,21 +75,22 @@ typedef struct idem__postgres {
     PGconn *conn;         /**< NULL: closed; the next call opens it again */
     uint64_t progress;    /**< how often something has come */
     uint32_t peeked_us;   /**< when that was looked for last */
-    bool no_memory;       /**< an op has failed for want of it, whatever it was told */
+    bool no_memory;       /**< something has failed for want of it, whatever was told */
     bool joined;          /**< conn is the caller's */
     bool nested;          /**< joined: the batch is carried out inside the caller's transaction */
     bool was_nonblocking; /**< joined: how the caller had set it */
-    bool pooled;          /**< a pooler is in between: nothing may be left in the session */
-    bool hidden_pooler;   /**< one was found out by what it did to prepared statements */
-    bool unnamed;         /**< statements are sent by their texts */
-    bool may_read;        /**< this role's rights on the table */
+    bool overhears;       /**< joined: warnings are seen on their way to the caller */
+    PQnoticeReceiver libpqs_receiver; /**< joined: what libpq has where nothing else was set */
+    bool pooled;        /**< a pooler is in between: nothing may be left in the session */
+    bool hidden_pooler; /**< one was found out by what it did to prepared statements */
+    bool unnamed;       /**< statements are sent by their texts */
+    bool may_read;      /**< this role's rights on the table */
     bool may_write;
     bool broken; /**< the connection is to be closed when the call is done */
     bool late;   /**< it was broken because answers did not come in time */
     char name[IDEM__POSTGRES_NAME_SIZE]; /**< the server in messages */
     char
         table[IDEM__POSTGRES_TABLE_SIZE]; /**< quoted, for SQL; with its schema once it was found */
-    char server_id[24];                   /**< which cluster this is; empty: not known */
     bool resolved;                        /**< `table` has its schema */
     uint64_t heard_ms;                    /**< when the server has answered last */
     unsigned version;                     /**< of the server, as in 150004 */

@@ -19,6 +19,7 @@
 #include "schema.h"
 #include "ops.h"
 #include "target.h"
+#include "wire.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -72,6 +73,29 @@ uint64_t idem__postgres_join_deadline(uint64_t deadline_ms)
     return deadline_ms > least_ms ? deadline_ms : least_ms;
 }
 
+/* A commit of ours may come with a warning: see wire.c. The caller is told of it all the same. */
+static void overhear(void *user, const PGresult *result)
+{
+    idem__postgres *self = user;
+    idem__postgres_wire_notice(self, result);
+    self->libpqs_receiver(NULL, result);
+}
+
+/* libpq does not tell what a receiver was to be called with, so one of the caller's could not be
+   put back: only libpq's own is stood in for, which hands on to the caller's notice processor. It
+   is found out from a connection that leads nowhere. */
+static int find_receiver(idem__postgres *self, idem__postgres_fault *fault)
+{
+    static const char *const names[] = {"idem", NULL};
+    static const char *const values[] = {"no option", NULL};
+    PGconn *nowhere = self->pq->PQconnectStartParams(names, values, 0);
+    if (!nowhere)
+        return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
+    self->libpqs_receiver = self->pq->PQsetNoticeReceiver(nowhere, NULL, NULL);
+    self->pq->PQfinish(nowhere);
+    return IDEM_OK;
+}
+
 int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
 {
     const idem__pq *pq = self->pq;
@@ -80,11 +104,16 @@ int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
         return rc;
     self->broken = false;
     self->late = false;
+    self->no_memory = false;
     self->pipe = self->oldest = &self->own;
     self->nested = pq->PQtransactionStatus(self->conn) == PQTRANS_INTRANS;
     self->was_nonblocking = pq->PQisnonblocking(self->conn) != 0;
-    if (pq->PQsetnonblocking(self->conn, 1) == 0)
+    if (pq->PQsetnonblocking(self->conn, 1) == 0) {
+        self->overhears = pq->PQsetNoticeReceiver(self->conn, NULL, NULL) == self->libpqs_receiver;
+        if (self->overhears)
+            (void)pq->PQsetNoticeReceiver(self->conn, overhear, self);
         return IDEM_OK;
+    }
     return idem__postgres_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                     "your connection is lost: connect again");
 }
@@ -101,13 +130,27 @@ static void cut(idem__postgres *self)
         continue;
 }
 
-void idem__postgres_join_leave(idem__postgres *self)
+bool idem__postgres_join_leave(idem__postgres *self)
 {
-    if (self->broken || !self->pq->PQexitPipelineMode(self->conn))
+    bool stands = !self->broken && self->pq->PQexitPipelineMode(self->conn);
+    bool lost = self->nested && !stands;
+    if (!stands)
         cut(self);
+    if (self->overhears)
+        (void)self->pq->PQsetNoticeReceiver(self->conn, self->libpqs_receiver, NULL);
     if (!self->was_nonblocking)
         (void)self->pq->PQsetnonblocking(self->conn, 0);
     self->nested = false;
+    return !lost;
+}
+
+int idem__postgres_join_tell_gone(const idem__postgres *self, idem__postgres_fault *fault)
+{
+    return idem__postgres_fault_set(
+        fault, true, self->no_memory ? IDEM_ERR_NO_MEMORY : IDEM_ERR_UNAVAILABLE,
+        "your connection was lost in the middle of the call%s, and your transaction is gone with "
+        "it: begin a new one",
+        self->no_memory ? ", for want of memory" : "");
 }
 
 /* ---------------------------------------------------------------------------------- the slots */
@@ -126,7 +169,7 @@ static int prepare_table(idem__postgres *self, const idem_config *config,
     if (rc)
         return rc;
     rc = idem__postgres_schema_ensure(self, config->deadline_ms, fault);
-    idem__postgres_join_leave(self);
+    (void)idem__postgres_join_leave(self);
     /* The caller's role may be another one by then: what it may do, the server says each time. */
     self->may_read = true;
     self->may_write = true;
@@ -147,6 +190,8 @@ static int open_instance(const idem_config *config, idem_backend **backend, idem
     self->unnamed = true;
     memcpy(self->name, "PostgreSQL", sizeof "PostgreSQL");
     int rc = idem__pq_load(&self->pq, &fault.error);
+    if (rc == IDEM_OK)
+        rc = find_receiver(self, &fault);
     if (rc == IDEM_OK)
         rc = prepare_table(self, config, &fault);
     if (rc) {
@@ -196,7 +241,15 @@ static int submit(idem_backend *backend, idem_op *const *ops, size_t count, uint
     size_t kept_count = keep_in_place(self, ops, count, kept);
     if (kept_count > 0)
         idem__postgres_batch_run(self, kept, kept_count, idem__postgres_join_deadline(deadline_ms));
-    idem__postgres_join_leave(self);
+    if (idem__postgres_join_leave(self))
+        return IDEM_OK;
+    for (size_t i = 0; i < kept_count; i++) {
+        if (kept[i]->error.code)
+            continue;
+        idem__postgres_jobs_take_back(kept[i]);
+        (void)idem__postgres_join_tell_gone(self, &fault);
+        idem_op_fail(kept[i], true, fault.error.code, "%s", fault.error.message);
+    }
     return IDEM_OK;
 }
 

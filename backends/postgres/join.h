@@ -14,7 +14,10 @@ int idem__postgres_join_enter(idem__postgres *self, idem__postgres_fault *fault)
     is bounded. */
 uint64_t idem__postgres_join_deadline(uint64_t deadline_ms);
 
-/** Gives it back. */
-void idem__postgres_join_leave(idem__postgres *self);
+/** Gives it back. @return false: it had to be cut, and the caller's transaction is gone with it */
+bool idem__postgres_join_leave(idem__postgres *self);
+
+/** Says so. */
+int idem__postgres_join_tell_gone(const idem__postgres *self, idem__postgres_fault *fault);
 
 #endif

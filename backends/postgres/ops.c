@@ -27,12 +27,13 @@ int idem__postgres_enter(idem__postgres *self, uint64_t *deadline_ms, idem__post
     return idem__postgres_join_enter(self, fault);
 }
 
-void idem__postgres_leave(idem__postgres *self, const idem__postgres_fault *fault)
+int idem__postgres_leave(idem__postgres *self, int rc, idem__postgres_fault *fault)
 {
-    if (self->joined)
-        idem__postgres_join_leave(self);
-    else
+    if (!self->joined)
         idem__postgres_done(self, fault);
+    else if (!idem__postgres_join_leave(self) && rc == IDEM_OK)
+        rc = idem__postgres_join_tell_gone(self, fault);
+    return rc;
 }
 
 int idem__postgres_slot_scan(idem_backend *backend, idem_scan_page *page, uint64_t deadline_ms,
@@ -43,7 +44,7 @@ int idem__postgres_slot_scan(idem_backend *backend, idem_scan_page *page, uint64
     int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
         rc = idem__postgres_expiry_scan(self, page, deadline_ms, &fault);
-        idem__postgres_leave(self, &fault);
+        rc = idem__postgres_leave(self, rc, &fault);
     }
     return report(rc, &fault, error);
 }
@@ -56,7 +57,7 @@ int idem__postgres_slot_purge(idem_backend *backend, idem_purge_portion *portion
     int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
         rc = idem__postgres_expiry_purge(self, portion, deadline_ms, &fault);
-        idem__postgres_leave(self, &fault);
+        rc = idem__postgres_leave(self, rc, &fault);
     }
     return report(rc, &fault, error);
 }
@@ -69,7 +70,7 @@ int idem__postgres_slot_check(idem_backend *backend, idem_finding_fn emit, void 
     int rc = idem__postgres_enter(self, &deadline_ms, &fault);
     if (rc == IDEM_OK) {
         rc = idem__postgres_check(self, emit, emit_user, deadline_ms, &fault);
-        idem__postgres_leave(self, &fault);
+        rc = idem__postgres_leave(self, rc, &fault);
     }
     return report(rc, &fault, error);
 }

@@ -9,6 +9,7 @@
 #include "batch.h"
 #include "connection.h"
 #include "dial.h"
+#include "identity.h"
 #include "ops.h"
 #include "target.h"
 
@@ -55,7 +56,9 @@ static int prepare(const idem_config *config, void **prepared, idem_error *error
     self->config = config;
     int rc = idem__postgres_target_read(self, &fault);
     free(self);
-    *prepared = NULL;
+    *prepared = rc ? NULL : idem__postgres_identity_new();
+    if (rc == IDEM_OK && !*prepared)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
     return rc ? idem_error_set(error, fault.error.code, "%s", fault.error.message) : IDEM_OK;
 }
 
@@ -106,6 +109,7 @@ const idem_backend_ops idem__postgres_backend = {
     .check = idem__postgres_slot_check,
     .at_fork = at_fork,
     .prepare = prepare,
+    .dispose = idem__postgres_identity_free,
     .connect = connect_instance,
     .send = idem__postgres_flight_send,
     .receive = idem__postgres_flight_receive,

@@ -8,8 +8,8 @@
 #include "pq.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define OLDEST 140000 /* pipeline mode */
 
@@ -19,9 +19,9 @@
 #define LIBRARY "libpq.so.5"
 #endif
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static atomic_bool loaded;
-static idem__pq functions;
+/* No lock: the child of a fork() in another thread would find it held for good. Two threads that
+   load it at once find the same library. */
+static idem__pq *_Atomic functions;
 
 /* ISO C has no cast from an object's address to a function's. */
 static bool find(void *library, const char *name, void *place, size_t size)
@@ -41,35 +41,46 @@ static bool find_all(void *library, idem__pq *found)
     return all;
 }
 
-static int load(idem_error *error)
+static void *open_library(idem__pq *found, idem_error *error)
 {
-    idem__pq found = {0};
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
-                              "the library %s of PostgreSQL can't be loaded: install it (Debian's "
-                              "libpq5), or free memory and descriptors if it is there",
-                              LIBRARY);
-    if (!find_all(library, &found) || found.PQlibVersion() < OLDEST) {
-        (void)dlclose(library);
-        return idem_error_set(error, IDEM_ERR_UNSUPPORTED,
-                              "the library %s is older than PostgreSQL 14's: install a newer one",
-                              LIBRARY);
+    if (!library) {
+        (void)idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                             "the library %s of PostgreSQL can't be loaded: install it (Debian's "
+                             "libpq5), or free memory and descriptors if it is there",
+                             LIBRARY);
+        return NULL;
     }
-    functions = found; /* it stays loaded: threads may be in it at any time */
-    atomic_store_explicit(&loaded, true, memory_order_release);
-    return IDEM_OK;
+    if (find_all(library, found) && found->PQlibVersion() >= OLDEST) {
+        (void)find(library, "SSL_pending", &found->ssl_pending, sizeof found->ssl_pending);
+        return library;
+    }
+    (void)dlclose(library);
+    (void)idem_error_set(error, IDEM_ERR_UNSUPPORTED,
+                         "the library %s is older than PostgreSQL 14's: install a newer one",
+                         LIBRARY);
+    return NULL;
 }
 
 int idem__pq_load(const idem__pq **pq, idem_error *error)
 {
-    int rc = IDEM_OK;
-    if (!atomic_load_explicit(&loaded, memory_order_acquire)) {
-        (void)pthread_mutex_lock(&lock);
-        if (!atomic_load_explicit(&loaded, memory_order_relaxed))
-            rc = load(error);
-        (void)pthread_mutex_unlock(&lock);
+    idem__pq *loaded = atomic_load_explicit(&functions, memory_order_acquire);
+    *pq = loaded;
+    if (loaded)
+        return IDEM_OK;
+    idem__pq *found = calloc(1, sizeof *found);
+    if (!found)
+        return idem_error_set(error, IDEM_ERR_NO_MEMORY, "out of memory");
+    void *library = open_library(found, error);
+    if (!library) {
+        free(found);
+        return IDEM_ERR_UNSUPPORTED;
     }
-    *pq = &functions;
-    return rc;
+    *pq = found; /* it stays loaded: threads may be in it at any time */
+    if (!atomic_compare_exchange_strong(&functions, &loaded, found)) {
+        *pq = loaded;
+        free(found);
+        (void)dlclose(library); /* another thread's hold is enough */
+    }
+    return IDEM_OK;
 }

@@ -16,14 +16,15 @@
     X(PQisBusy) X(PQisnonblocking) X(PQlibVersion) X(PQnfields) X(PQntuples)            \
     X(PQpipelineStatus) X(PQpipelineSync) X(PQresultErrorField) X(PQresultStatus)       \
     X(PQsendPrepare) X(PQsendQueryParams) X(PQsendQueryPrepared) X(PQsetErrorVerbosity) \
-    X(PQsetNoticeReceiver) X(PQsetnonblocking) X(PQsocket) X(PQsslInUse) X(PQstatus)    \
-    X(PQtransactionStatus)
+    X(PQsetNoticeReceiver) X(PQsetnonblocking) X(PQsocket) X(PQsslInUse) X(PQsslStruct) \
+    X(PQstatus) X(PQtransactionStatus)
 /* clang-format on */
 
 typedef struct {
 #define IDEM__PQ_MEMBER(name) __typeof__(&name) name;
     IDEM__PQ_FUNCTIONS(IDEM__PQ_MEMBER)
 #undef IDEM__PQ_MEMBER
+    int (*ssl_pending)(const void *ssl); /**< OpenSSL's; NULL: libpq is made without it */
 } idem__pq;
 
 /**

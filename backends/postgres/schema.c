@@ -3,7 +3,8 @@
  * The table. It is looked up when a connection is new: name, shape, version, and this role's
  * rights on it. Where its schema was not written in the URL, the first look decides, and later
  * ones look in that schema alone: whatever a role's search_path says by then, it is the same
- * table.
+ * table (identity.c). A table that is gone is not made anew under an open store: all that was
+ * completed would be new.
  *
  * The version is in the table's comment; without one it is version 1. A later version has to add
  * to the table only what old statements can do without, or to raise the number, and old ones
@@ -11,6 +12,7 @@
  */
 #include "schema.h"
 
+#include "identity.h"
 #include "target.h"
 #include "wire.h"
 
@@ -26,6 +28,7 @@ enum {
     C_SYSTEM,
     C_SCHEMA,
     C_TABLE,
+    C_OID,
     C_KIND,
     C_READ,
     C_WRITE,
@@ -72,20 +75,6 @@ static int judge_table(const idem__postgres *self, const PGresult *result,
     return IDEM_OK;
 }
 
-/* A store that is open stays with its server: another one has other records. */
-static int judge_server(idem__postgres *self, const PGresult *result, idem__postgres_fault *fault)
-{
-    const char *id = text_of(self, result, C_SYSTEM);
-    if (self->server_id[0] && strcmp(self->server_id, id) != 0)
-        return idem__postgres_fault_set(
-            fault, true, IDEM_ERR_UNAVAILABLE,
-            "%s is another server than the one that this store was opened on (its system "
-            "identifier differs): open the store again if that is meant",
-            self->name);
-    (void)snprintf(self->server_id, sizeof self->server_id, "%s", id);
-    return IDEM_OK;
-}
-
 static void take_name(idem__postgres *self, const PGresult *result)
 {
     char *at = self->table;
@@ -109,14 +98,14 @@ static int take_look(idem__postgres *self, const PGresult *result, idem__postgre
     self->pooled = self->hidden_pooler ||
                    atoi(text_of(self, result, C_PID)) != self->pq->PQbackendPID(self->conn);
     self->unnamed = self->pooled || self->joined;
-    int rc = judge_server(self, result, fault);
-    if (rc || !is_there(self, result))
-        return rc;
-    rc = judge_table(self, result, fault);
+    int rc = is_there(self, result) ? judge_table(self, result, fault) : IDEM_OK;
+    if (rc == IDEM_OK && is_there(self, result))
+        take_name(self, result);
+    if (rc == IDEM_OK)
+        rc = idem__postgres_identity_agree(self, text_of(self, result, C_SYSTEM),
+                                           text_of(self, result, C_OID), fault);
     self->may_read = *text_of(self, result, C_READ) == 't';
     self->may_write = *text_of(self, result, C_WRITE) == 't';
-    if (rc == IDEM_OK)
-        take_name(self, result);
     return rc;
 }
 
@@ -202,9 +191,19 @@ int idem__postgres_schema_ensure(idem__postgres *self, uint64_t deadline_ms,
                                  idem__postgres_fault *fault)
 {
     bool there = false;
+    bool known = idem__postgres_identity_recall(self);
+    if (known && !self->resolved) {
+        self->resolved = true;
+        idem__postgres_sql_clear(self);
+    }
     int rc = look(self, &there, deadline_ms, fault);
     if (rc || there)
         return rc;
+    if (known)
+        return refuse(self, IDEM_ERR_UNAVAILABLE,
+                      "is not there any more, though this store was opened on it: give it its name "
+                      "back, restore it, or open the store again to make a new one",
+                      fault);
     rc = make(self, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = look(self, &there, deadline_ms, fault);

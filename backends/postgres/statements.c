@@ -35,7 +35,11 @@
 /* The age is an interval: to make a number of it costs the server more than all else. */
 #define FOUND "version, clock_timestamp() - written, record"
 #define LIVE  "expires > clock_timestamp()"
+/* A walk goes on behind a key, for which it has this much room; a longer one is no key of ours. */
+#define WHOLE "octet_length(key) <= 1280"
 #define ENDS  "clock_timestamp() + $3::float8 * interval '1 millisecond'"
+
+_Static_assert(IDEM__POSTGRES_KEY_MAX == 1280, "the longest key in the SQL");
 
 typedef struct {
     const char *text;
@@ -109,7 +113,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     /* Rows that others hold are passed over: a sweep never waits, so it can't deadlock. */
     [IDEM__POSTGRES_SWEEP] =
         {"WITH looked AS MATERIALIZED"
-         " (SELECT key, expires FROM @ WHERE key > $1 ORDER BY key LIMIT $2),"
+         " (SELECT key, expires FROM @ WHERE key > $1 AND " WHOLE " ORDER BY key LIMIT $2),"
          " gone AS (DELETE FROM @ WHERE key = ANY (ARRAY (SELECT key FROM @ WHERE key = ANY (ARRAY"
          " (SELECT key FROM looked WHERE expires <= clock_timestamp() LIMIT $3))"
          " AND expires <= clock_timestamp() FOR UPDATE SKIP LOCKED))"
@@ -119,11 +123,14 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          true,
          false,
          {BYTEA, INT8, INT8}},
-    /* A page ends with the row that reaches the limit in bytes. */
+    /* A page ends with the row that reaches the limit in bytes. A time that has no distance from
+       now spoils its own row, not the page. */
     [IDEM__POSTGRES_SCAN] =
-        {"SELECT " FOUND ", key, expires <= clock_timestamp() FROM (SELECT *,"
+        {"SELECT version, CASE WHEN isfinite(written) THEN clock_timestamp() - written END, record,"
+         " key, expires <= clock_timestamp() FROM (SELECT *,"
          " sum(octet_length(record)) OVER (ORDER BY key) - octet_length(record) AS before FROM"
-         " (SELECT * FROM @ WHERE key > $1 AND key >= $2 ORDER BY key LIMIT $3) AS few) AS sized"
+         " (SELECT * FROM @ WHERE key > $1 AND key >= $2 AND " WHOLE
+         " ORDER BY key LIMIT $3) AS few) AS sized"
          " WHERE before < $4 ORDER BY key",
          true,
          false,
@@ -137,6 +144,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     [IDEM__POSTGRES_ROLLBACK] = {"ROLLBACK", false, false, {0}},
     [IDEM__POSTGRES_SETTINGS] =
         {"SELECT set_config('synchronous_commit', 'on', true),"
+         " set_config('client_min_messages', 'warning', true),"
          " set_config('statement_timeout', '0', true), set_config('jit', 'off', true),"
          " set_config('lock_timeout', $1, true)",
          false,
@@ -165,6 +173,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
          {0}},
     [IDEM__POSTGRES_SESSION] =
         {"SELECT set_config('synchronous_commit', 'on', false),"
+         " set_config('client_min_messages', 'warning', false),"
          " set_config('default_transaction_isolation', 'read committed', false),"
          " set_config('statement_timeout', '0', false),"
          " set_config('idle_in_transaction_session_timeout', '0', false),"
@@ -177,7 +186,7 @@ static const source sources[IDEM__POSTGRES_STATEMENTS] = {
     [IDEM__POSTGRES_LOOK] =
         {"SELECT pg_backend_pid(), current_setting('server_version_num'),"
          " (SELECT system_identifier FROM pg_control_system()),"
-         " n.nspname, c.relname, c.relkind,"
+         " n.nspname, c.relname, c.oid, c.relkind,"
          " has_table_privilege(c.oid, 'SELECT'),"
          " has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')"
          " AND has_table_privilege(c.oid, 'DELETE'),"

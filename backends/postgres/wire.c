@@ -11,7 +11,8 @@
  * a warning: what it changed is there, and may be lost. libpq
  * may hand on a warning before the results in front of it, so any warning that comes with a
  * pipeline counts, but for those with a context: these are from inside of a function, as of a
- * stranger's trigger.
+ * stranger's trigger. Sessions and transactions of ours have warnings told, whatever a role or a
+ * database has set (client_min_messages).
  */
 #include "wire.h"
 
@@ -26,7 +27,6 @@
 enum { EXPECT_STATEMENT = 1, EXPECT_END, EXPECT_PREPARE }; /* the last plus the statement */
 
 #define LARGE_BYTES 65536u
-#define TLS_READS   4u    /* a record has up to 16 KiB, the room is 8 KiB at least */
 #define PEEK_US     1000u /* how finely the progress of a result is told */
 
 static const char *field(const idem__postgres *self, const PGresult *result, int which)
@@ -71,6 +71,7 @@ bool idem__postgres_wire_wait(int fd, short events, uint64_t deadline_ms)
 static int no_memory(idem__postgres *self, idem__postgres_fault *fault)
 {
     self->broken = true; /* the pipeline is not whole */
+    self->no_memory = true;
     return idem__postgres_fault_set(fault, true, IDEM_ERR_NO_MEMORY, "out of memory");
 }
 
@@ -157,7 +158,7 @@ static int push(idem__postgres *self, uint64_t deadline_ms, idem__postgres_fault
             return IDEM_OK;
         if (!idem__postgres_wire_wait(pq->PQsocket(self->conn), POLLIN | POLLOUT, deadline_ms))
             return too_late(self, fault);
-        if (pq->PQconsumeInput(self->conn) == 0)
+        if (!idem__postgres_wire_read(self))
             return lost(self, fault);
     }
 }
@@ -225,7 +226,7 @@ int idem__postgres_wire_send(idem__postgres *self, idem__postgres_sql which,
         bytes += (size_t)params->lengths[i];
     if (rc || bytes < LARGE_BYTES)
         return rc;
-    if (deadline_ms < UINT64_MAX)
+    if (self->traffic.waits || self->pipe == &self->own)
         return push(self, deadline_ms, fault);
     return self->pq->PQflush(self->conn) < 0 ? lost(self, fault) : IDEM_OK;
 }
@@ -258,7 +259,8 @@ static void keep(idem__postgres *self, idem__postgres_pipeline *pipe, PGresult *
     pipe->results[pipe->results_count++] = result;
     pipe->ended = status == PGRES_PIPELINE_SYNC;
     pipe->between = !pipe->ended;
-    pipe->refused = pipe->refused || status == PGRES_FATAL_ERROR;
+    if (status == PGRES_FATAL_ERROR && *field(self, result, PG_DIAG_SQLSTATE))
+        pipe->refused = true; /* by the server, not by libpq */
 }
 
 void idem__postgres_wire_collect(idem__postgres *self, idem__postgres_pipeline *pipe, bool over)
@@ -286,17 +288,20 @@ static void note_progress(idem__postgres *self)
 
 /* Over TLS a part of what was read may be left in OpenSSL, where no poll() sees it: libpq reads as
    much as its buffer has room for, and a record of TLS may be larger. */
-bool idem__postgres_wire_read(idem__postgres *self)
+static bool has_more(const idem__postgres *self)
 {
     const idem__pq *pq = self->pq;
-    bool tls = pq->PQsslInUse(self->conn) != 0;
+    const void *ssl = pq->PQsslInUse(self->conn) ? pq->PQsslStruct(self->conn, "OpenSSL") : NULL;
+    return ssl && pq->ssl_pending && pq->ssl_pending(ssl) > 0;
+}
+
+bool idem__postgres_wire_read(idem__postgres *self)
+{
     note_progress(self);
-    for (unsigned reads = 0; reads < TLS_READS; reads++) {
-        if (pq->PQconsumeInput(self->conn) == 0)
+    do {
+        if (self->pq->PQconsumeInput(self->conn) == 0)
             return false;
-        if (!tls || !pq->PQisBusy(self->conn))
-            break;
-    }
+    } while (has_more(self));
     return true;
 }
 

@@ -48,9 +48,12 @@ int idem__sqlite_slot_check(idem_backend *backend, idem_finding_fn emit, void *e
     idem__sqlite_fault fault = {0};
     idem__sqlite_file_limit limit;
     idem__sqlite_file_limit_enter(&limit);
+    int64_t rowid = self->joined ? sqlite3_last_insert_rowid(self->db) : 0;
     int rc = idem__sqlite_ready(self, false, deadline_ms, &fault);
     if (rc == IDEM_OK)
         rc = idem__sqlite_check(self, emit, emit_user, &fault);
+    if (self->joined)
+        sqlite3_set_last_insert_rowid(self->db, rowid); /* it writes a record, to see if it can */
     idem__sqlite_file_limit_leave(&limit);
     return report(rc, &fault, error);
 }

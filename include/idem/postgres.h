@@ -42,9 +42,12 @@ struct pg_conn;
  *         option is not known; IDEM_ERR_UNSUPPORTED: the table was made by a newer version, or
  *         there is no libpq of PostgreSQL 14 or later; IDEM_ERR_UNAVAILABLE; IDEM_ERR_NO_MEMORY.
  * @par Ownership  the connection stays the caller's, and must outlive the store. The unnamed
- *                 prepared statement is used. Notices go where the caller has them go. When the
- *                 server has not answered 100 ms behind a call's deadline, the connection is cut,
- *                 and the transaction is gone.
+ *                 prepared statement is used. When the server has not answered 100 ms behind a
+ *                 call's deadline, the connection is cut, and the transaction is gone. Notices go
+ *                 where the caller has them go. A commit that comes with a warning may be on this
+ *                 server alone: where a call has made its own transaction it is
+ *                 IDEM_ERR_UNCERTAIN, unless a receiver that was set by PQsetNoticeReceiver()
+ *                 hears the warning. One set by PQsetNoticeProcessor() is fine.
  * @par Threads    the thread that may use `conn` at that moment. IDEM_KEEPALIVE is unsupported.
  * @par fork()     as for `conn` itself: a child must not use it.
  */

@@ -5,6 +5,8 @@
 
 #include <idem/postgres.h>
 
+#include <pthread.h>
+
 static pg_server server;
 static PGconn *mine;
 static PGconn *rivals;
@@ -275,6 +277,63 @@ START_TEST(outside_of_a_transaction_each_call_makes_its_own)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------- synchronous standbys */
+
+static void ask_for_standby(const char *setting)
+{
+    pg_do(&server, "ALTER SYSTEM %s", setting);
+    pg_do(&server, "SELECT pg_reload_conf()");
+}
+
+/* Ends the waits for a standby, as an impatient administrator would. */
+static void *cancel_waits(void *user)
+{
+    const bool *on = user;
+    while (__atomic_load_n(on, __ATOMIC_ACQUIRE)) {
+        pg_do(&server, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = "
+                       "'SyncRep'");
+        wait_ms(20);
+    }
+    return NULL;
+}
+
+static void count_notice(void *user, const char *message)
+{
+    unsigned *notices = user;
+    ck_assert_ptr_nonnull(message);
+    ++*notices;
+}
+
+/* A commit of ours that was not waited for is no answer, and its warning is the caller's, too. */
+START_TEST(a_commit_of_ours_that_comes_with_a_warning_is_uncertain)
+{
+    idem_outcome out;
+    pthread_t thread;
+    bool on = true;
+    unsigned notices = 0;
+    int rc = IDEM_OK;
+    PQnoticeReceiver before = PQsetNoticeReceiver(mine, NULL, NULL);
+    (void)PQsetNoticeProcessor(mine, count_notice, &notices);
+    run(mine, "SET client_min_messages = error"); /* for the caller's own transactions */
+    ask_for_standby("SET synchronous_standby_names = 'nobody'");
+    pg_await(&server, "SELECT (current_setting('synchronous_standby_names') = 'nobody')::int", 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, cancel_waits, &on), 0);
+    /* Until the session has been told, and a wait was cancelled in time. */
+    for (int i = 0; i < 40 && notices == 0; i++) {
+        char key[40];
+        (void)snprintf(key, sizeof key, "key-%d", i);
+        rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(key), .timeout_ms = 1000), &out, &err);
+        idem_outcome_clear(&out);
+    }
+    __atomic_store_n(&on, false, __ATOMIC_RELEASE);
+    (void)pthread_join(thread, NULL);
+    ask_for_standby("RESET synchronous_standby_names");
+    ck_assert_uint_gt(notices, 0);
+    ck_assert_msg(rc == IDEM_ERR_UNCERTAIN, "%d %s", rc, err.message);
+    ck_assert(PQsetNoticeReceiver(mine, NULL, NULL) == before);
+}
+END_TEST
+
 int main(void)
 {
     pg_require();
@@ -294,5 +353,6 @@ int main(void)
     ADD_HERE(suite, two_transactions_never_both_claim_a_key_at_any_isolation, 3);
     ADD_HERE(suite, a_read_only_transaction_replays, 1);
     ADD_HERE(suite, outside_of_a_transaction_each_call_makes_its_own, 1);
+    ADD_HERE(suite, a_commit_of_ours_that_comes_with_a_warning_is_uncertain, 1);
     return run_suite(suite);
 }

@@ -372,6 +372,31 @@ START_TEST(a_database_or_a_role_that_is_not_there_is_told_at_once)
 }
 END_TEST
 
+/* libpq's words repeat names: they say nothing of this process's memory, and what is wrong there
+   may pass. */
+START_TEST(a_place_by_the_name_of_memory_is_no_lack_of_it)
+{
+    char folder[] = "/tmp/idem-memory-XXXXXX";
+    char url[PG_URL_SIZE];
+    char link[60];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(link, sizeof link, "%s/sockets", folder);
+    ck_assert_int_eq(symlink(server.folder, link), 0);
+    pg_do(&server, "ALTER DATABASE postgres SET default_transaction_read_only = on");
+    (void)snprintf(url, sizeof url,
+                   "postgresql:///postgres?host=%s&port=%d&user=postgres&target_session_attrs="
+                   "read-write",
+                   link, server.port);
+    assert_says_in_the_end("read-only",
+                           assert_code(IDEM_ERR_UNAVAILABLE, try_open_for(url, limit_ms, &store)));
+    pg_do(&server, "SET default_transaction_read_only = off; ALTER DATABASE postgres RESET ALL");
+    store = open_url(url, "");
+    complete(store, KEY, "1");
+    (void)unlink(link);
+    (void)rmdir(folder);
+}
+END_TEST
+
 START_TEST(the_first_of_several_hosts_that_answers_is_taken)
 {
     char url[PG_URL_SIZE];
@@ -481,6 +506,7 @@ int main(void)
     ADD_HERE(suite, a_url_that_leads_nowhere_says_so_without_its_password,
              sizeof bad_urls / sizeof bad_urls[0]);
     ADD_HERE(suite, a_database_or_a_role_that_is_not_there_is_told_at_once, 1);
+    ADD_HERE(suite, a_place_by_the_name_of_memory_is_no_lack_of_it, 1);
     ADD_HERE(suite, the_first_of_several_hosts_that_answers_is_taken, 1);
     ADD_HERE(suite, nothing_is_printed, 1);
     ADD_HERE(suite, no_descriptor_below_3_is_taken, 1);

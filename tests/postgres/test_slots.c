@@ -350,11 +350,18 @@ START_TEST(a_session_that_ends_answers_what_was_under_way)
 }
 END_TEST
 
-/* A warning is of the transaction that it came with: two wait for a standby, one is cancelled. */
+/* A warning is of the transaction that it came with: two wait for a standby, one is cancelled. It
+   comes whatever the role has set. */
 START_TEST(a_warning_is_of_one_transaction)
 {
     idem_op *done[ROOM];
     item items[2];
+    size_t count = 0;
+    pg_do(&server, "ALTER ROLE postgres SET client_min_messages = error");
+    slots->drop(backend);
+    (void)slots->receive(backend, done, ROOM, &count, &err);
+    connect_again();
+    pg_do(&server, "ALTER ROLE postgres RESET client_min_messages");
     warm_up();
     pg_do(&server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     pg_do(&server, "SELECT pg_reload_conf()");
@@ -450,7 +457,7 @@ END_TEST
 /* Whatever the network does, sending and receiving return at once. */
 START_TEST(nothing_waits_for_a_server_that_is_silent)
 {
-    static char response[400000];
+    static char response[4000000]; /* more than sockets and the relay take */
     idem_op *done[ROOM];
     static item items[4];
     size_t count = 0;
@@ -465,6 +472,7 @@ START_TEST(nothing_waits_for_a_server_that_is_silent)
         idem_op *op = point(&items[i]);
         items[i].record.status = IDEM_STATUS_COMPLETED;
         items[i].record.response = (idem_bytes){response, sizeof response};
+        op->deadline_ms = began_ms + ANSWER_MS; /* as the store's engine tells it */
         sent += slots->send(backend, &op, 1);
     }
     for (int i = 0; i < 10; i++)
@@ -472,6 +480,39 @@ START_TEST(nothing_waits_for_a_server_that_is_silent)
     ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 5000);
     slots->drop(backend);
     (void)receive_all(sent, done);
+}
+END_TEST
+
+/* Where the network takes no more, sending reads, too: what libpq has by then no poll() tells. */
+START_TEST(an_answer_that_came_while_sending_is_given_back)
+{
+    static char response[8000000]; /* more than sockets take */
+    static item large;
+    idem_op *done[ROOM];
+    item first;
+    idem_wants now;
+    size_t count = 0;
+    memset(response, 'x', sizeof response);
+    response[0] = response[sizeof response - 1] = '"';
+    warm_up();
+    send_one(&first, "first");
+    slots->wants(backend, &now);
+    struct pollfd entry = {.fd = now.fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&entry, 1, ANSWER_MS), 1);
+    relay_arm(wire, RELAY_STALL, RELAY_TO_SERVER, 0, true);
+    large = make(IDEM_OP_INSERT, "large");
+    idem_op *op = point(&large);
+    large.record.status = IDEM_STATUS_COMPLETED;
+    large.record.response = (idem_bytes){response, sizeof response};
+    ck_assert_uint_eq(slots->send(backend, &op, 1), 1);
+    slots->wants(backend, &now);
+    ck_assert(now.write);
+    ck_assert(now.at_once || poll(&entry, 1, 0) == 1);
+    ck_assert_int_eq(slots->receive(backend, done, ROOM, &count, &err), IDEM_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert(first.op.applied);
+    slots->drop(backend);
+    (void)receive_all(1, done);
 }
 END_TEST
 
@@ -494,5 +535,6 @@ int main(void)
     ADD_HERE(suite, a_key_that_was_taken_for_new_is_looked_up, 1);
     ADD_HERE(suite, what_has_expired_behind_a_lock_is_absent, 1);
     ADD_HERE(suite, nothing_waits_for_a_server_that_is_silent, 1);
+    ADD_HERE(suite, an_answer_that_came_while_sending_is_given_back, 1);
     return run_suite(suite);
 }

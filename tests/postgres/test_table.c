@@ -198,11 +198,14 @@ START_TEST(a_listing_goes_past_what_cannot_be_understood)
         complete(store, key, "1");
     }
     pg_do(&server, "UPDATE idem_record SET record = 'x' WHERE key = 'key-200'");
+    pg_do(&server, "UPDATE idem_record SET written = '-infinity' WHERE key = 'key-201'");
     pg_do(&server, "INSERT INTO idem_record VALUES ('', 1, now(), now() + '1 day', 'y')");
+    pg_do(&server, "INSERT INTO idem_record SELECT convert_to(repeat('j', 1300) || i, 'UTF8'), i,"
+                   " now(), now() + '1 day', 'z' FROM generate_series(1, 300) AS i");
     assert_ok(idem_scan(store, NULL, count_record, &count, &err));
     assert_ok(idem_scan(store, NULL, count_corrupt, &corrupt, &err));
     ck_assert_int_eq(count, 300);
-    ck_assert_int_eq(corrupt, 1);
+    ck_assert_int_eq(corrupt, 2);
 }
 END_TEST
 

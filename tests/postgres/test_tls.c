@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* TLS is libpq's: who is not whom the URL names is refused, and no password goes to it. */
 #include "pg_test.h"
+#include "tls_gate.h"
+
+#include <idem/postgres.h>
+
+#include <openssl/ssl.h>
 
 #include <stdlib.h>
 
@@ -110,6 +115,49 @@ START_TEST(a_server_without_tls_is_refused)
 }
 END_TEST
 
+/* Poolers, and servers from 17 on, send records that are larger than the room that libpq has left
+   behind the begin of a message: what stays in OpenSSL, no poll() tells. */
+START_TEST(the_largest_records_are_taken_in_to_their_end)
+{
+    enum { KEYS = 3, LEN = 10000 };
+    static char text[LEN];
+    char keys[KEYS][20];
+    char words[400];
+    idem_request requests[KEYS];
+    idem_outcome outcomes[KEYS];
+    memset(text, 'x', sizeof text);
+    text[0] = text[sizeof text - 1] = '"';
+    tls_gate *gate = tls_gate_start(server.port, server.folder, TLS1_3_VERSION);
+    (void)snprintf(words, sizeof words,
+                   "host=127.0.0.1 port=%d user=postgres dbname=postgres gssencmode=disable "
+                   "sslmode=verify-full sslrootcert=%s/ca.crt",
+                   tls_gate_port(gate), server.folder);
+    PGconn *mine = PQconnectdb(words);
+    ck_assert_int_eq(PQstatus(mine), CONNECTION_OK);
+    assert_ok(idem_postgres_open_on(mine, "timeout=6s", &store, &err));
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "record-%d", i);
+        idem_outcome out = claim(store, keys[i]);
+        assert_ok(idem_complete(store, out.claim, (idem_bytes){text, sizeof text}, &err));
+        idem_outcome_clear(&out);
+        requests[i] = (idem_request){.size = sizeof requests[i], .key = idem_str(keys[i])};
+    }
+    tls_gate_gather(gate);
+    for (int round = 0; round < 5; round++) {
+        assert_ok(idem_begin_many(store, requests, KEYS, outcomes, NULL, &err));
+        for (int i = 0; i < KEYS; i++) {
+            ck_assert_int_eq(outcomes[i].kind, IDEM_COMPLETED);
+            ck_assert_uint_eq(outcomes[i].response.len, sizeof text);
+            idem_outcome_clear(&outcomes[i]);
+        }
+    }
+    idem_close(store);
+    store = NULL;
+    PQfinish(mine);
+    tls_gate_stop(gate);
+}
+END_TEST
+
 int main(void)
 {
     pg_require();
@@ -121,5 +169,6 @@ int main(void)
     ADD_HERE(suite, a_certificate_that_has_expired_is_refused, 1);
     ADD_HERE(suite, a_certificate_of_an_unknown_authority_is_refused, 1);
     ADD_HERE(suite, a_server_without_tls_is_refused, 1);
+    ADD_HERE(suite, the_largest_records_are_taken_in_to_their_end, 1);
     return run_suite(suite);
 }

@@ -18,7 +18,8 @@
 
 #define LINKS_MAX 64
 #define TICK_MS   5
-#define BUF_SIZE  16384
+#define BUF_SIZE  16384 /* of the largest record */
+#define GATHER_NS 3000000
 
 typedef struct {
     struct tls_gate *gate;
@@ -37,6 +38,7 @@ struct tls_gate {
     int port;
     int server_port;
     atomic_bool ended;
+    atomic_bool gathers;
     atomic_int acts;
     _Atomic tls_gate_act act; /* the last one */
     atomic_int count;
@@ -88,6 +90,8 @@ static bool to_server(tls_link *at)
 static bool to_client(tls_link *at)
 {
     char buf[BUF_SIZE];
+    if (atomic_load(&at->gate->gathers))
+        (void)nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
     ssize_t len = recv(at->server, buf, sizeof buf, 0);
     return len > 0 && SSL_write(at->ssl, buf, (int)len) == (int)len;
 }
@@ -110,12 +114,24 @@ static bool serve_once(tls_link *at)
     return !ends[0].revents || to_server(at);
 }
 
+/* PostgreSQL's clients ask in plain text, in 8 bytes; TLS itself begins with another one. */
+static bool let_begin(tls_link *at)
+{
+    char asked[8];
+    if (recv(at->client, asked, sizeof asked, MSG_PEEK | MSG_WAITALL) != (ssize_t)sizeof asked)
+        return false;
+    if (asked[0] != 0)
+        return true;
+    return recv(at->client, asked, sizeof asked, MSG_WAITALL) == (ssize_t)sizeof asked &&
+           loopback_send_all(at->client, "S", 1);
+}
+
 static void *serve(void *user)
 {
     tls_link *at = user;
     struct timeval limit = {.tv_sec = 5};
     (void)setsockopt(at->client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    bool goes_on = at->server >= 0 && SSL_accept(at->ssl) == 1;
+    bool goes_on = at->server >= 0 && let_begin(at) && SSL_accept(at->ssl) == 1;
     while (goes_on && !atomic_load(&at->gate->ended))
         goes_on = serve_once(at);
     atomic_store(&at->over, true);
@@ -207,6 +223,11 @@ void tls_gate_do(tls_gate *self, tls_gate_act act)
         while (!atomic_load(&self->links[i].over) && atomic_load(&self->links[i].done) < number)
             (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
+}
+
+void tls_gate_gather(tls_gate *self)
+{
+    atomic_store(&self->gathers, true);
 }
 
 int tls_gate_connections(tls_gate *self)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A server's end of TLS, in threads of the test, in front of a plain port: it sends what a server
-   may send at any time, and what Redis itself never does. */
+   may send at any time, and what Redis itself never does. A client that asks for TLS first, as
+   PostgreSQL's do, is answered that it may begin. */
 #ifndef IDEM_TESTS_TLS_GATE_H
 #define IDEM_TESTS_TLS_GATE_H
 
@@ -21,6 +22,9 @@ int tls_gate_port(const tls_gate *self);
 
 /** Does it on each connection that there is, and waits until it is sent. */
 void tls_gate_do(tls_gate *self, tls_gate_act act);
+
+/** From now on it waits for more of the server's bytes, to send them in the largest records. */
+void tls_gate_gather(tls_gate *self);
 
 /** How many connections there have been. */
 int tls_gate_connections(tls_gate *self);

@@ -165,10 +165,18 @@ START_TEST(what_is_not_allowed_is_refused)
 }
 END_TEST
 
+static void pass_over(void *user, const idem_finding *finding)
+{
+    (void)user;
+    ck_assert_ptr_nonnull(finding->fix);
+}
+
 START_TEST(the_connection_stays_as_the_caller_set_it)
 {
     raw_exec(db, "INSERT INTO orders (id, note) VALUES (4711, 'a')");
     assert_booked("k");
+    ck_assert_int_eq(sqlite3_last_insert_rowid(db), 4711);
+    ck_assert_int_eq(idem_check(store, pass_over, NULL, NULL), IDEM_OK); /* it writes, too */
     ck_assert_int_eq(sqlite3_last_insert_rowid(db), 4711);
     ck_assert_int_eq(raw_number(db, "PRAGMA application_id"), 0);
     ck_assert_int_eq(raw_number(db, "PRAGMA user_version"), 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The places: memory alone and shared by name, SQLite in a file, in memory, on a caller's
- * connection and inside the caller's transaction, Redis over TCP and over a unix socket. SQLite
+ * connection and inside the caller's transaction, Redis over TCP and over a unix socket,
+ * PostgreSQL by URL and on a caller's connection, likewise. SQLite
  * is set up without its lookaside pools, so that its small allocations are met too.
  */
 #define _XOPEN_SOURCE 700 /* nftw() */
@@ -16,6 +17,8 @@
 #endif
 #ifdef WITH_POSTGRES
 #include "pg.h"
+
+#include <idem/postgres.h>
 #endif
 
 #include <ftw.h>
@@ -142,12 +145,62 @@ static void start_redis(void)
 #ifdef WITH_POSTGRES
 static pg_server postgres;
 static char postgres_url[PG_URL_SIZE + 32];
+static PGconn *session;
 
 static void start_postgres(void)
 {
     pg_require();
     pg_start(&postgres, NULL);
     (void)snprintf(postgres_url, sizeof postgres_url, "%s&timeout=3s", postgres.url);
+    session = pg_connect(&postgres);
+}
+
+static int open_on_session(const place *self, idem_store **store, idem_error *error)
+{
+    (void)self;
+    return idem_postgres_open_on(session, "timeout=3s", store, error);
+}
+
+static void tell_server(const char *sql)
+{
+    PGresult *result = PQexec(session, sql);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        abort();
+    PQclear(result);
+}
+
+static void enter_session(void)
+{
+    tell_server("BEGIN");
+}
+
+/* A call that had no memory to take an answer in has cut the connection: the caller's is made
+   anew. */
+static bool is_session_over(void)
+{
+    if (PQstatus(session) == CONNECTION_OK)
+        return false;
+    PQreset(session);
+    if (PQstatus(session) != CONNECTION_OK)
+        abort();
+    return true;
+}
+
+static bool leave_session(void)
+{
+    if (is_session_over())
+        return false;
+    bool stands = PQtransactionStatus(session) == PQTRANS_INTRANS;
+    tell_server(stands ? "COMMIT" : "ROLLBACK");
+    return stands;
+}
+
+/* Behind a call outside of a transaction there must be none. */
+static bool leave_session_idle(void)
+{
+    if (!is_session_over() && PQtransactionStatus(session) != PQTRANS_IDLE)
+        abort();
+    return true;
 }
 #endif
 
@@ -185,6 +238,18 @@ static const place all[] = {
 #endif
 #ifdef WITH_POSTGRES
     {.name = "postgresql", .base = postgres_url, .open = open_url, .remote = true, .step = 13},
+    {.name = "postgresql joined",
+     .open = open_on_session,
+     .leave = leave_session_idle,
+     .remote = true,
+     .callers = true,
+     .step = 61},
+    {.name = "postgresql in a transaction",
+     .open = open_on_session,
+     .enter = enter_session,
+     .leave = leave_session,
+     .remote = true,
+     .step = 61},
 #endif
 };
 
@@ -216,6 +281,7 @@ void places_end(void)
     server_remove(&redis);
 #endif
 #ifdef WITH_POSTGRES
+    PQfinish(session);
     pg_remove(&postgres);
 #endif
 }

@@ -15,6 +15,7 @@ struct place {
     bool remote;        /* an answer can be lost after the change was made */
     bool transactional; /* a change that can't be committed may be in doubt */
     bool has_clock;
+    bool callers;  /* the connection is: where it is cut, the library can't find out what became */
     unsigned step; /* of several allocations one is enough; 0: all */
 
     /** Opens a handle on it. */

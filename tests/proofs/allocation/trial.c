@@ -125,7 +125,7 @@ static bool may_answer(const trial *t, const subject *what, int rc, heap_mode mo
     if (rc == IDEM_ERR_NO_MEMORY)
         return true;
     /* If memory comes back, the library's own repeat finds out. */
-    return rc == IDEM_ERR_UNCERTAIN && what->changes && mode == HEAP_FOR_GOOD &&
+    return rc == IDEM_ERR_UNCERTAIN && what->changes && (mode == HEAP_FOR_GOOD || t->at->callers) &&
            (t->at->remote || t->at->transactional);
 }
 
