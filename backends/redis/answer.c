@@ -4,7 +4,8 @@
  * of three reasons. The server has forgotten its script, or does not know SET with NX and GET. An
  * insert has found a record in progress, whose age only a second look can tell. Or its change was
  * refused: a server that is full, read-only or without its disk still has what was completed, and
- * that is the answer to a begin.
+ * that is the answer to a begin. With `replicas=` a fourth one is that it has found its caller's own
+ * record (replicas.c).
  *
  * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
@@ -13,6 +14,7 @@
 #include "cluster_map.h"
 #include "instance.h"
 #include "reading.h"
+#include "replicas.h"
 #include "request.h"
 
 #define TRIES_MAX 16u
@@ -27,9 +29,13 @@ static bool would_be_new(const idem_op *op, const idem_record *found)
 /* Whether a record answers an op whose change was refused. One of the version that was expected
    does not: only the refusal stood against the change. Old ones prove nothing to a claim's owner,
    but for a completion that bears its token. */
-static bool settles(const idem__redis_request *at, const idem_record *found)
+static bool settles(const idem__redis *self, const idem__redis_request *at,
+                    const idem_record *found)
 {
     const idem_op *op = at->op;
+    if (idem__redis_replicas_wanted(self) && op->record &&
+        memcmp(found->token, op->record->token, IDEM_TOKEN_SIZE) == 0)
+        return false; /* nothing can be written for the replicas to have */
     if (op->kind == IDEM_OP_INSERT)
         return !((at->stale || at->rights) && would_be_new(op, found));
     if (at->stale)
@@ -45,13 +51,14 @@ static void pardon(idem_op *op)
     op->permanent = false;
 }
 
-static idem__redis_verdict take_found(idem__redis_request *at, idem_bytes text, long long pttl)
+static idem__redis_verdict take_found(const idem__redis *self, idem__redis_request *at,
+                                      idem_bytes text, long long pttl)
 {
     idem_op *op = at->op;
     idem_error error = {0};
     idem_record found = {0};
     int rc = idem__redis_read_record(op->key, text, pttl, &found, &error);
-    if (at->looks && (rc || settles(at, &found)))
+    if (at->looks && (rc || settles(self, at, &found)))
         pardon(op);
     if (rc) {
         idem_op_fail(op, true, rc, "%s", error.message);
@@ -167,7 +174,7 @@ static idem__redis_verdict take_error(idem__redis *self, idem__redis_request *at
 static idem__redis_verdict take_set_found(const idem__redis *self, idem__redis_request *at,
                                           idem_bytes text)
 {
-    (void)take_found(at, text, IDEM__REDIS_NO_END);
+    (void)take_found(self, at, text, IDEM__REDIS_NO_END);
     if (!at->op->has_found || at->op->found.status == IDEM_STATUS_COMPLETED)
         return IDEM__REDIS_DONE;
     idem_record_clear(&at->op->found);
@@ -196,7 +203,7 @@ static idem__redis_verdict take_command(const idem__redis *self, idem__redis_req
 /* True if a script says that it made the change: SET's OK, or DEL's 1. */
 static bool says_applied(idem__redis_script script, const redisReply *reply)
 {
-    if (script == IDEM__REDIS_READ)
+    if (script == IDEM__REDIS_READ || script == IDEM__REDIS_REWRITE)
         return false;
     if (script == IDEM__REDIS_REMOVE)
         return reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
@@ -211,7 +218,7 @@ static idem__redis_verdict take_proof(idem__redis *self, idem__redis_request *at
     static const char lacking[] = "NOPERM SET or DEL within a script";
     idem_op *op = at->op;
     self->proved = rights == 1;
-    (void)take_found(at, text, pttl);
+    (void)take_found(self, at, text, pttl);
     if (rights != 0 || !op->has_found || op->found.status == IDEM_STATUS_COMPLETED)
         return IDEM__REDIS_DONE;
     if (would_be_new(op, &op->found) || idem_record_lease_left_ms(&op->found) == 0) {
@@ -234,7 +241,7 @@ static idem__redis_verdict take_scripted(idem__redis *self, idem__redis_request 
     if (proves && idem__redis_read_proof(reply, &text, &pttl, &rights))
         return take_proof(self, at, text, pttl, rights);
     if (!proves && idem__redis_read_found(reply, &text, &pttl))
-        return take_found(at, text, pttl);
+        return take_found(self, at, text, pttl);
     if (says_applied(at->script, reply)) {
         at->op->applied = true;
         self->proved = self->proved || proves;
@@ -269,7 +276,7 @@ static idem__redis_verdict take_without_life(idem__redis *self, idem__redis_requ
                                              redisReply *const *replies, idem__redis_fault *whole)
 {
     idem_op *op = at->op;
-    (void)take_found(at, (idem_bytes){replies[0]->str, replies[0]->len}, IDEM__REDIS_NO_END);
+    (void)take_found(self, at, (idem_bytes){replies[0]->str, replies[0]->len}, IDEM__REDIS_NO_END);
     if (!op->has_found || op->found.status == IDEM_STATUS_COMPLETED)
         return IDEM__REDIS_DONE;
     idem_record_clear(&op->found);
@@ -294,7 +301,17 @@ static idem__redis_verdict take_reads(idem__redis *self, idem__redis_request *at
         return IDEM__REDIS_BROKEN;
     if (life->integer == IDEM__REDIS_GONE || !is_same_text(text, replies[2]))
         return read_again(self, at);
-    return take_found(at, (idem_bytes){text->str, text->len}, life->integer);
+    return take_found(self, at, (idem_bytes){text->str, text->len}, life->integer);
+}
+
+/* What was found is stored once more, so that there is something for the replicas to have. */
+static idem__redis_verdict rewrite(const idem__redis *self, idem__redis_request *at)
+{
+    idem_record_clear(&at->op->found);
+    at->op->has_found = false;
+    at->script = IDEM__REDIS_REWRITE;
+    at->form = self->no_names ? IDEM__REDIS_BY_TEXT : IDEM__REDIS_BY_NAME;
+    return IDEM__REDIS_AGAIN;
 }
 
 /* With ASKING before each command, every other reply is a command's. */
@@ -326,6 +343,9 @@ idem__redis_verdict idem__redis_request_take(idem__redis *self, idem__redis_requ
         given = take_command(self, at, reply);
     else
         given = take_scripted(self, at, reply);
+    if (given == IDEM__REDIS_DONE && at->script != IDEM__REDIS_REWRITE && !at->looks &&
+        idem__redis_replicas_found_own(self, at->op))
+        given = rewrite(self, at);
     if (given == IDEM__REDIS_BROKEN) {
         whole->distrust = true;
         (void)idem__redis_fault_set(whole, false, IDEM_ERR_UNAVAILABLE,

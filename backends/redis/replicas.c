@@ -4,7 +4,8 @@
  * replicas have them. Else they are uncertain: the server has made them, and a failover may lose
  * them. The store then asks again until the caller's deadline, and the record that is found is the
  * caller's own. That is not believed before a WAIT either, or the answer to the repetition would be
- * an acknowledgement that no replica has given.
+ * an acknowledgement that no replica has given. WAIT waits for the last write of its connection,
+ * and the record may be another's: so what was found is stored once more as it is (REWRITE).
  *
  * A server holds the connection while it waits, so it waits for WAIT_MS at most. What others have
  * stored is told without: it would be a wait for each replay.
@@ -37,10 +38,11 @@ int idem__redis_replicas_ask(idem__redis *self, idem__redis_fault *fault)
 int idem__redis_replicas_agree(const idem__redis *self, const redisReply *reply,
                                idem__redis_fault *fault)
 {
-    /* That it is a replica is told by the calls. */
+    /* That it is a replica, or is loading its data, is told by the calls. */
+    idem_bytes text = {reply->str, reply->len};
     if (reply->type == REDIS_REPLY_INTEGER ||
-        (reply->type == REDIS_REPLY_ERROR &&
-         idem__redis_fault_is((idem_bytes){reply->str, reply->len}, "ERR WAIT cannot be used")))
+        (reply->type == REDIS_REPLY_ERROR && !idem__redis_fault_is(text, "NOPERM") &&
+         !idem__redis_fault_is(text, "ERR unknown command")))
         return IDEM_OK;
     return idem__redis_fault_set(fault, true, IDEM_ERR_UNAVAILABLE,
                                  "%s does not let this user wait for replicas: allow WAIT (an "
@@ -53,13 +55,23 @@ int idem__redis_replicas_append(idem__redis *self, idem__redis_fault *fault)
     return append_wait(self, self->config->values[IDEM__REDIS_REPLICAS].number, WAIT_MS, fault);
 }
 
+static bool has_own(const idem_op *op)
+{
+    return op->has_found && op->record && op->kind != IDEM_OP_GET &&
+           memcmp(op->found.token, op->record->token, IDEM_TOKEN_SIZE) == 0;
+}
+
+bool idem__redis_replicas_found_own(const idem__redis *self, const idem_op *op)
+{
+    return idem__redis_replicas_wanted(self) && !op->error.code && has_own(op);
+}
+
 /* A change that was made, or the caller's own one of an earlier try. */
 static bool is_own(const idem_op *op)
 {
     if (op->kind == IDEM_OP_GET || op->error.code)
         return false;
-    return op->applied || (op->has_found && op->record &&
-                           memcmp(op->found.token, op->record->token, IDEM_TOKEN_SIZE) == 0);
+    return op->applied || has_own(op);
 }
 
 void idem__redis_replicas_judge(const idem__redis *self, const redisReply *reply,

@@ -18,6 +18,10 @@ int idem__redis_replicas_agree(const idem__redis *self, const redisReply *reply,
  *  @return as idem__redis_wire_append() */
 int idem__redis_replicas_append(idem__redis *self, idem__redis_fault *fault);
 
+/** True if an op has found its caller's own record, of an earlier try, and so must not be answered
+ *  by it before the replicas are asked. */
+bool idem__redis_replicas_found_own(const idem__redis *self, const idem_op *op);
+
 /** Judges the answer: where too few replicas have it, what these requests changed, or have found of
  *  their own, is uncertain. NULL: there is no answer. */
 void idem__redis_replicas_judge(const idem__redis *self, const redisReply *reply,

@@ -65,6 +65,12 @@ static idem_bytes beginning_of(uint64_t version, char out[IDEM__REDIS_BEGINNING_
     return (idem_bytes){out, IDEM__REDIS_BEGINNING_LEN};
 }
 
+/* True if it is sent with the record of its op; else it takes what is there. */
+static bool stores(const idem__redis_request *at)
+{
+    return at->op->record && at->script != IDEM__REDIS_READ && at->script != IDEM__REDIS_REWRITE;
+}
+
 static int append_script(idem__redis *self, const idem__redis_request *at, idem_bytes life,
                          idem__redis_fault *fault)
 {
@@ -77,7 +83,7 @@ static int append_script(idem__redis *self, const idem__redis_request *at, idem_
     size_t count = 4;
     if (at->script == IDEM__REDIS_REPLACE || at->script == IDEM__REDIS_REMOVE)
         words[count++] = beginning_of(at->op->expected, beginning);
-    if (at->script != IDEM__REDIS_REMOVE && at->script != IDEM__REDIS_READ) {
+    if (at->script != IDEM__REDIS_REMOVE && stores(at)) {
         words[count++] = (idem_bytes){self->text.data, self->text.len};
         words[count++] = life;
     }
@@ -121,7 +127,7 @@ bool idem__redis_request_append(idem__redis *self, idem__redis_request *at)
     int rc = IDEM_OK;
     text->len = 0;
     at->begin = idem__redis_wire_end(wire);
-    if (at->op->record && at->script != IDEM__REDIS_READ)
+    if (stores(at))
         rc = idem_record_encode(at->op->record, text, &fault.error);
     if (rc == IDEM_OK && at->form == IDEM__REDIS_BY_READS)
         rc = append_reads(self, at, &fault);

@@ -11,6 +11,7 @@ typedef enum {
     IDEM__REDIS_REPLACE, /**< beginning of the expected record, record, life in ms */
     IDEM__REDIS_REMOVE,  /**< beginning of the expected record */
     IDEM__REDIS_READ,    /**< what is there */
+    IDEM__REDIS_REWRITE, /**< what is there, which is stored once more as it is */
     IDEM__REDIS_SCRIPTS
 } idem__redis_script;
 

@@ -109,7 +109,8 @@ int idem__begin_report(idem_store *store, idem__begin *begin, idem_outcome *outc
     idem__call *call = &begin->call;
     idem_outcome made = {.kind = call->outcome};
     const idem_record *record = call->outcome == IDEM_NEW ? &call->held : &call->seen;
-    idem__read_first_learn(store, call);
+    if (store->read_first || store->in_process)
+        idem__read_first_learn(store, call);
     idem__stats_end(store, call);
     if (call->code)
         return idem__error_copy(error, &call->error);

@@ -154,8 +154,8 @@ static void expire(idem_async *async, idem__flight *flight)
 
 static void resume(idem_async *async, idem__flight *flight)
 {
-    bool crowded = way_of(async, flight)->looks.count >= LOOKS_QUEUED;
-    idem__call_next next = idem__call_resume(async->store, flight->call, crowded);
+    size_t looks = async->ways[WRITES].looks.count + async->ways[READS].looks.count;
+    idem__call_next next = idem__call_resume(async->store, flight->call, looks >= LOOKS_QUEUED);
     flight->state = state_after(async->store, flight, next);
     idem__queue_put(async, flight);
 }

@@ -35,6 +35,7 @@ static int code_of(int rc, bool doubt)
 int idem__repeat(idem_store *store, const idem__attempt *attempt, uint64_t deadline_ms,
                  idem_error *error)
 {
+    uint64_t too_late_ms = idem__call_too_late_ms(store->timeout_ms);
     uint64_t pause_ms = 0;
     bool doubt = false;
     idem_error last;
@@ -48,9 +49,11 @@ int idem__repeat(idem_store *store, const idem__attempt *attempt, uint64_t deadl
         (void)idem_error_set(&last, code, "%s", idem_strerror(code));
         last.code = code;
         uint64_t now = idem_monotonic_ms();
-        if (!is_transient(rc) || now + idem__call_too_late_ms(store->timeout_ms) > deadline_ms)
+        if (!is_transient(rc) || now + too_late_ms > deadline_ms)
             return idem__error_copy(error, &last);
         tell_repeat(store, &last);
         idem__clock_sleep_until(idem__call_repeat_at(&pause_ms, now, deadline_ms));
+        if (idem__call_woke_late(too_late_ms, idem_monotonic_ms(), deadline_ms))
+            return idem__error_copy(error, &last);
     }
 }

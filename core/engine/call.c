@@ -17,6 +17,7 @@
 /* A call with less time left than this is not repeated. The same goes for less than a quarter of
    its timeout. The known error says more than a try that is cut off. */
 #define TOO_LATE_MS  20u
+#define WOKEN_LATE   4u   /* with so small a part of that left, not even one that was to be */
 #define SEEN_MS      3u   /* a look that another caller made is not asked about at once again */
 #define SILENCE_PART 3u   /* of a timeout, */
 #define SILENCE_MS   750u /* but so long at least */
@@ -24,6 +25,11 @@
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms)
 {
     return timeout_ms / 4 < TOO_LATE_MS ? timeout_ms / 4 + 1 : TOO_LATE_MS;
+}
+
+bool idem__call_woke_late(uint64_t too_late_ms, uint64_t now, uint64_t deadline_ms)
+{
+    return now + too_late_ms / WOKEN_LATE > deadline_ms;
 }
 
 uint64_t idem__call_silence_ms(uint64_t timeout_ms)
@@ -145,11 +151,11 @@ void idem__call_tell_reinstated(idem_store *store, const idem__call *call)
 /* ------------------------------------------------------------------------------------ one step */
 
 /* A begin that waits is done as far as the protocol knows: it asks anew, with a time of its own. */
-static void start_look(idem__call *call)
+static void start_look(const idem_store *store, idem__call *call)
 {
     uint64_t wait_until_ms = call->wait_until_ms;
     idem__protocol_clear(call);
-    call->read_first = true; /* by now it is known that something is there */
+    call->read_first = store->read_first; /* by now it is known that something is there */
     idem__call_set_time(call, idem_monotonic_ms(), call->timeout_ms);
     if (call->deadline_ms > wait_until_ms + call->timeout_ms)
         call->deadline_ms = wait_until_ms + call->timeout_ms;
@@ -216,13 +222,18 @@ idem__call_next idem__call_step(idem_store *store, idem__call *call)
 
 idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crowded)
 {
+    uint64_t now = idem_monotonic_ms();
+    if (!call->waits && idem__call_woke_late(call->too_late_ms, now, call->deadline_ms)) {
+        idem__protocol_give_up(call);
+        idem__watch_leave(store, call);
+        return IDEM__CALL_DONE;
+    }
     if (!call->waits) {
         idem__protocol_again(call);
         return IDEM__CALL_SEND;
     }
-    uint64_t now = idem_monotonic_ms();
     idem__watch_answer answer = now >= call->wait_until_ms ? IDEM__WATCH_LOOK
-                                : crowded                  ? IDEM__WATCH_CROWDED
+                                : crowded                  ? IDEM__WATCH_SEEN
                                                            : idem__watch_ask(store, call, now);
     if (answer == IDEM__WATCH_CROWDED)
         call->wait_pause_ms = idem__watch_pause_limit_ms(store);
@@ -236,14 +247,14 @@ idem__call_next idem__call_resume(idem_store *store, idem__call *call, bool crow
         idem__watch_leave(store, call);
         return IDEM__CALL_DONE;
     }
-    start_look(call);
+    start_look(store, call);
     return IDEM__CALL_SEND;
 }
 
 void idem__call_end(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(call);
+        start_look(store, call);
     idem_op_fail(&call->op, false, IDEM_ERR_UNAVAILABLE, "%s", why);
     idem__protocol_give_up(call);
     idem__watch_leave(store, call);
@@ -252,7 +263,7 @@ void idem__call_end(idem_store *store, idem__call *call, const char *why)
 void idem__call_cancel(idem_store *store, idem__call *call, const char *why)
 {
     if (call->waits)
-        start_look(call);
+        start_look(store, call);
     call->op.error.code = IDEM_OK;
     idem__call_end(store, call, why);
 }

@@ -18,6 +18,10 @@ typedef enum {
 /** With less time left than that, what has such a timeout is not repeated. */
 uint64_t idem__call_too_late_ms(uint64_t timeout_ms);
 
+/** True if a repeat comes too late to be tried, as on a busy machine: the error that is known says
+ *  more than a try that is cut off. @param too_late_ms  as above, of its timeout */
+bool idem__call_woke_late(uint64_t too_late_ms, uint64_t now, uint64_t deadline_ms);
+
 /** For so long a connection may owe an answer to a call of such a timeout, without a single byte,
  *  before it is given up. A server may be held up for a moment, and one that waits for its replicas
  *  says nothing meanwhile. */

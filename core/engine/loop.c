@@ -26,7 +26,7 @@
 #define ROOM          64u  /* for what one `receive` gives back */
 #define TURN_ROOMS    4u   /* so often in one turn */
 #define IN_FLIGHT_MAX 1024u
-#define LOOKS_MAX     64u /* in flight: what is new is answered behind them */
+#define LOOKS_MAX     256u /* in flight: what is new is answered behind them */
 #define DUE_IN_A_TURN 256u
 /* While others wait to be sent, or for their answers: so many more than there were answers. */
 #define DUE_BESIDE 4u

@@ -20,6 +20,11 @@ static void continue_one(void)
     (void)kill(copies[1].pid, SIGCONT);
 }
 
+static void nothing(void *user)
+{
+    (void)user;
+}
+
 START_TEST(what_is_acknowledged_is_on_all_replicas)
 {
     char key[32];
@@ -103,6 +108,60 @@ START_TEST(a_connection_that_ends_before_the_replicas_answer_is_asked_again)
 }
 END_TEST
 
+/* WAIT waits for the last write of its connection. That of a connection that has written nothing,
+   as the one that a repetition is made on, would wait for nothing (Redis 7.2 and later). */
+START_TEST(what_was_stored_over_another_connection_is_waited_for_too)
+{
+    idem_outcome out;
+    idem_request request;
+    uint8_t token[IDEM_TOKEN_SIZE];
+    memcpy(token, TOKEN, sizeof token);
+    idem_request_init(&request);
+    request.key = idem_str("other-connection");
+    request.token = token;
+    stop_one();
+    idem_store *first = open_url(redis.url, "replicas=2&timeout=1s");
+    assert_code(IDEM_ERR_UNCERTAIN, idem_begin(first, &request, &out, &err));
+    idem_close(first);
+    server_do(&redis, "SCRIPT FLUSH");
+    proxy_add(between, (proxy_rule){.match = "KEEPTTL",
+                                    .action = PROXY_CALL,
+                                    .times = PROXY_ALWAYS,
+                                    .call = nothing});
+    idem_store *second = open_url(proxy_url(between), "replicas=2&timeout=2s");
+    int rc = idem_begin(second, &request, &out, &err);
+    continue_one();
+    assert_code(IDEM_ERR_UNCERTAIN, rc);
+    ck_assert_int_ge(proxy_hits(between), 1); /* it is stored once more, whatever the server */
+    request.timeout_ms = 30000;
+    assert_ok(idem_begin(second, &request, &out, &err));
+    ck_assert_int_eq(out.kind, IDEM_NEW);
+    ck_assert_uint_eq(out.attempt, 1);
+    assert_ok(idem_complete(second, out.claim, idem_str("1"), &err));
+    idem_outcome_clear(&out);
+    idem_close(second);
+}
+END_TEST
+
+/* What a server that has just been started, or is held up, says to WAIT is no lack of a right. */
+START_TEST(a_server_that_can_not_answer_yet_is_waited_for)
+{
+    static const char *const texts[] = {
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN "
+        "NOSAVE.\r\n",
+        "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"};
+    proxy_add(between, (proxy_rule){.match = "$4\r\nWAIT\r\n$1\r\n0",
+                                    .action = PROXY_ANSWER,
+                                    .times = 1,
+                                    .text = texts[_i]});
+    idem_store *waits = open_url(proxy_url(between), BOTH);
+    complete(waits, "loading", "1");
+    ck_assert_int_eq(proxy_hits(between), 1);
+    idem_close(waits);
+}
+END_TEST
+
 START_TEST(a_user_that_may_not_wait_is_told_at_once)
 {
     char url[200];
@@ -130,6 +189,8 @@ int main(void)
     ADD_HERE(suite, too_few_replicas_by_the_deadline_are_uncertain, 1);
     ADD_HERE(suite, a_replica_that_pauses_is_a_pause, 1);
     ADD_HERE(suite, a_connection_that_ends_before_the_replicas_answer_is_asked_again, 1);
+    ADD_HERE(suite, what_was_stored_over_another_connection_is_waited_for_too, 1);
+    ADD_HERE(suite, a_server_that_can_not_answer_yet_is_waited_for, 3);
     ADD_HERE(suite, a_user_that_may_not_wait_is_told_at_once, 1);
     return run_suite(suite);
 }

@@ -7,7 +7,7 @@
 #include "store.h"
 
 #define LONG_MS UINT64_C(30000)
-#define TRIES   8u
+#define TRIES   64u
 
 static idem_store *store;
 static int codes[TRIES]; /* of the tries, in turn; then IDEM_OK */
@@ -105,6 +105,51 @@ START_TEST(what_changes_stays_in_doubt_and_what_reads_does_not)
 }
 END_TEST
 
+static uint64_t slow_ms = 1000; /* a clock on which each sleep takes too long */
+
+static uint64_t read_slow_clock(void)
+{
+    return slow_ms;
+}
+
+static int64_t read_slow_wall(void)
+{
+    return 0;
+}
+
+static void oversleep(uint64_t until_ms)
+{
+    slow_ms = until_ms + 100;
+}
+
+static void go_on(bool woken)
+{
+    (void)woken;
+}
+
+static void start_thread(void)
+{
+}
+
+START_TEST(one_that_is_woken_late_ends_by_the_error_that_is_known)
+{
+    static const idem_time_source slow = {.size = sizeof slow,
+                                          .monotonic_ms = read_slow_clock,
+                                          .wall_ms = read_slow_wall,
+                                          .waits = oversleep,
+                                          .goes_on = go_on,
+                                          .thread_starts = start_thread};
+    idem_error error = {.code = IDEM_OK};
+    codes[0] = IDEM_ERR_UNAVAILABLE;
+    idem_time_source_set(&slow);
+    int rc = run(false, slow_ms + 60, &error);
+    idem_time_source_set(NULL);
+    ck_assert_int_eq(rc, IDEM_ERR_UNAVAILABLE);
+    ck_assert_uint_eq(tries, 1);
+    ck_assert_str_eq(error.message, "try 1 failed");
+}
+END_TEST
+
 START_TEST(the_deadline_ends_it)
 {
     idem_error error = {.code = IDEM_OK};
@@ -137,6 +182,7 @@ int main(void)
     ADD_HERE(suite, what_may_succeed_later_is_repeated_until_it_does, 1);
     ADD_HERE(suite, what_fails_for_good_is_not_repeated, sizeof for_good / sizeof for_good[0]);
     ADD_HERE(suite, what_changes_stays_in_doubt_and_what_reads_does_not, 2);
+    ADD_HERE(suite, one_that_is_woken_late_ends_by_the_error_that_is_known, 1);
     ADD_HERE(suite, the_deadline_ends_it, 1);
     ADD_HERE(suite, a_code_that_is_none_becomes_one, 1);
     return run_suite(suite);
