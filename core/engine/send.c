@@ -78,8 +78,8 @@ static idem__connection *beside(idem__pool *pool)
     return lost;
 }
 
-/* Its instance has not taken all that is assigned, which `in_flight` does not count: more would pile
-   up behind that while others are free. Its receiver sends the rest. */
+/* Its instance has not taken all that is assigned, which `in_flight` does not count: more would
+   pile up behind that while others are free. Its receiver sends the rest. */
 static bool is_behind(const idem__connection *connection)
 {
     const idem__waiter *last = connection->waiters.last;
