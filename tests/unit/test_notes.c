@@ -66,8 +66,9 @@ START_TEST(all_can_be_moved_behind_others)
     add(&others, 2);
     add(&others, 3);
     idem__notes_move(&some, &others);
+    add(&some, 4);
     ck_assert_ptr_null(idem__notes_take(&others));
-    for (int i = 1; i < 4; i++)
+    for (int i = 1; i < 5; i++)
         assert_next(&some, i);
     ck_assert_ptr_null(idem__notes_take(&some));
 }
