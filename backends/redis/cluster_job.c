@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define STACK_SIZE 262144u
+#define STACK_SIZE (512u * 1024u)
 
 static void *run(void *user)
 {
@@ -30,6 +30,7 @@ int idem__redis_job_start(idem__redis_job *job, void (*work)(void *user), void *
     sigset_t all;
     sigset_t before;
     pthread_attr_t attributes;
+    size_t usual = 0;
     job->work = work;
     job->user = user;
     job->deadline_ms = deadline_ms;
@@ -40,10 +41,14 @@ int idem__redis_job_start(idem__redis_job *job, void (*work)(void *user), void *
     int failed = pthread_attr_init(&attributes);
     if (failed)
         return failed;
+    (void)pthread_attr_getstacksize(&attributes, &usual);
     (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&job->thread, &attributes, run, job);
+    /* A thread's own variables are on its stack, and a program may have many. */
+    if (failed == EINVAL && pthread_attr_setstacksize(&attributes, usual) == 0)
+        failed = pthread_create(&job->thread, &attributes, run, job);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);
     job->running = failed == 0;

@@ -155,14 +155,19 @@ static int start_thread(idem__redis_lookup *lookup)
     sigset_t before;
     pthread_t thread;
     pthread_attr_t attributes;
+    size_t usual = 0;
     int failed = pthread_attr_init(&attributes);
     if (failed)
         return failed;
+    (void)pthread_attr_getstacksize(&attributes, &usual);
     (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
     (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&thread, &attributes, work, lookup);
+    /* A thread's own variables are on its stack, and a program may have many. */
+    if (failed == EINVAL && pthread_attr_setstacksize(&attributes, usual) == 0)
+        failed = pthread_create(&thread, &attributes, work, lookup);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);
     return failed;
