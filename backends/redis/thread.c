@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread's own variables lie on its stack, and a program may have many of them. So a stack has the
- * system's usual size, which is only address space, or a small one where there is no room for that.
+ * A thread's own variables lie on its stack, and a program may have many of them. So a stack has
+ * the system's usual size, which is only address space, or a small one where there is no room.
  */
 #include "thread.h"
 

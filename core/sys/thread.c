@@ -2,8 +2,8 @@
 /*
  * The library's own threads. Signals belong to the host: all are blocked from the thread's start.
  *
- * A thread's own variables lie on its stack, and a program may have many of them. So a stack has the
- * system's usual size, which is only address space, or a small one where there is no room for that.
+ * A thread's own variables lie on its stack, and a program may have many of them. So a stack has
+ * the system's usual size, which is only address space, or a small one where there is no room.
  */
 #include "thread.h"
 

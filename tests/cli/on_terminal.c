@@ -7,7 +7,7 @@
  * on_terminal ends-by NUMBER PROGRAM ARGUMENTS…: ends with 0 if the program dies of that signal and
  * leaves no core.
  *
- * on_terminal without-blocking PROGRAM ARGUMENTS…: makes stdin non-blocking and becomes the program.
+ * on_terminal without-blocking PROGRAM ARGUMENTS…: makes stdin non-blocking, then becomes it.
  *
  * on_terminal note-signals: prints the name of each signal that comes, as soon as it comes, until
  * there is a file `enough`. There is a file `ready` when it has begun.
