@@ -4,9 +4,11 @@
  * latter takes the claim up again by its token, since every call of the command is a process of
  * its own.
  */
+#include "begin.h"
 #include "command.h"
 #include "input.h"
 #include "output.h"
+#include "signals.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -56,16 +58,11 @@ static int describe(const idem_outcome *outcome, cli_text *text)
     return CLI_INTERNAL;
 }
 
-/* The token could not be told to anybody, so nobody can complete: give the key back. After a
-   takeover only the lease is ended, since the record's attempt has to be counted on. */
+/* The token could not be told to anybody, so nobody can complete: give the key back. */
 static void withdraw(idem_store *store, const cli_call *call, idem_outcome *outcome)
 {
-    if (outcome->kind != IDEM_NEW || call->options.token.given)
-        return;
-    if (outcome->attempt == 1)
-        (void)idem_release(store, outcome->claim, NULL);
-    else
-        (void)idem_renew(store, outcome->claim, 1, NULL);
+    if (outcome->kind == IDEM_NEW && !call->options.token.given)
+        (void)cli_give_back(store, outcome, NULL);
 }
 
 int cli_begin(idem_store *store, const cli_call *call)
@@ -74,17 +71,25 @@ int cli_begin(idem_store *store, const cli_call *call)
     idem_outcome outcome;
     idem_request request;
     cli_text text = {0};
+    int code = CLI_INTERNAL;
     cli_call_request(call, &request);
-    if (idem_begin(store, &request, &outcome, &error))
-        return cli_report_call(&error);
-    int code = describe(&outcome, &text);
-    if (code == CLI_INTERNAL || cli_answer(&text)) {
-        withdraw(store, call, &outcome);
-        code = CLI_INTERNAL;
+    if (cli_begin_deferring(store, &request, &outcome, &error)) {
+        code = cli_report_call(&error);
+    } else {
+        bool told = false;
+        if (!cli_signals_deferred()) {
+            code = describe(&outcome, &text);
+            told = code != CLI_INTERNAL && cli_answer(&text) == CLI_OK;
+        }
+        if (!told) {
+            withdraw(store, call, &outcome);
+            code = CLI_INTERNAL;
+        }
     }
+    int signal = cli_signals_undefer();
     cli_text_clear(&text);
     idem_outcome_clear(&outcome);
-    return code;
+    return signal ? CLI_DIED + signal : code;
 }
 
 /* ------------------------------------------------------------------------- a claim's owner */

@@ -68,6 +68,9 @@ int cli_command_unknown(const char *name);
 int cli_help_all(void);
 int cli_help_command(const cli_command *command);
 
+/** True for what is unfinished though its lease has run out, or nobody knows when it does. */
+bool cli_record_is_stuck(const idem_record *record);
+
 /* The commands. */
 int cli_run(idem_store *store, const cli_call *call);
 int cli_begin(idem_store *store, const cli_call *call);

@@ -149,7 +149,7 @@ static int flush(listing *list)
     return list->problem;
 }
 
-static bool is_stuck(const idem_record *record)
+bool cli_record_is_stuck(const idem_record *record)
 {
     return record->status == IDEM_STATUS_IN_PROGRESS &&
            (idem_record_lease_left_ms(record) == 0 || (record->flags & IDEM_RECORD_UNDATED) != 0);
@@ -159,7 +159,7 @@ static int list_record(const idem_record *record, void *user)
 {
     listing *list = user;
     cli_text *text = &list->pending;
-    if (list->options->stuck && !is_stuck(record))
+    if (list->options->stuck && !cli_record_is_stuck(record))
         return 0;
     if (list->table) {
         add_row(text, record);

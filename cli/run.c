@@ -5,6 +5,7 @@
  * exit code is what idem ends with, whatever the store does: CMD has run, and the caller has to
  * know how it went. Only a lost claim or --max-time, for which CMD was stopped, overrides that.
  */
+#include "begin.h"
 #include "child.h"
 #include "command.h"
 #include "environment.h"
@@ -201,14 +202,11 @@ static void release(idem_store *store, idem_claim *claim)
                 error.message);
 }
 
-/* CMD was not run at all. After a takeover the lease is ended and the record left, since it says
-   that an earlier attempt stopped in the middle. */
+/* CMD was not run at all. */
 static void give_back_unused(idem_store *store, const idem_outcome *outcome)
 {
     idem_error error;
-    int rc = outcome->attempt == 1 ? idem_release(store, outcome->claim, &error)
-                                   : idem_renew(store, outcome->claim, 1, &error);
-    if (rc)
+    if (cli_give_back(store, outcome, &error))
         cli_say("the key is not given back before its lease runs out: %s", error.message);
 }
 
@@ -268,10 +266,6 @@ static int run_new(idem_store *store, const cli_call *call, const char *quoted_k
                  outcome->attempt);
     if (outcome->checkpoint.len > CLI_ENVIRONMENT_CHECKPOINT_MAX)
         cli_note("its checkpoint is too long for $IDEM_CHECKPOINT; 'idem get' shows it");
-    if (code == CLI_OK && !cli_signals_catch()) {
-        cli_say("signals can't be caught: %s", cli_problem(errno));
-        code = CLI_INTERNAL;
-    }
     if (code == CLI_OK)
         code =
             cli_child_start(&(cli_child_plan){.program = call->program,
@@ -316,6 +310,22 @@ static int act_on(idem_store *store, const cli_call *call, const idem_outcome *o
     return CLI_INTERNAL;
 }
 
+/* A signal that came before CMD is started ends idem, and nothing is left claimed. From now on one
+   is for CMD, if there will be any. */
+static int end_deferring(idem_store *store, const idem_outcome *outcome, int code)
+{
+    bool is_new = outcome->kind == IDEM_NEW;
+    if (is_new && !cli_signals_deferred() && !cli_signals_catch()) {
+        cli_say("signals can't be caught: %s", cli_problem(errno));
+        code = CLI_INTERNAL;
+    }
+    if (is_new && (code || cli_signals_deferred()))
+        give_back_unused(store, outcome);
+    if (!is_new || code || cli_signals_deferred())
+        (void)cli_signals_undefer();
+    return cli_signals_deferred() ? CLI_DIED + cli_signals_deferred() : code;
+}
+
 int cli_run(idem_store *store, const cli_call *call)
 {
     idem_error error;
@@ -330,12 +340,15 @@ int cli_run(idem_store *store, const cli_call *call)
         cli_notes_off();
     cli_call_request(call, &request);
     request.flags |= IDEM_KEEPALIVE | IDEM_REINSTATE;
-    if (idem_begin(store, &request, &outcome, &error))
-        return cli_report_call(&error);
+    int code = CLI_OK;
+    if (cli_begin_deferring(store, &request, &outcome, &error))
+        code = cli_report_call(&error);
+    code = end_deferring(store, &outcome, code);
     call->report->kind = outcome.kind;
     call->report->attempt = outcome.attempt;
     call->report->retry_after_ms = outcome.retry_after_ms;
-    int code = act_on(store, call, &outcome);
+    if (code == CLI_OK)
+        code = act_on(store, call, &outcome);
     idem_outcome_clear(&outcome);
     return code;
 }

@@ -85,7 +85,11 @@ static int use_file(cli_run_report *report, const char *name)
     int problem = check_folder(report->path);
     if (!problem && unlink(report->path) && errno != ENOENT)
         problem = errno;
-    return problem ? refuse(name, cli_problem(problem)) : CLI_OK;
+    if (!problem)
+        return CLI_OK;
+    free(report->path);
+    report->path = NULL;
+    return refuse(name, cli_problem(problem));
 }
 
 int cli_run_report_open(cli_run_report *report, const char *name)

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* SIGCHLD has to be the first: it is caught even where the caller had it ignored. */
@@ -64,12 +66,40 @@ void cli_signals_set_up(void)
         set_up_first();
 }
 
+static volatile sig_atomic_t defers; /* a call is under way that none should cut in two */
+static volatile sig_atomic_t deferred;
+static int grace_ms;
+
+static void end_late(int number)
+{
+    (void)number;
+    _exit(cli_signals_die(deferred));
+}
+
+/* A timer that the caller left to this process is overwritten, but only when it is about to end. */
+static void defer(int number, ucontext_t *context)
+{
+    struct sigaction late = {.sa_handler = end_late};
+    const struct itimerval grace = {
+        .it_value = {.tv_sec = grace_ms / 1000, .tv_usec = grace_ms % 1000 * 1000}};
+    if (deferred)
+        return;
+    deferred = number;
+    (void)sigaction(SIGALRM, &late, NULL);
+    (void)sigdelset(&context->uc_sigmask, SIGALRM);
+    (void)setitimer(ITIMER_REAL, &grace, NULL);
+}
+
 /* The pipe is non-blocking; if it is full, there is enough in it to wake the loop up. */
 static void note(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
     cli_signal arrived;
-    (void)context;
+    if (defers && number != SIGCHLD) {
+        defer(number, context);
+        errno = saved;
+        return;
+    }
     memset(&arrived, 0, sizeof arrived);
     arrived.number = number;
     arrived.sender = info->si_pid;
@@ -93,23 +123,60 @@ static bool make_pipe(void)
     return true;
 }
 
-bool cli_signals_catch(void)
+/* @return false with errno set */
+static bool catch_one(size_t i)
 {
     struct sigaction catch = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
     catch.sa_sigaction = note;
     (void)sigfillset(&catch.sa_mask);
-    if (!make_pipe())
+    if (changed[i])
+        return true;
+    if (sigaction(caught[i], NULL, &original[i]) != 0)
         return false;
+    if (caught[i] != SIGCHLD && original[i].sa_handler == SIG_IGN)
+        return true;
+    changed[i] = sigaction(caught[i], &catch, NULL) == 0;
+    return changed[i];
+}
+
+bool cli_signals_catch(void)
+{
+    bool ok = make_pipe();
+    for (size_t i = 0; i < CAUGHT_COUNT && ok; i++)
+        ok = catch_one(i);
+    if (ok)
+        defers = false;
+    return ok;
+}
+
+/* --------------------------------------------------- calls that no signal should cut in two */
+
+bool cli_signals_defer(int grace)
+{
+    bool ok = true;
+    grace_ms = grace;
+    if (!defers)
+        deferred = 0;
+    defers = true;
+    for (size_t i = 0; i < CAUGHT_COUNT && ok; i++)
+        ok = caught[i] == SIGCHLD || catch_one(i);
+    return ok;
+}
+
+int cli_signals_deferred(void)
+{
+    return deferred;
+}
+
+int cli_signals_undefer(void)
+{
     for (size_t i = 0; i < CAUGHT_COUNT; i++) {
-        if (sigaction(caught[i], NULL, &original[i]) != 0)
-            return false;
-        if (caught[i] != SIGCHLD && original[i].sa_handler == SIG_IGN)
-            continue;
-        if (sigaction(caught[i], &catch, NULL) != 0)
-            return false;
-        changed[i] = true;
+        if (changed[i])
+            (void)sigaction(caught[i], &original[i], NULL);
+        changed[i] = false;
     }
-    return true;
+    defers = false;
+    return deferred;
 }
 
 bool cli_signals_own(void)

@@ -23,6 +23,18 @@ void cli_signals_set_up(void);
  *  caller had them ignored. @return false with errno set */
 bool cli_signals_catch(void);
 
+/** Catches them for a call that none should cut in two. The first that comes is kept; if the call
+ *  is not over `grace_ms` later, the process dies of it. Called once more, it sets another time.
+ *  cli_signals_catch() ends this for good, cli_signals_undefer() otherwise.
+ *  @return false with errno set */
+bool cli_signals_defer(int grace_ms);
+
+/** The signal that has come since; 0: none. The process has to end then. */
+int cli_signals_deferred(void);
+
+/** Lets them act as before. @return cli_signals_deferred() */
+int cli_signals_undefer(void);
+
 /** In a process that was forked: from now on its signals wait in a pipe of its own.
  *  @return false with errno set */
 bool cli_signals_own(void);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -91,7 +92,9 @@ static int read_whole(int fd, char *to, size_t size, size_t *len)
         ssize_t got = read(fd, to + *len, size - *len);
         if (got == 0)
             return 0;
-        if (got < 0 && errno != EINTR)
+        if (got < 0 && errno == EAGAIN) /* somebody else has made it non-blocking */
+            (void)poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+        else if (got < 0 && errno != EINTR)
             return errno;
         *len += got > 0 ? (size_t)got : 0;
     }

@@ -122,8 +122,10 @@ typedef struct {
 /* By the backend's clock since the last change, and by the writers' clocks from there back. */
 static uint64_t since_begun_ms(const idem_record *record)
 {
-    int64_t held = record->updated_at_ms - record->created_at_ms;
-    return record->age_ms + (held > 0 ? (uint64_t)held : 0);
+    uint64_t held = 0;
+    if (record->updated_at_ms > record->created_at_ms) /* a file may say anything */
+        held = (uint64_t)record->updated_at_ms - (uint64_t)record->created_at_ms;
+    return record->age_ms + held >= held ? record->age_ms + held : UINT64_MAX;
 }
 
 static void count(tally *to, const idem_record *record)
@@ -141,7 +143,7 @@ static void count(tally *to, const idem_record *record)
         return;
     }
     to->in_progress++;
-    to->stuck += idem_record_lease_left_ms(record) == 0;
+    to->stuck += cli_record_is_stuck(record);
     if (since_ms > to->oldest_ms)
         to->oldest_ms = since_ms;
 }

@@ -34,7 +34,7 @@ static late *next_delivery(idem__testkit_delayed *list, bool count_down)
     late *due = NULL;
     (void)pthread_mutex_lock(&list->lock);
     for (late *at = list->first; count_down && at; at = at->next)
-        at->delay--;
+        at->delay -= at->delay > 0; /* one that is due may be another thread's to carry out */
     late **at = &list->first;
     while (*at && (*at)->delay > 0)
         at = &(*at)->next;

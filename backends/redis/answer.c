@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the answer to a request makes of it. Most requests are done then. One is sent again for one
- * of three reasons. The server has forgotten its script, or does not know SET with NX and GET. An
+ * of four reasons. The server has forgotten its script, or does not know SET with NX and GET. An
  * insert has found a record in progress, whose age only a second look can tell. Or its change was
  * refused: a server that is full, read-only or without its disk still has what was completed, and
- * that is the answer to a begin. With `replicas=` a fourth one is that it has found its caller's own
- * record (replicas.c).
+ * that is the answer to a begin. Or, with `replicas=`, it has found its caller's own record, which
+ * is stored once more (replicas.c).
  *
  * That look reads a record and its PTTL in one step: an old record dated by a later one's PTTL
  * could seem expired. A user without scripts reads the record, its PTTL, and the record once more;
@@ -33,7 +33,7 @@ static bool settles(const idem__redis *self, const idem__redis_request *at,
                     const idem_record *found)
 {
     const idem_op *op = at->op;
-    if (idem__redis_replicas_wanted(self) && op->record &&
+    if (idem__redis_replicas_wanted(self) && op->kind != IDEM_OP_REMOVE &&
         memcmp(found->token, op->record->token, IDEM_TOKEN_SIZE) == 0)
         return false; /* nothing can be written for the replicas to have */
     if (op->kind == IDEM_OP_INSERT)

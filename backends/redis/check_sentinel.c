@@ -75,12 +75,23 @@ static const char *field_of(const redisReply *reply, const char *name)
     return NULL;
 }
 
+/* Names and addresses of one server can't be compared. */
+static bool is_other_host(const char *one, const char *other)
+{
+    static const char numeric[] = "0123456789abcdefABCDEF.:";
+    bool comparable =
+        (one[strspn(one, numeric)] == '\0') == (other[strspn(other, numeric)] == '\0');
+    return comparable && strcmp(one, other) != 0;
+}
+
 static void judge_master(examination *at, const redisReply *reply)
 {
+    const char *host = field_of(reply, "ip");
     const char *port = field_of(reply, "port");
     const char *quorum = field_of(reply, "quorum");
     at->quorum = quorum ? strtoull(quorum, NULL, 10) : at->quorum;
-    if (port && strtoul(port, NULL, 10) != at->self->port)
+    if ((port && strtoul(port, NULL, 10) != at->self->port) ||
+        (host && is_other_host(host, at->self->host)))
         idem_finding_emit(at->emit, at->emit_user,
                           "look at its log; when a failover is over, all of them name one",
                           "%s names another primary than %s: it lies behind", at->asker->name,

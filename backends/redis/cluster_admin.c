@@ -2,7 +2,9 @@
 /*
  * Operators' calls over all masters of a cluster. A listing goes through the masters in the order
  * of their lowest slots; its cursor has that slot above the node's own cursor, so any instance can
- * go on with it. Slots that are moved meanwhile may be listed twice, or not at all.
+ * go on with it. Between them is a mark of the node: a cursor means nothing to another node, so one
+ * that has taken the slot over is listed from its beginning. Slots that are moved meanwhile may be
+ * listed twice, or not at all.
  *
  * A check examines each master as if it stood alone, and the cluster as a whole: its state, slots
  * without an owner, replicas that are lacking, or that share a host with their master.
@@ -17,7 +19,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define CURSOR_BITS 50
+#define MARK_BITS   8
+#define CURSOR_BITS 42
 #define CURSOR_MAX  ((UINT64_C(1) << CURSOR_BITS) - 1)
 #define MASTERS_MIN 3u /* for a majority without one of them */
 
@@ -52,19 +55,42 @@ static idem__redis_node *next_node(const idem__redis_cluster *self, unsigned slo
     return found;
 }
 
+static unsigned mark_of(const idem__redis_node *node)
+{
+    unsigned mark = node->address.port;
+    for (const char *at = node->address.host; *at; at++)
+        mark = mark * 31 + (unsigned char)*at;
+    return (mark ^ mark >> MARK_BITS ^ mark >> 2 * MARK_BITS) & ((1u << MARK_BITS) - 1);
+}
+
+static uint64_t cursor_of(unsigned slot, const idem__redis_node *node, uint64_t cursor)
+{
+    return ((uint64_t)slot << MARK_BITS | mark_of(node)) << CURSOR_BITS | cursor;
+}
+
 static int list(idem__redis_cluster *self, idem_scan_page *page, uint64_t deadline_ms,
                 idem__redis_fault *fault)
 {
-    unsigned slot = (unsigned)(page->cursor >> CURSOR_BITS);
+    unsigned slot = (unsigned)(page->cursor >> (CURSOR_BITS + MARK_BITS));
     idem_scan_page own = *page;
     find_first_slots(self);
     own.cursor = page->cursor & CURSOR_MAX;
     idem__redis_node *node = own.cursor != 0 ? self->owner[slot] : next_node(self, slot);
     page->next = 0;
+    if (page->cursor != 0 && !self->owner[slot]) {
+        idem__redis_refresh_want(self);
+        return idem__redis_fault_set(
+            fault, false, IDEM_ERR_UNAVAILABLE,
+            "a master has gone before its keys were listed, and no other "
+            "has slot %u: look at redis-cli --cluster check, and list again",
+            slot);
+    }
     if (!node)
         return IDEM_OK;
     if (own.cursor == 0)
         slot = node->first_slot;
+    else if (page->cursor != cursor_of(slot, node, own.cursor))
+        own.cursor = 0;
     int rc = idem__redis_node_await(self, node, deadline_ms, fault);
     if (rc == IDEM_OK)
         rc = idem__redis_scan(node->redis, &own, deadline_ms, fault);
@@ -80,7 +106,7 @@ static int list(idem__redis_cluster *self, idem_scan_page *page, uint64_t deadli
                                      node->redis->name, CURSOR_BITS);
     const idem__redis_node *next = own.next == 0 ? next_node(self, slot + 1) : node;
     if (next)
-        page->next = (uint64_t)(own.next == 0 ? next->first_slot : slot) << CURSOR_BITS | own.next;
+        page->next = cursor_of(own.next == 0 ? next->first_slot : slot, next, own.next);
     return IDEM_OK;
 }
 
@@ -89,7 +115,7 @@ int idem__redis_cluster_scan(idem_backend *backend, idem_scan_page *page, uint64
 {
     idem__redis_cluster *self = (idem__redis_cluster *)backend;
     idem__redis_fault fault = {0};
-    if (page->cursor == 0)
+    if (page->cursor == 0 || self->refresh_wanted)
         idem__redis_refresh_renew(self, deadline_ms);
     int rc = idem__redis_refresh_await(self, deadline_ms, &fault);
     if (rc == IDEM_OK)
@@ -223,6 +249,17 @@ static int examine(examination *at, idem__redis_cluster *self, idem__redis_node 
     return rc;
 }
 
+/* Each master that is left, and the replicas together, may take a share of the time: one that is
+   silent leaves theirs to the others. */
+static uint64_t share_of(const idem__redis_node *from, uint64_t deadline_ms)
+{
+    uint64_t now_ms = idem_monotonic_ms();
+    uint64_t left = 1;
+    for (const idem__redis_node *at = from; at; at = at->next)
+        left += at->named;
+    return now_ms < deadline_ms ? now_ms + (deadline_ms - now_ms) / left : now_ms;
+}
+
 /* A master that can't be reached is a finding: the others are looked at all the same. */
 static void tell_failed(const examination *at, const idem__redis_fault *fault)
 {
@@ -244,7 +281,7 @@ int idem__redis_cluster_check(idem_backend *backend, idem_finding_fn emit, void 
     judge_masters(&at);
     for (idem__redis_node *node = self->nodes; node; node = node->next) {
         idem__redis_fault own = {0};
-        if (node->named && examine(&at, self, node, deadline_ms, &own))
+        if (node->named && examine(&at, self, node, share_of(node, deadline_ms), &own))
             tell_failed(&at, &own);
     }
     idem__redis_check_cluster(self, deadline_ms, emit, emit_user);

@@ -5,12 +5,10 @@
  * ends by its job's deadline, and has all signals blocked, which are the host's.
  */
 #include "cluster.h"
+#include "thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <unistd.h>
-
-#define STACK_SIZE 262144u
 
 static void *run(void *user)
 {
@@ -27,9 +25,6 @@ static void *run(void *user)
 int idem__redis_job_start(idem__redis_job *job, void (*work)(void *user), void *user,
                           uint64_t deadline_ms, int notify)
 {
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
     job->work = work;
     job->user = user;
     job->deadline_ms = deadline_ms;
@@ -37,15 +32,7 @@ int idem__redis_job_start(idem__redis_job *job, void (*work)(void *user), void *
     job->rc = IDEM_OK;
     job->fault = (idem__redis_fault){0};
     atomic_store(&job->finished, false);
-    int failed = pthread_attr_init(&attributes);
-    if (failed)
-        return failed;
-    (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&job->thread, &attributes, run, job);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
+    int failed = idem__redis_thread_start(&job->thread, PTHREAD_CREATE_JOINABLE, run, job);
     job->running = failed == 0;
     job->joined = false;
     return failed;

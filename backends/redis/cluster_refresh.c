@@ -63,6 +63,8 @@ static idem__redis_map *ask(idem__redis *node, const idem__redis_address *addres
     return map;
 }
 
+/* Each for as long as a connection and its name may take: one that answers the greeting and then
+   says nothing leaves time for the others. */
 static idem__redis_map *ask_candidate(const idem__redis_cluster *self,
                                       const idem__redis_address *address, uint64_t deadline_ms,
                                       idem__redis_fault *fault)
@@ -72,6 +74,10 @@ static idem__redis_map *ask_candidate(const idem__redis_cluster *self,
     idem__redis_map *map = NULL;
     if (!node)
         return NULL;
+    uint64_t patience_ms = self->config->values[IDEM__REDIS_CONNECT_TIMEOUT].number;
+    uint64_t limit_ms = idem_monotonic_ms() + 2 * patience_ms;
+    if (limit_ms < deadline_ms)
+        deadline_ms = limit_ms;
     if (idem__redis_ready(node, deadline_ms, fault) == IDEM_OK)
         map = ask(node, address, deadline_ms, fault);
     idem__redis_close(&node->base);

@@ -188,7 +188,9 @@ static void kick_all(idem__redis_cluster *self)
         kick(self, at);
 }
 
-/* A silent node may have been replaced. One that has no slots any more is given up. */
+/* A silent node may have been replaced. One that has no slots any more is given up, and one that
+   has been silent for longer than a connection may take is connected anew: what is between may have
+   forgotten the old one, whatever the other nodes say, and however many callers have come since. */
 static void check_silence(idem__redis_cluster *self)
 {
     uint64_t now_ms = idem_monotonic_coarse_ms();
@@ -199,7 +201,8 @@ static void check_silence(idem__redis_cluster *self)
             continue;
         idem__redis_refresh_want(self);
         /* With nothing but abandoned ops out, it has been silent to all of its callers. */
-        if (!at->named || (at->sent.count == 0 && now_ms > at->silent_ms + patience_ms))
+        uint64_t most_ms = patience_ms + (at->sent.count > 0 ? SILENT_MS : 0);
+        if (!at->named || now_ms > at->silent_ms + most_ms)
             idem__redis_drop(&at->redis->base);
     }
 }
@@ -299,7 +302,7 @@ static void receive_from(idem__redis_cluster *self, idem__redis_node *node)
     int rc = IDEM_OK;
     while (count == ROOM) {
         rc = idem__redis_receive(&node->redis->base, done, ROOM, &count, &error);
-        if (count > 0)
+        if (count > 0 || node->redis->wire.progress != before)
             node->silent_ms = idem_monotonic_ms();
         for (size_t i = 0; i < count; i++)
             take_answer(self, node, done[i]);

@@ -298,6 +298,11 @@ static int judge_mode(const idem__redis *self, const redisReply *reply, idem__re
 {
     const char *mode = find_said(reply, "mode");
     bool node = mode && strcmp(mode, "cluster") == 0;
+    if (mode && strcmp(mode, "sentinel") == 0)
+        return idem__redis_fault_set(fault, true, IDEM_ERR_UNSUPPORTED,
+                                     "%s is a sentinel: write redis+sentinel:// (or "
+                                     "rediss+sentinel://) and the primary's name behind the hosts",
+                                     self->name);
     if (!mode || node == self->clustered)
         return IDEM_OK;
     return idem__redis_fault_set(fault, true, IDEM_ERR_UNSUPPORTED, "%s %s", self->name,
@@ -459,8 +464,9 @@ static int reach(idem__redis *self, uint64_t deadline_ms, idem__redis_fault *fau
     uint64_t limit_ms;
     int rc = idem__redis_link(self, deadline_ms, &limit_ms, fault);
     if (rc == IDEM_OK) {
+        uint64_t before = self->wire.progress;
         rc = idem__redis_greet(self, limit_ms, fault);
-        if (rc)
+        if (rc && self->wire.progress == before)
             idem__redis_suspect_tls(self, limit_ms, fault);
     }
     if (rc && self->sentinel)

@@ -9,8 +9,9 @@
  * then `done`. An abandoned one stays where it is without its op, since its answer is still due.
  *
  * When a connection fails, a request of which no byte was sent was not carried out; one that was
- * sent, and could change something, is uncertain. Answers that have arrived stay valid. If answers
- * were out of step (one too many, one of the wrong kind), all those in flight are discarded.
+ * sent, and could change something, is uncertain. So is one whose answer has come without its seal,
+ * unless that is an error. If answers were out of step (one too many, one of the wrong kind), all
+ * those in flight are discarded.
  */
 #include "pipeline.h"
 
@@ -261,7 +262,7 @@ static int fail(idem__redis *self)
     idem__redis_pipeline *pipeline = &self->pipeline;
     const idem__redis_fault *fault = &pipeline->fault;
     for (idem__redis_request *at = pipeline->unconfirmed.first; at; at = at->next) {
-        if (at->op && fault->distrust)
+        if (at->op && (fault->distrust || (self->wire.sealed && !at->op->error.code)))
             idem__redis_request_distrust(at, fault);
     }
     doubt_unconfirmed(self);

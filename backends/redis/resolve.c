@@ -12,10 +12,10 @@
  * pool of its own and never touches a lock of the parent's.
  */
 #include "resolve.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -23,7 +23,6 @@
 
 #define LOOKUPS_MAX 8u
 #define FRESH_MS    10000u
-#define STACK_SIZE  (512u * 1024u)
 
 typedef struct lookups {
     struct lookups *older; /* of the processes that this one was forked from */
@@ -148,26 +147,6 @@ static void *work(void *user)
     return NULL;
 }
 
-/* Signals are the host's: they are blocked from the thread's beginning on. @return 0 or an errno */
-static int start_thread(idem__redis_lookup *lookup)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    pthread_attr_t attributes;
-    int failed = pthread_attr_init(&attributes);
-    if (failed)
-        return failed;
-    (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, &attributes, work, lookup);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return failed;
-}
-
 /* ------------------------------------------------------------------------------------ a caller */
 
 static idem__redis_lookup *find_pending(const lookups *pool, const char *host)
@@ -182,6 +161,7 @@ static idem__redis_lookup *find_pending(const lookups *pool, const char *host)
 /* The lock is held. @return NULL, with an errno in `number` */
 static idem__redis_lookup *start(lookups *pool, const char *host, int *number)
 {
+    pthread_t thread;
     size_t len = strlen(host) + 1;
     idem__redis_lookup *made = calloc(1, sizeof *made + len);
     *number = ENOMEM;
@@ -191,7 +171,7 @@ static idem__redis_lookup *start(lookups *pool, const char *host, int *number)
     made->pool = pool;
     made->users = 1;
     made->began_ms = idem_monotonic_ms();
-    *number = start_thread(made);
+    *number = idem__redis_thread_start(&thread, PTHREAD_CREATE_DETACHED, work, made);
     if (*number) {
         free(made);
         return NULL;

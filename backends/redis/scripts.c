@@ -8,9 +8,9 @@
  * lacks. Nothing expires or is written while a script runs, so a text and its PTTL belong
  * together.
  *
- * A read-only replica refuses a script at its first write alone, and what it holds may be old. So a
- * script that has nothing to change tries a write that changes nothing (SET with NX on a key that is
- * there, DEL of one that is not), and hands READONLY on; other refusals of it do not matter.
+ * A read-only replica refuses a script at its first write alone, and what it holds may be old. So
+ * a script that has nothing to change tries a write that changes nothing (SET with NX on a key that
+ * is there, DEL of one that is not), and hands READONLY on; other refusals do not matter.
  *
  * PROVE tries what complete and release need before a connection's first claim. DEL is asked about,
  * not tried: a server that is out of memory takes the SET behind a script's first write. Redis

@@ -226,6 +226,33 @@ static void set_manners(SSL_CTX *context)
     SSL_CTX_sess_set_new_cb(context, keep_session);
 }
 
+/* Names of files that this process has read, as hashes: what is wrong with them later may be that
+   they are being renewed, and passes. One that was pushed out by another's is told at once. */
+static _Atomic uint64_t read_before[64];
+
+static uint64_t hash_of(const char *const paths[FILES])
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < FILES; i++) {
+        for (const char *at = paths[i] ? paths[i] : ""; *at; at++)
+            hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+        hash = (hash ^ '\n') * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static bool were_read(const char *const paths[FILES])
+{
+    uint64_t hash = hash_of(paths);
+    return atomic_load(&read_before[hash % 64]) == hash;
+}
+
+static void note_read(const char *const paths[FILES])
+{
+    uint64_t hash = hash_of(paths);
+    atomic_store(&read_before[hash % 64], hash);
+}
+
 static int load_certificates(secure *tls, idem__redis_fault *fault)
 {
     const char *const paths[FILES] = {tls->options.ca, tls->options.cert, tls->options.key};
@@ -245,6 +272,10 @@ static int load_certificates(secure *tls, idem__redis_fault *fault)
     }
     set_manners(context);
     int rc = load_files(tls, context, fault);
+    if (rc)
+        fault->permanent = fault->permanent && !were_read(paths);
+    else
+        note_read(paths);
     if (rc)
         SSL_CTX_free(context);
     else
@@ -336,13 +367,22 @@ static int refuse_certificate(const secure *tls, long verdict, idem__redis_fault
     }
 }
 
-/* An alert of the server's, other than that something has gone wrong in it, will come again. */
+/* An alert of the server's will come again, unless it says that something has gone wrong in it, or
+   that what it was sent has been spoilt on the way. */
 static bool is_lasting(unsigned long reason)
 {
     int number = ERR_GET_REASON(reason);
-    return (number > SSL_AD_REASON_OFFSET &&
-            number != SSL_AD_REASON_OFFSET + SSL_AD_INTERNAL_ERROR) ||
-           number == SSL_R_UNSUPPORTED_PROTOCOL || number == SSL_R_NO_PROTOCOLS_AVAILABLE;
+    switch (number - SSL_AD_REASON_OFFSET) {
+    case SSL_AD_INTERNAL_ERROR:
+    case SSL_AD_BAD_RECORD_MAC:
+    case SSL_AD_RECORD_OVERFLOW:
+    case SSL_AD_DECODE_ERROR:
+    case SSL_AD_DECRYPT_ERROR:
+        return false;
+    default:
+        return number > SSL_AD_REASON_OFFSET || number == SSL_R_UNSUPPORTED_PROTOCOL ||
+               number == SSL_R_NO_PROTOCOLS_AVAILABLE;
+    }
 }
 
 /* The server's alerts, told by reasons of OpenSSL's. */

@@ -432,13 +432,25 @@ int idem__redis_wire_seal(idem__redis_wire *wire, idem__redis_fault *fault)
     return rc;
 }
 
+/* True if a server refuses everything for a while, and so says nothing of this seal. */
+static bool is_held_up(const redisReply *reply)
+{
+    static const char *const all[] = {"BUSY", "LOADING", "MASTERDOWN"};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (idem__redis_fault_is((idem_bytes){reply->str, reply->len}, all[i]))
+            return true;
+    }
+    return false;
+}
+
 int idem__redis_wire_confirm(idem__redis_wire *wire, const redisReply *reply,
                              idem__redis_fault *fault)
 {
     char text[SEAL_LEN];
     idem_bytes expected = seal_text(++wire->confirmed, text);
     if (!wire->sealed && reply->type == REDIS_REPLY_ERROR) {
-        wire->seals = wire->seals == BY_EVAL ? NO_SEALS : wire->seals + 1;
+        if (!is_held_up(reply))
+            wire->seals = wire->seals == BY_EVAL ? NO_SEALS : wire->seals + 1;
         return IDEM_OK;
     }
     if (reply->type != REDIS_REPLY_STRING || reply->len != SEAL_LEN ||

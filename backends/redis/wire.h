@@ -137,7 +137,8 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
 
 /** Waits for the reply to the greeting's seal. A server may say that it has no such command, or
  *  none for this user. Then the others are tried, each in a pipeline of its own; if all are
- *  refused, there are no seals. */
+ *  refused, there are no seals. One that can't answer yet (it is busy, or loads its data) is not
+ *  asked again: pipelines are sealed, and their seals tell. */
 int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault);
 
 /** Waits for the descriptor. @return false: the deadline has come */

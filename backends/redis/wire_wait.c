@@ -66,8 +66,11 @@ int idem__redis_wire_reply(idem__redis_wire *wire, uint64_t deadline_ms, redisRe
 int idem__redis_wire_agree(idem__redis_wire *wire, uint64_t deadline_ms, idem__redis_fault *fault)
 {
     int rc = IDEM_OK;
-    while (rc == IDEM_OK && idem__redis_wire_seals(wire) && !wire->sealed) {
+    unsigned refused = 0;
+    while (rc == IDEM_OK && wire->seals != refused && idem__redis_wire_seals(wire) &&
+           !wire->sealed) {
         redisReply *reply = NULL;
+        refused = wire->seals; /* if it is still that one then, the server is held up */
         if (wire->confirmed == wire->seal) { /* the one before was refused */
             idem__redis_wire_begin(wire, false);
             rc = idem__redis_wire_seal(wire, fault);

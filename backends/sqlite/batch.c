@@ -163,8 +163,8 @@ static int run_once(idem__sqlite *self, idem_op *const *ops, size_t count,
     self->committing = false;
     /* A single change needs no BEGIN and COMMIT, which cost a tenth. It uses the time as it is now,
        so this way is not taken if the lock has to be waited for, nor if a sweep is due. */
-    bool alone = !reads && self->no_wait && count == 1 &&
-                 idem__sqlite_expiry_is_ahead(self, inserts, bytes);
+    bool alone =
+        !reads && self->no_wait && count == 1 && idem__sqlite_expiry_is_ahead(self, inserts, bytes);
     if (alone && run_alone(self, ops[0], fault, &rc))
         return rc;
     bool transaction = !reads || (count > 1 && !self->nested);

@@ -20,9 +20,9 @@ void idem__read_first_learn(idem_store *store, const idem__call *call);
  *  @return false: it is no replay, or was not looked for */
 bool idem__read_first_replay(idem_store *store, const idem_request *request, idem_outcome *outcome);
 
-/** Carries out the look of a begin that reads first, if that may save a token or the start of the keepalive's thread:
- *  what a look answers needs neither. So a replay draws no random bits, and a command that replays
- *  starts no thread.
+/** Carries out the look of a begin that reads first, if that may save a token or the start of the
+ *  keepalive's thread: what a look answers needs neither. So a replay draws no random bits, and a
+ *  command that replays starts no thread.
  *  @return true: the call is done. False: it is to be driven */
 bool idem__read_first_answers(idem_store *store, idem__begin *begin);
 

@@ -78,6 +78,14 @@ static idem__connection *beside(idem__pool *pool)
     return lost;
 }
 
+/* Its instance has not taken all that is assigned, which `in_flight` does not count: more would
+   pile up behind that while others are free. Its receiver sends the rest. */
+static bool is_behind(const idem__connection *connection)
+{
+    const idem__waiter *last = connection->waiters.last;
+    return last && last->sent < last->count;
+}
+
 /* Chooses an open connection with few ops in flight, else one to open, else the open one with the
    fewest. A connection that could not be had is tried again after a while, unless there is no
    other. Where an answer comes within microseconds, a crowd waits for it: waiting makes one batch
@@ -93,7 +101,7 @@ idem__connection *idem__pipeline_to_send_on(idem__pool *pool)
     for (size_t i = 0; i < pool->max; i++) {
         idem__connection *one = &pool->connections[i];
         bool takes_ops = !one->lost && !one->busy && !one->draining && !one->unsent &&
-                         one->in_flight < IN_FLIGHT_MAX;
+                         !is_behind(one) && one->in_flight < IN_FLIGHT_MAX;
         if (one->lost && is_at_rest(one) && (!lost || one->not_before_ms < lost->not_before_ms))
             lost = one;
         else if (takes_ops && (!least || one->in_flight < least->in_flight))

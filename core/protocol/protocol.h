@@ -97,8 +97,8 @@ struct idem__call {
     idem_error error;
 };
 
-/** Makes a call blank but for its kind and key: the rest of its question can be filled in, or it can
- *  be cleared as it is. */
+/** Makes a call blank but for its kind and key: the rest of its question can be filled in, or it
+ *  can be cleared as it is. */
 static inline void idem__protocol_init(idem__call *call, idem__call_kind kind, idem_bytes key)
 {
     memset(call, 0, offsetof(idem__call, next));

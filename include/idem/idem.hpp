@@ -352,11 +352,18 @@ class outcome_base
     {
         return memory_.get().attempt;
     }
-    /** When the key was first claimed. */
+    /** When the key was first claimed, by the claimer's clock. A time that system_clock can't tell
+     *  is the nearest that it can. */
     std::chrono::system_clock::time_point created_at() const noexcept
     {
-        return std::chrono::system_clock::time_point(
-            std::chrono::milliseconds(memory_.get().created_at_ms));
+        using std::chrono::milliseconds;
+        using point = std::chrono::system_clock::time_point;
+        const milliseconds since(memory_.get().created_at_ms);
+        if (since > std::chrono::duration_cast<milliseconds>(point::duration::max()))
+            return point::max();
+        if (since < std::chrono::duration_cast<milliseconds>(point::duration::min()))
+            return point::min();
+        return point(since);
     }
 
   protected:
@@ -671,10 +678,10 @@ class store
                       "a callback of scan takes const idem_record &, returns bool and is noexcept");
         idem_error why;
         const auto call = [](const idem_record *found, void *user) -> int {
-            return (*static_cast<function *>(user))(*found) ? 0 : 1;
+            return (**static_cast<function **>(user))(*found) ? 0 : 1;
         };
-        void *user = const_cast<void *>(static_cast<const void *>(std::addressof(fn)));
-        if (idem_scan(store_, filter, call, user, &why) != IDEM_OK)
+        function *pointer = std::addressof(fn); /* one to a function is none to an object */
+        if (idem_scan(store_, filter, call, &pointer, &why) != IDEM_OK)
             return why;
         return {};
     }

@@ -160,7 +160,7 @@ IDEM_API uint64_t idem_testkit_fault_hits(size_t fault);
 /* ------------------------------------------------------------------------------ a virtual clock */
 
 /** Time jumps to the next point that is waited for as soon as all threads of the library wait. A
- *  test of one thread is exact then; one of several gives a thread that is busy elsewhere 20 ms of
+ *  test of one thread is exact then; one of several gives a thread that is busy elsewhere 100 ms of
  *  real time. */
 #define IDEM_TESTKIT_CLOCK_AUTO UINT64_C(1)
 

@@ -199,8 +199,11 @@ static bool is_chosen(const char *group, const char *only)
     return !only || (strncmp(group, only, len) == 0 && (group[len] == '\0' || group[len] == ' '));
 }
 
+/* Where SIGCHLD is ignored a child that crashes ends like one that does not. */
 int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how)
 {
+    const struct sigaction as_usual = {.sa_handler = SIG_DFL};
+    struct sigaction before;
     int failed = 0;
     bool found = false;
     if (suite->no_memory)
@@ -208,6 +211,7 @@ int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how)
     now = mmap(NULL, sizeof *now, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (now == MAP_FAILED)
         return -1;
+    (void)sigaction(SIGCHLD, &as_usual, &before);
     for (const entry *it = suite->first; it; it = it->next) {
         if (!is_chosen(it->group, how->only))
             continue;
@@ -217,6 +221,7 @@ int idem__testkit_suite_run(const Suite *suite, const idem__testkit_run *how)
         for (int i = 0; i < it->count && !it->lacks; i++)
             failed += run_one(it, i, how);
     }
+    (void)sigaction(SIGCHLD, &before, NULL);
     (void)munmap(now, sizeof *now);
     if (!found && how->only)
         how->report(how->user, how->only, IDEM_TESTKIT_FAILED,

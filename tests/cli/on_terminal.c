@@ -7,6 +7,8 @@
  * on_terminal ends-by NUMBER PROGRAM ARGUMENTS…: ends with 0 if the program dies of that signal and
  * leaves no core.
  *
+ * on_terminal without-blocking PROGRAM ARGUMENTS…: makes stdin non-blocking, then becomes it.
+ *
  * on_terminal note-signals: prints the name of each signal that comes, as soon as it comes, until
  * there is a file `enough`. There is a file `ready` when it has begun.
  *
@@ -158,9 +160,18 @@ static int ends_by(int number, char **program)
     return WIFSIGNALED(status) && WTERMSIG(status) == number && !WCOREDUMP(status) ? 0 : 1;
 }
 
+static int without_blocking(char **program)
+{
+    if (fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK) == 0)
+        (void)execvp(program[0], program);
+    return fail("fcntl");
+}
+
 int main(int argc, char **argv)
 {
     int status = 0;
+    if (argc > 2 && strcmp(argv[1], "without-blocking") == 0)
+        return without_blocking(argv + 2);
     if (argc > 3 && strcmp(argv[1], "ends-by") == 0)
         return ends_by((int)strtol(argv[2], NULL, 10), argv + 3);
     if (argc == 2 && strcmp(argv[1], "count-interrupts") == 0)

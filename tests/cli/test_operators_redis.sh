@@ -76,6 +76,8 @@ out_is_empty
 redis persist kept >/dev/null
 expect 0 ls --stuck
 out_has '"undated":true'
+expect 0 watch --json --count 1
+out_has '"stuck":1'
 expect 13 forget kept --expired
 err_has 'idem settle'
 expect 0 settle kept '"by hand"'

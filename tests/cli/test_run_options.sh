@@ -175,6 +175,7 @@ err_has "the report can't be written"
 expect 0 run gone -- touch made
 for name in "$dir" no/such/folder/report '' /dev/fd/99; do
     expect 64 run unplaced "--report=$name" -- touch made
+    lines_are 2 err
     expect 14 get unplaced
 done
 [ ! -e made ] || fail 'it was run'

@@ -20,6 +20,11 @@ done
 expect 11 begin line --store-file /dev/fd/3 3<line
 printf '%s\n' "$url" | expect 11 begin line --store-file /dev/fd/0 || exit 1
 printf '%s\n' "$url" | expect 11 begin line --store-file /dev/stdin || exit 1
+{
+    sleep 0.2
+    printf '%s\n' "$url"
+} | "$helper" without-blocking "$idem" begin line --store-file /dev/stdin >out 2>err
+[ $? -eq 11 ] || fail 'a stdin that is not waited for'
 mkfifo pipe
 printf '%s\n' "$url" >pipe &
 expect 11 begin line --store-file pipe

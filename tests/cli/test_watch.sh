@@ -125,4 +125,11 @@ scene 'nothing was changed'
 "$idem" get at-work >after
 [ "$(sed 's/_ms":[0-9]*//g; s/expires_in//; s/lease_left//' before)" = "$(sed 's/_ms":[0-9]*//g; s/expires_in//; s/lease_left//' after)" ] ||
     fail 'a record is another one'
+
+scene 'a time that no clock has said'
+far="sqlite://$dir/far.db"
+expect 0 begin far --store "$far"
+sqlite3 far.db 'UPDATE idem_record SET created_at_ms = -9223372036854775808' || fail 'sqlite3'
+expect 0 watch --json --count 1 --store "$far"
+out_matches '"oldest_ms":9[0-9]{18}}'
 exit 0

@@ -77,7 +77,9 @@ with_pkg_config() {
   check_program "$work/static"
   # What only stores of some kinds need is loaded when there is such a store.
   for file in "$libdir/libidem.so" "$work/static"; do
-    ! readelf -d "$file" | grep -E 'NEEDED.*lib(ssl|pq)\.' || fail "$file is linked with a library that it should load"
+    readelf -d "$file" >"$work/needed"
+    grep -q 'NEEDED.*libc\.' "$work/needed" || fail "$file names no libraries"
+    ! grep -E 'NEEDED.*lib(ssl|pq)\.' "$work/needed" || fail "$file is linked with a library that it should load"
   done
 }
 

@@ -2,11 +2,14 @@
 /* redis-server, or another program that speaks like one: its command line, and questions to it. */
 #include "server.h"
 
+#include "loopback.h"
+
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ARGS_MAX 64
 
@@ -40,13 +43,42 @@ static redisContext *connect_to(const child_process *self)
     return context;
 }
 
+static bool wants_password(const redisReply *reply)
+{
+    return strncmp(reply->str, "NOAUTH", strlen("NOAUTH")) == 0;
+}
+
 /* True once it answers to PING, or says that it won't without a password. */
 static bool answers(const child_process *self)
 {
     redisContext *context = connect_to(self);
     redisReply *reply = context && context->err == 0 ? redisCommand(context, "PING") : NULL;
-    bool ready = reply && (reply->type == REDIS_REPLY_STATUS ||
-                           strncmp(reply->str, "NOAUTH", strlen("NOAUTH")) == 0);
+    bool ready = reply && (reply->type == REDIS_REPLY_STATUS || wants_password(reply));
+    if (reply)
+        freeReplyObject(reply);
+    if (context)
+        redisFree(context);
+    return ready;
+}
+
+/* Between the choice of a port and its use another process may take it: what answers there is this
+   server only if this server has come to its socket, which it does once it has the port. */
+static bool server_answers(const child_process *self)
+{
+    int fd = loopback_dial_path(((const server *)self)->socket);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0 && answers(self);
+}
+
+/* A sentinel has no socket of its own, and tells its pid. */
+static bool sentinel_answers(const child_process *self)
+{
+    char pid[40];
+    (void)snprintf(pid, sizeof pid, "process_id:%d\r", (int)self->pid);
+    redisContext *context = connect_to(self);
+    redisReply *reply = context && context->err == 0 ? redisCommand(context, "INFO server") : NULL;
+    bool ready = reply && reply->str && (strstr(reply->str, pid) != NULL || wants_password(reply));
     if (reply)
         freeReplyObject(reply);
     if (context)
@@ -116,12 +148,12 @@ static bool launch_sentinel(child_process *process, const char *const *options)
 
 static const child_kind kinds[] = {
     {.name = "redis",
-     .answers = answers,
+     .answers = server_answers,
      .launch = launch_server,
      .end = SIGTERM,
      .death = SIGKILL},
     {.name = "sentinel",
-     .answers = answers,
+     .answers = sentinel_answers,
      .launch = launch_sentinel,
      .end = SIGTERM,
      .death = SIGKILL},

@@ -6,6 +6,7 @@
 #include "redis/key_slot.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -337,6 +338,27 @@ START_TEST(a_check_looks_at_each_master_and_at_the_whole)
 }
 END_TEST
 
+/* Its connection is there, and says nothing. */
+START_TEST(a_check_looks_at_the_others_beside_a_master_that_is_silent)
+{
+    char name[48];
+    idem_store *own = open_url(cluster.url, "timeout=4s");
+    assert_ok(idem_check(own, keep_finding, NULL, &err));
+    findings[0] = '\0';
+    ck_assert_int_eq(kill(cluster.nodes[2].pid, SIGSTOP), 0); /* which is asked first */
+    int rc = idem_check(own, keep_finding, NULL, &err);
+    ck_assert_int_eq(kill(cluster.nodes[2].pid, SIGCONT), 0);
+    assert_ok(rc);
+    ck_assert_ptr_nonnull(strstr(findings, "a master can't be examined"));
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(name, sizeof name, "port %d: persistence", cluster.nodes[i].port);
+        ck_assert_msg((strstr(findings, name) != NULL) == (i < 2), "%s, %s", findings, name);
+        cluster_await(&cluster, i);
+    }
+    idem_close(own);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------- join and leave */
 
 START_TEST(nodes_join_and_leave_under_their_callers)
@@ -393,6 +415,7 @@ int main(void)
     ADD_HERE(suite, a_slot_that_moves_to_and_fro_under_its_callers_costs_nothing_but_time, 1);
     ADD_HERE(suite, a_listing_has_the_records_of_all_masters_once, 1);
     ADD_HERE(suite, a_check_looks_at_each_master_and_at_the_whole, 1);
+    ADD_HERE(suite, a_check_looks_at_the_others_beside_a_master_that_is_silent, 1);
     ADD_HERE(suite, nodes_join_and_leave_under_their_callers, 1);
     return run_suite(suite);
 }

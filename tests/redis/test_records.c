@@ -315,7 +315,7 @@ START_TEST(a_record_rewritten_by_hand_is_corrupt_at_once_and_can_be_forgotten)
     assert_says(KEY);
     assert_code(IDEM_ERR_CORRUPT, idem_settle(store, idem_str(KEY), idem_str("1"), &err));
     assert_code(IDEM_ERR_CORRUPT, idem_forget_expired(store, idem_str(KEY), &err));
-    ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 2000);
+    ck_assert_uint_lt(idem_monotonic_ms() - began_ms, 15000); /* far below the calls' timeouts */
     assert_ok(idem_forget(store, idem_str(KEY), &err));
     assert_begin(store, KEY, IDEM_NEW);
 }

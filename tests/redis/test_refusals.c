@@ -278,6 +278,21 @@ END_TEST
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
+/* That would be a connection more for a server that has too many already, and a quarter of a second
+   for one that is no primary any more. */
+START_TEST(a_server_that_has_answered_the_greeting_is_not_tried_for_tls)
+{
+    proxy_add(between, (proxy_rule){.match = "$4\r\nPING\r\n",
+                                    .action = PROXY_ANSWER,
+                                    .times = 1,
+                                    .text = "-ERR max number of clients reached\r\n"});
+    idem_store *other = open_between("");
+    ck_assert_int_eq(proxy_hits(between), 1);
+    ck_assert_int_eq(proxy_connections(between), 3);
+    idem_close(other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redis refusals");
@@ -295,5 +310,6 @@ int main(void)
     ADD_HERE(suite, after_a_failover_the_connection_is_made_anew, 1);
     ADD_HERE(suite, a_server_without_set_nx_get_is_asked_once_and_then_by_a_script, 1);
     ADD_HERE(suite, on_an_old_server_a_lost_reply_is_found_out_too, 1);
+    ADD_HERE(suite, a_server_that_has_answered_the_greeting_is_not_tried_for_tls, 1);
     return run_suite(suite);
 }

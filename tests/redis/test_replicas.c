@@ -148,9 +148,9 @@ START_TEST(a_server_that_can_not_answer_yet_is_waited_for)
 {
     static const char *const texts[] = {
         "-LOADING Redis is loading the dataset in memory\r\n",
-        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN "
-        "NOSAVE.\r\n",
-        "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"};
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL.\r\n",
+        "-MASTERDOWN Link with MASTER is down\r\n",
+    };
     proxy_add(between, (proxy_rule){.match = "$4\r\nWAIT\r\n$1\r\n0",
                                     .action = PROXY_ANSWER,
                                     .times = 1,

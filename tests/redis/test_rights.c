@@ -7,7 +7,7 @@
 
 #define HELD     "held"
 #define DONE     "done"
-#define HASTE_MS UINT64_C(3000) /* far below the calls' timeout */
+#define HASTE_MS UINT64_C(15000) /* far below the calls' timeout */
 
 static server redis;
 static idem_store *all; /* of a user with all rights */

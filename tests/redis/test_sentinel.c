@@ -407,6 +407,35 @@ START_TEST(the_doctor_looks_at_sentinels_and_replicas)
 }
 END_TEST
 
+/* All servers may have one port, each on a host of its own. */
+START_TEST(the_doctor_finds_a_sentinel_that_names_another_host)
+{
+    static findings all;
+    server other;
+    char settings[400];
+    char url[300];
+    sentinel_set_watch(settings, sizeof settings, "127.0.0.2", set.nodes[0].port);
+    server_start_sentinel(&other, settings);
+    (void)snprintf(url, sizeof url, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/shop", lone.port,
+                   other.port);
+    idem_store *store = open_url(url, PATIENT);
+    examine(store, &all);
+    assert_finds(&all, "names another primary", true);
+    idem_close(store);
+    server_remove(&other);
+}
+END_TEST
+
+START_TEST(a_sentinel_that_is_opened_as_a_server_says_so_at_once)
+{
+    char url[100];
+    idem_store *store = NULL;
+    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d", lone.port);
+    assert_code(IDEM_ERR_UNSUPPORTED, idem_open(url, &store, &err));
+    assert_says("write redis+sentinel://");
+}
+END_TEST
+
 /* As after a failover whose clients nobody has cut off. */
 START_TEST(a_connection_to_a_master_that_became_a_replica_is_dropped)
 {
@@ -455,5 +484,7 @@ int main(void)
     ADD(suite, a_user_that_may_not_ask_for_the_role_is_told_at_once);
     ADD(suite, a_connection_to_a_master_that_became_a_replica_is_dropped);
     ADD(suite, the_doctor_looks_at_sentinels_and_replicas);
+    ADD(suite, the_doctor_finds_a_sentinel_that_names_another_host);
+    ADD(suite, a_sentinel_that_is_opened_as_a_server_says_so_at_once);
     return run_suite(suite);
 }

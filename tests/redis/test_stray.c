@@ -171,6 +171,45 @@ START_TEST(without_echo_a_reply_before_the_answer_is_not_the_answer)
 }
 END_TEST
 
+/* A server that is held up when it is connected to says nothing of seals: they come later. */
+START_TEST(a_server_that_is_busy_when_it_is_greeted_is_sealed_all_the_same)
+{
+    static const char *const seals[] = {"$4\r\nECHO\r\n", "$4\r\nPING\r\n$16", "return ARGV[1]"};
+    static const char *const texts[] = {
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL.\r\n",
+        "-LOADING Redis is loading the dataset in memory\r\n"};
+    proxy_clear(between);
+    for (size_t i = 0; i < 3; i++)
+        proxy_add(
+            between,
+            (proxy_rule){.match = seals[i], .action = PROXY_ANSWER, .times = 1, .text = texts[_i]});
+    idem_store *with_echo = store;
+    store = open_between("");
+    ck_assert_int_eq(proxy_hits(between), 1);
+    complete(store, "warm-up-3", "1");
+    proxy_clear(between);
+    proxy_add(between,
+              (proxy_rule){
+                  .match = "other", .action = PROXY_STRAY_BEFORE, .times = 1, .text = "$-1\r\n"});
+    server_do(&redis, "CLIENT PAUSE 50 WRITE"); /* the stray is there alone for a while */
+    begin_honestly("other");
+    idem_close(store);
+    store = with_echo;
+}
+END_TEST
+
+/* The answer came, and the connection ended in front of the seal: it may be another's. */
+START_TEST(an_answer_without_its_seal_is_not_believed)
+{
+    proxy_clear(between);
+    proxy_add(between,
+              (proxy_rule){.match = KEY, .action = PROXY_ANSWER, .times = 1, .text = "$-1\r\n"});
+    once("$4\r\nECHO\r\n", PROXY_CLOSE);
+    begin_honestly(KEY);
+    ck_assert_int_eq(proxy_hits(between), 2);
+}
+END_TEST
+
 /* If the right is taken away later, the connection is made anew. */
 START_TEST(an_echo_that_is_refused_later_costs_the_connection)
 {
@@ -194,6 +233,8 @@ int main(void)
     ADD_HERE(suite, a_complete_is_not_answered_by_a_stray_reply, 2);
     ADD_HERE(suite, without_echo_all_works_as_well, 2);
     ADD_HERE(suite, without_echo_a_reply_before_the_answer_is_not_the_answer, 2 * STRAYS);
+    ADD_HERE(suite, a_server_that_is_busy_when_it_is_greeted_is_sealed_all_the_same, 2);
+    ADD_HERE(suite, an_answer_without_its_seal_is_not_believed, 1);
     ADD_HERE(suite, an_echo_that_is_refused_later_costs_the_connection, 1);
     return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -330,6 +331,41 @@ START_TEST(certificates_that_are_renewed_under_way_are_read_again)
 }
 END_TEST
 
+static void *copy_later(void *user)
+{
+    (void)user;
+    wait_ms(300);
+    copy_over("ca.crt", "halfway.crt");
+    return NULL;
+}
+
+/* Not every program renames a new file into place: it is missing for a while, or holds something
+   else. */
+START_TEST(a_file_that_is_missing_while_it_is_renewed_is_a_pause)
+{
+    char path[200];
+    char key[16];
+    copy_over("ca.crt", "halfway.crt");
+    idem_store *store = try_at("localhost", own.port, "tls_ca=%/halfway.crt&" PATIENT);
+    ck_assert_msg(store != NULL, "%s", err.message);
+    complete(store, "halfway", "1");
+    (void)snprintf(path, sizeof path, "%s/halfway.crt", tls_certificates());
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        if (i == 0)
+            ck_assert_int_eq(unlink(path), 0);
+        else
+            copy_over("ca.key", "halfway.crt");
+        ck_assert_int_eq(pthread_create(&thread, NULL, copy_later, NULL), 0);
+        server_do(&own.plain, "CLIENT KILL TYPE normal SKIPME yes");
+        (void)snprintf(key, sizeof key, "halfway-%d", i);
+        complete(store, key, "1");
+        (void)pthread_join(thread, NULL);
+    }
+    idem_close(store);
+}
+END_TEST
+
 /* Without MSG_NOSIGNAL the process would end here. */
 START_TEST(a_server_that_dies_raises_no_signal)
 {
@@ -427,6 +463,7 @@ int main(void)
     ADD_RESET(suite, a_connection_that_is_made_again_resumes_the_session);
     ADD_RESET(suite, eight_mebibytes_travel_there_and_back);
     ADD_APART(suite, certificates_that_are_renewed_under_way_are_read_again);
+    ADD_APART(suite, a_file_that_is_missing_while_it_is_renewed_is_a_pause);
     ADD_APART(suite, a_server_that_dies_raises_no_signal);
     return run_suite(suite);
 }

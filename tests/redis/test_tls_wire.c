@@ -18,8 +18,9 @@
 #define BIG (8u << 20)
 
 static tls_server own;
-static unsigned stride;  /* every so many bytes a connection is cut; 0: as it is quick */
-static atomic_bool bare; /* something was sent without MSG_NOSIGNAL */
+static unsigned stride;    /* every so many bytes a connection is cut; 0: as it is quick */
+static atomic_bool bare;   /* something was sent without MSG_NOSIGNAL */
+static atomic_bool spoils; /* the next record that is sent arrives with another byte */
 
 ssize_t __real_send(int fd, const void *data, size_t len, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t len, int flags);
@@ -28,6 +29,12 @@ ssize_t __wrap_send(int fd, const void *data, size_t len, int flags)
 {
     if (!(flags & MSG_NOSIGNAL))
         atomic_store(&bare, true);
+    if (len > 16 && len < 1024 && *(const char *)data == 23 && atomic_exchange(&spoils, false)) {
+        char spoilt[1024];
+        memcpy(spoilt, data, len);
+        spoilt[len - 1] ^= 1;
+        return __real_send(fd, spoilt, len, flags);
+    }
     return __real_send(fd, data, len, flags);
 }
 
@@ -64,6 +71,25 @@ START_TEST(calls_outlive_a_cut_in_any_record)
     int cuts = cut_all(between, RELAY_CLOSE, RELAY_TO_SERVER, 67) +
                cut_all(between, RELAY_RESET, RELAY_TO_CLIENT, 97);
     ck_assert_int_gt(cuts, 20);
+    relay_stop(between);
+}
+END_TEST
+
+/* The server's alert says that this record was none: the next connection's are. */
+START_TEST(a_record_that_was_spoilt_under_way_costs_the_connection)
+{
+    relay *between = relay_start(own.port, 1);
+    idem_store *store = open_through(between, PATIENT);
+    ck_assert_msg(store != NULL, "%s", err.message);
+    complete(store, "spoilt", "1");
+    int before = relay_connections(between);
+    idem_record record;
+    atomic_store(&spoils, true);
+    assert_ok(idem_get(store, idem_str("spoilt"), &record, &err));
+    ck_assert(!atomic_load(&spoils));
+    ck_assert_int_gt(relay_connections(between), before);
+    idem_record_clear(&record);
+    idem_close(store);
     relay_stop(between);
 }
 END_TEST
@@ -174,6 +200,7 @@ int main(int count, char **words)
     tcase_set_timeout(cuts, stride ? 500 : 60);
     tcase_add_test(cuts, calls_outlive_a_cut_in_any_record);
     suite_add_tcase(suite, cuts);
+    ADD(suite, a_record_that_was_spoilt_under_way_costs_the_connection);
     ADD(suite, calls_that_are_stalled_in_any_record_end_by_their_deadline);
     ADD(suite, a_connection_that_closes_within_a_long_value_raises_no_signal);
     ADD(suite, records_in_pieces_are_not_noticed);

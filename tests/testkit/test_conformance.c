@@ -5,6 +5,7 @@
 #include <custom_backend.h>
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -170,6 +171,12 @@ START_TEST(a_backend_that_crashes_fails_each_test_and_not_the_program)
     wrong = leaves;
     to = run(subject, 1);
     ck_assert_ptr_nonnull(strstr(to.detail, "it left with 3"));
+    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+    wrong = crashes;
+    to = run(subject, 1);
+    ck_assert_uint_eq(to.passed, 0);
+    ck_assert_ptr_nonnull(strstr(to.detail, "ended by signal 6"));
+    ck_assert(signal(SIGCHLD, before) == SIG_IGN);
 }
 END_TEST
 

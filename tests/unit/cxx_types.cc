@@ -112,6 +112,14 @@ static void errors_are_thrown_or_returned(idem::store &store)
            "what is no JSON throws");
 }
 
+static unsigned records_seen;
+
+static bool count_record(const idem_record &) noexcept
+{
+    records_seen++;
+    return true;
+}
+
 static void all_bytes_are_keys(idem::store &store)
 {
     const auto key = "a\0b"sv;
@@ -125,6 +133,8 @@ static void all_bytes_are_keys(idem::store &store)
     for (const std::string &name : found)
         seen = seen || name == key;
     expect(seen, "a scan gives a key with a NUL in it");
+    store.scan(count_record);
+    expect(records_seen == found.size(), "a scan takes a function");
     store.forget(key);
     expect(!store.get(key), "a key that was forgotten is gone");
     expect(store.purge() == 0, "nothing has expired");
@@ -138,6 +148,21 @@ static void a_caller_comes_again_by_its_token(idem::store &store)
     idem::outcome again = store.begin("token", options);
     expect(std::holds_alternative<idem::fresh>(again), "the same caller has it still");
     expect(std::get<idem::fresh>(first).claim.token() == *options.token, "by its token");
+}
+
+/* A record says what a clock said that may have been wrong. */
+static void no_time_is_too_far_away()
+{
+    using point = std::chrono::system_clock::time_point;
+    idem_outcome given = {};
+    const auto created_at = [&given](std::int64_t ms) {
+        given.created_at_ms = ms;
+        return idem::mismatch(given).created_at();
+    };
+    expect(created_at(1500) == point(1500ms), "a time is told to the millisecond");
+    expect(created_at(INT64_C(253402300799999)) == point::max(), "the year 9999");
+    expect(created_at(INT64_MAX) == point::max(), "the latest");
+    expect(created_at(INT64_MIN) == point::min(), "the earliest");
 }
 
 static void run_all()
@@ -155,6 +180,7 @@ static void run_all()
     errors_are_thrown_or_returned(store);
     all_bytes_are_keys(store);
     a_caller_comes_again_by_its_token(store);
+    no_time_is_too_far_away();
 }
 
 int main()

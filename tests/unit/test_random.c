@@ -197,7 +197,7 @@ START_TEST(a_source_that_is_not_ready_is_waited_for_until_the_deadline)
     ck_assert_int_eq(idem_random_until(bytes, sizeof bytes, began + 100, &error),
                      IDEM_ERR_UNAVAILABLE);
     uint64_t took_ms = idem_monotonic_ms() - began;
-    ck_assert(took_ms >= 100 && took_ms < 2000);
+    ck_assert(took_ms >= 100 && took_ms < 10000);
     ck_assert_uint_lt(atomic_load(&asked), 30); /* and not in a loop */
     atomic_store(&source_is_not_ready, false);
 }

@@ -196,7 +196,7 @@ START_TEST(a_store_that_cannot_be_reached_is_unavailable_by_the_deadline)
     uint64_t start = idem_monotonic_ms();
     ck_assert_int_eq(begin(store, &out, &error), IDEM_ERR_UNAVAILABLE);
     uint64_t took = idem_monotonic_ms() - start;
-    ck_assert_msg(took >= 250 && took < 2000, "%d ms", (int)took);
+    ck_assert_msg(took >= 250 && took < 4500, "%d ms", (int)took);
     ck_assert_str_eq(error.message, "a fault before");
     ck_assert_uint_gt(on.op_count, 3); /* it was tried again, with pauses that grow */
     ck_assert_uint_lt(on.op_count, 60);

@@ -21,6 +21,23 @@ static uint64_t earliest(void)
     return at_ms;
 }
 
+static unsigned rank_of(const idem__timer *timer)
+{
+    return timer ? timer->rank : 0;
+}
+
+/* That is what bounds each step: the right way down is the shorter one, and ranks are true. */
+static bool all_lean_left(void)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        const idem__timer *one = &entries[i];
+        if (one->set &&
+            (rank_of(one->left) < rank_of(one->right) || rank_of(one) != rank_of(one->right) + 1))
+            return false;
+    }
+    return true;
+}
+
 START_TEST(an_empty_heap_has_nothing_due)
 {
     idem__timers none = {.first = NULL};
@@ -39,6 +56,7 @@ START_TEST(the_earliest_is_first_whatever_happens)
         else
             idem__timers_set(&timers, one, (uint64_t)rand_r(&seed) % 1000);
         ck_assert_uint_eq(idem__timers_next_ms(&timers), earliest());
+        ck_assert(all_lean_left());
     }
     uint64_t last = 0;
     for (idem__timer *due; (due = idem__timers_take_due(&timers, UINT64_MAX - 1)) != NULL;) {
