@@ -332,6 +332,7 @@ START_TEST(a_session_that_ends_answers_what_was_under_way)
     PGconn *stranger = hold("held");
     send_one(&items[0], "held");
     send_one(&items[1], "free");
+    pg_await(&server, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1);
     pg_do(&server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type ="
                    " 'Lock' OR query LIKE 'WITH seen%%'");
     int rc = receive_all(2, done);
@@ -390,6 +391,7 @@ START_TEST(a_deadline_cancels_nothing)
     pg_do(&server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     pg_do(&server, "SELECT pg_reload_conf()");
     pg_await(&server, "SELECT (current_setting('synchronous_standby_names') = 'nobody')::int", 1);
+    wait_ms(200); /* as above */
     assert_in_the_end(rc == IDEM_ERR_UNCERTAIN, {
         idem_outcome out;
         rc = idem_begin(store, IDEM_REQUEST(.key = idem_str(KEY), .timeout_ms = limit_ms + 400),
