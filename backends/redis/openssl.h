@@ -10,7 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-/** The functions that tls.c and tls_files.c use, by itself and by macros. Each is a member of ::idem__openssl
+/** The functions that TLS takes, by themselves and by macros. Each is a member of ::idem__openssl
  *  under its own name. */
 /* clang-format off */
 #define IDEM__OPENSSL_FUNCTIONS(X)                                                             \
