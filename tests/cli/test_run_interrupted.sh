@@ -72,6 +72,7 @@ done
 test ! -e ran || fail 'CMD was run'
 
 scene 'nor is a store that does not answer'
+rm -f locked
 "$lock_db" store.db 60 >locked &
 locker=$!
 background="$background $locker"
