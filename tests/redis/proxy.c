@@ -261,6 +261,14 @@ void proxy_add(proxy *self, proxy_rule rule)
     (void)pthread_mutex_unlock(&self->lock);
 }
 
+void proxy_set(proxy *self, proxy_rule rule)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    self->rules[0] = rule;
+    self->rule_count = 1;
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
 void proxy_clear(proxy *self)
 {
     (void)pthread_mutex_lock(&self->lock);

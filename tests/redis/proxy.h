@@ -47,6 +47,10 @@ const char *proxy_url(const proxy *self);
 /** Adds a rule; the first that matches a command is the one that counts. Its texts have to stay. */
 void proxy_add(proxy *self, proxy_rule rule);
 
+/** Puts one rule in the place of all, in one step. The texts of those that were there have to stay,
+ *  too: a reply may be under way. */
+void proxy_set(proxy *self, proxy_rule rule);
+
 /** Takes all rules away. */
 void proxy_clear(proxy *self);
 

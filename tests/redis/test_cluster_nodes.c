@@ -184,7 +184,7 @@ END_TEST
 #define LISTED 400 /* some pages */
 
 static proxy *fronts[2];
-static char fronts_map[400];
+static char fronts_maps[2][400]; /* before and after the first master has gone */
 static idem_store *listing;
 static int emitted;
 static bool taken_over;
@@ -194,15 +194,21 @@ static bool taken_over;
 static void tell_map(bool both, unsigned first)
 {
     int len = 0;
-    (void)snprintf(fronts_map, sizeof fronts_map, "*%d\r\n%n", both ? 2 : 1, &len);
+    char *map = fronts_maps[!both];
+    (void)snprintf(map, sizeof fronts_maps[0], "*%d\r\n%n", both ? 2 : 1, &len);
     for (size_t i = both ? 0 : 1; i < 2; i++) {
         int more = 0;
-        (void)snprintf(fronts_map + len, sizeof fronts_map - (size_t)len,
+        (void)snprintf(map + len, sizeof fronts_maps[0] - (size_t)len,
                        "*3\r\n:%u\r\n:%u\r\n*3\r\n$9\r\n127.0.0.1\r\n:%s\r\n$2\r\nid\r\n%n",
                        i == 0 ? 0 : first, i == 0 ? first - 1 : 16383,
                        strrchr(proxy_url(fronts[i]), ':') + 1, &more);
         len += more;
     }
+    for (size_t i = both ? 0 : 1; i < 2; i++)
+        proxy_set(fronts[i], (proxy_rule){.match = "CLUSTER",
+                                          .action = PROXY_ANSWER,
+                                          .times = PROXY_ALWAYS,
+                                          .text = map});
 }
 
 static void start_fronts(void)
@@ -211,11 +217,6 @@ static void start_fronts(void)
     for (size_t i = 0; i < 2; i++)
         fronts[i] = proxy_start(cluster.nodes[0].port);
     tell_map(true, 8192);
-    for (size_t i = 0; i < 2; i++)
-        proxy_add(fronts[i], (proxy_rule){.match = "CLUSTER",
-                                          .action = PROXY_ANSWER,
-                                          .times = PROXY_ALWAYS,
-                                          .text = fronts_map});
     (void)snprintf(url, sizeof url, "redis+cluster://%s",
                    proxy_url(fronts[1]) + strlen("redis://"));
     listing = open_url(url, PATIENT);
