@@ -8,8 +8,8 @@
 /** A blank one, for all instances of a store. NULL: there is no memory. */
 void *idem__postgres_identity_new(void);
 
-/** Ends it, behind the last instance. @param identity  of idem__postgres_identity_new() */
-void idem__postgres_identity_free(void *identity);
+/** Ends it, behind the last instance. @param self  of idem__postgres_identity_new() */
+void idem__postgres_identity_free(void *self);
 
 /** Has an instance look for the table under the name that the first one has found. @return false:
  *  none has found one yet */
