@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A begin that no signal cuts in two. A process that died between the store's answer and its own
- * next step would leave the key claimed for its lease, though nobody is at work.
+ * next step would leave the key claimed for its lease, though no work was begun.
  */
 #include "begin.h"
 

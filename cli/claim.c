@@ -58,7 +58,7 @@ static int describe(const idem_outcome *outcome, cli_text *text)
     return CLI_INTERNAL;
 }
 
-/* The token could not be told to anybody, so nobody can complete: give the key back. */
+/* Gives the key back: its token was not printed, so the key can't be completed. */
 static void withdraw(idem_store *store, const cli_call *call, idem_outcome *outcome)
 {
     if (outcome->kind == IDEM_NEW && !call->options.token.given)

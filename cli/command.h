@@ -68,7 +68,7 @@ int cli_command_unknown(const char *name);
 int cli_help_all(void);
 int cli_help_command(const cli_command *command);
 
-/** True for what is unfinished though its lease has run out, or nobody knows when it does. */
+/** True for an unfinished record whose lease has run out, or whose lease has no known end. */
 bool cli_record_is_stuck(const idem_record *record);
 
 /* The commands. */

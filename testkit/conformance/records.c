@@ -259,8 +259,8 @@ START_TEST(an_unfinished_record_lives_for_its_lease_at_least)
 }
 END_TEST
 
-/* On the system's clock a machine may be late, or its disk may stand still for a moment. What was to
-   be done in time has not been then, and the test begins again with more time. */
+/* True if a step took so long that the record may have expired: a real clock goes on while the
+   machine is busy. The test then begins again with a longer retention. */
 static bool was_late(uint64_t since_ms, uint64_t limit_ms)
 {
     return !time_is_ours() && now_ms() - since_ms >= limit_ms;
